@@ -1,0 +1,86 @@
+// swift-tools-version:6.2
+
+import PackageDescription
+
+// One module per boundary; arrows point down only. docs/architecture.md draws them.
+let package = Package(
+    name: "rollcall",
+    products: [
+        .executable(name: "rollcall-agent", targets: ["Agent"]),
+        .executable(name: "rollcall", targets: ["Coordinator"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // System libraries: a module map and typed inline wrappers over the C calls.
+        .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Pure values.
+        .target(name: "OCI", dependencies: ["CLibcrypto"]),
+
+        // The way of the bytes.
+        .target(name: "HTTP", dependencies: ["CLibcurl"]),
+        .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
+        .target(name: "Transfer", dependencies: ["Registry", "HTTP", "OCI"]),
+
+        // The way of the decision.
+        .target(name: "ObjectStore", dependencies: ["OCI"]),
+        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
+
+        // The files that users write.
+        .target(name: "Configuration", dependencies: ["OCI", .product(name: "Yams", package: "Yams")]),
+
+        // The executables: parse, wire, run.
+        .executableTarget(
+            name: "Agent",
+            dependencies: [
+                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .executableTarget(
+            name: "Coordinator",
+            dependencies: [
+                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+
+        .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
+        .testTarget(name: "OCITests", dependencies: ["OCI"]),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport"]),
+        .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
+        .testTarget(name: "TransferTests", dependencies: ["Transfer", "Registry", "HTTP", "OCI", "TestSupport"]),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
+        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "OCI"]),
+        .testTarget(name: "AgentTests", dependencies: ["Agent"]),
+        .testTarget(
+            name: "Integration",
+            dependencies: [
+                "Agent", "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "HTTP", "TestSupport",
+            ],
+            path: "Tests/Integration"
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system {
+    target.swiftSettings = [
+        .treatAllWarnings(as: .error),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ]
+}

@@ -1,0 +1,7 @@
+#ifndef ROLLCALL_CLIBCRYPTO_SHIM_H
+#define ROLLCALL_CLIBCRYPTO_SHIM_H
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#endif

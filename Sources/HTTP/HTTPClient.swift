@@ -1,0 +1,35 @@
+/// Requests over libcurl, all on one event-loop thread.
+///
+/// HTTP/1.1 only: one HTTP/2 connection shares one congestion window among all blobs, and libcurl before 8.0 reports
+/// some aborted HTTP/2 bodies as complete (curl 544a7f804d, 48cd032623).
+public final class HTTPClient: Sendable {
+    /// The client's bounds.
+    public struct Configuration: Sendable {
+        /// Idle connections kept open over all hosts.
+        public var idleConnections = 64
+        /// The `User-Agent` header.
+        public var userAgent = "rollcall"
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// Starts the event-loop thread.
+    public init(configuration: Configuration = Configuration()) {
+    }
+
+    /// Sends one request and waits for the whole response.
+    ///
+    /// Any complete response is a success here, whatever its status. Cancelling the task ends the transfer.
+    ///
+    /// - Parameters:
+    ///   - request: what to send
+    ///   - sink: where the body goes; without one it is collected into `HTTPResponse.body`
+    /// - Throws: `HTTPError`
+    public func send(_ request: HTTPRequest, into sink: (any BodySink)? = nil) async throws(HTTPError) -> HTTPResponse {
+        throw HTTPError(.other, "not there yet", url: request.url.redacted)
+    }
+
+    /// Ends the event-loop thread; requests in flight fail with `HTTPError.cancelled`. Idempotent.
+    public func shutdown() {}
+}

@@ -1,0 +1,39 @@
+/// The head of a response.
+public struct HTTPResponseHead: Sendable {
+    /// The status code.
+    public let status: Int
+    /// The header fields in order.
+    public let headers: HTTPHeaders
+
+    /// - Parameters:
+    ///   - status: the status code
+    ///   - headers: the header fields
+    public init(status: Int, headers: HTTPHeaders) {
+        self.status = status
+        self.headers = headers
+    }
+
+    /// The `Content-Length`, in bytes.
+    public var contentLength: Int64? {
+        headers["Content-Length"].flatMap { Int64($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    }
+}
+
+/// A complete response.
+public struct HTTPResponse: Sendable {
+    /// Status and header fields.
+    public let head: HTTPResponseHead
+    /// The collected body; empty where a sink took it.
+    public let body: [UInt8]
+    /// Body bytes received, collected or streamed.
+    public let receivedBytes: Int64
+    /// Seconds from the start of the request to its first response byte.
+    public let timeToFirstByte: Double
+    /// Whether a new connection was opened for it.
+    public let openedConnection: Bool
+
+    /// The status code.
+    public var status: Int { head.status }
+    /// The header fields in order.
+    public var headers: HTTPHeaders { head.headers }
+}
