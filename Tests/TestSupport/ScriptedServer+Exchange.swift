@@ -44,6 +44,9 @@ extension ScriptedServer {
             return reader.received
         }
 
+        /// The next bytes of the request's body, at most 256 KiB; empty at its end.
+        public func readPiece() throws -> [UInt8] { try nextPiece(Int64.max) ?? [] }
+
         /// Waits for the test to open the gate.
         public func wait(_ gate: Gate) throws { try server.wait(gate) }
 
