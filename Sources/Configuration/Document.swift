@@ -32,6 +32,8 @@ struct Document {
     ///   - path: the file, as the user named it
     ///   - title: what the file is, such as `the fleet file`
     init(text: String, path: String, title: String) throws(ConfigurationError) {
+        // libyaml counts a byte order mark as the first column, and then finds the first block unindented.
+        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         let node: Node
         do {
             // The basic resolver leaves every scalar the text that it is.

@@ -51,14 +51,6 @@ struct Mapping<Key: MappingKey> {
     }
 }
 
-extension Value {
-    /// A key's text; unlike a value it may be empty.
-    func keyText() throws(ConfigurationError) -> String {
-        guard case .scalar(let scalar) = node else { throw error(.malformed, "\(name) is not text") }
-        return scalar.string
-    }
-}
-
 /// How many characters must be inserted, removed, replaced or swapped with their neighbour to make one text the other,
 /// regardless of case (optimal string alignment distance). Keys over 64 characters are not compared in full.
 func editDistance(_ left: String, _ right: String) -> Int {

@@ -23,6 +23,18 @@ struct Value {
         return text
     }
 
+    /// The text, which may be `""`; a value that is not there is still an error.
+    func stringOrEmpty() throws(ConfigurationError) -> String {
+        if case .scalar(let scalar) = node, scalar.string.isEmpty, !node.isAbsent { return "" }
+        return try string()
+    }
+
+    /// A key's text; unlike a value it may be written as nothing.
+    func keyText() throws(ConfigurationError) -> String {
+        guard case .scalar(let scalar) = node else { throw mismatch(expecting: "text") }
+        return scalar.string
+    }
+
     /// A value that another module's initializer reads from the text; its error becomes this file's.
     func parsed<Result, Failure: Error>(
         _ parse: (String) throws(Failure) -> Result
@@ -101,7 +113,9 @@ struct Value {
     /// The entries of a list, each to be read in turn.
     func list() throws(ConfigurationError) -> [Value] {
         guard case .sequence(let sequence) = node else { throw mismatch(expecting: "a list") }
-        return sequence.map { Value(node: $0, name: "an entry of \(name)", file: file, location: $0.location ?? location) }
+        return sequence.map {
+            Value(node: $0, name: "an entry of \(name)", file: file, location: $0.location ?? location)
+        }
     }
 
     /// The pairs of a mapping whose keys are the user's own, in the order of the file.
