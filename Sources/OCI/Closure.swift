@@ -48,6 +48,16 @@ public struct ClosureEntry: Hashable, Sendable, Codable {
         /// How a registry serves the content.
         public let kind: Kind
 
+        /// - Parameters:
+        ///   - repository: the repository's name at the source
+        ///   - digest: the content's digest
+        ///   - kind: how a registry serves the content
+        public init(repository: Repository, digest: Digest, kind: Kind) {
+            self.repository = repository
+            self.digest = digest
+            self.kind = kind
+        }
+
         public static func < (left: Identity, right: Identity) -> Bool {
             (left.repository, left.kind.rawValue, left.digest) < (right.repository, right.kind.rawValue, right.digest)
         }
@@ -55,6 +65,22 @@ public struct ClosureEntry: Hashable, Sendable, Codable {
 
     /// The line that the closure root hashes: `REPOSITORY KIND DIGEST SIZE\n`.
     var canonicalLine: String { "\(repository) \(kind.rawValue) \(digest) \(size)\n" }
+}
+
+extension ClosureEntry {
+    /// - Throws: `DecodingError`, or `OCIError` for a value outside its grammar or a size outside
+    ///   `0...Descriptor.maximumSize`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        repository = try container.decode(Repository.self, forKey: .repository)
+        digest = try container.decode(Digest.self, forKey: .digest)
+        size = try container.decode(Int64.self, forKey: .size)
+        kind = try container.decode(Kind.self, forKey: .kind)
+        mediaType = try container.decode(MediaType.self, forKey: .mediaType)
+        guard (0...Descriptor.maximumSize).contains(size) else {
+            throw OCIError(.invalidManifest, "an entry of \(repository) claims \(size) bytes")
+        }
+    }
 }
 
 /// All that an image list needs, sorted and without repetition.
@@ -66,11 +92,15 @@ public struct Closure: Sendable, Hashable {
 
     /// Sorts, removes repetitions and computes the root.
     ///
-    /// - Parameter entries: in any order; of entries with the same identity, the first is kept
+    /// - Parameter entries: in any order; of entries with the same identity, the one with the smallest size and then the
+    ///   first media type is kept, so that neither the root nor the canonical list depends on the order of a walk
     public init(_ entries: some Sequence<ClosureEntry>) {
-        var seen: Set<ClosureEntry.Identity> = []
-        let unique = entries.filter { seen.insert($0.identity).inserted }
-        self.entries = unique.sorted { $0.identity < $1.identity }
+        let sorted = entries.sorted {
+            ($0.identity, $0.size, $0.mediaType.name) < ($1.identity, $1.size, $1.mediaType.name)
+        }
+        var unique: [ClosureEntry] = []
+        for entry in sorted where entry.identity != unique.last?.identity { unique.append(entry) }
+        self.entries = unique
         let computation = DigestComputation(.sha256)
         for entry in self.entries {
             var line = entry.canonicalLine
@@ -84,4 +114,8 @@ public struct Closure: Sendable, Hashable {
         var seen: Set<Digest> = []
         return entries.reduce(0) { seen.insert($1.digest).inserted ? $0 + $1.size : $0 }
     }
+
+    public static func == (left: Closure, right: Closure) -> Bool { left.root == right.root }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(root) }
 }

@@ -94,6 +94,16 @@ extension String {
         self = String(decoding: encoded, as: UTF8.self)
     }
 
-    /// At most 200 characters, so that a message never carries a whole document.
-    var abridged: String { count <= 200 ? self : prefix(200) + "…" }
+    /// For messages: at most 200 scalars, so that a message never carries a whole document, and nothing that could forge
+    /// a log line or move a terminal's cursor.
+    var abridged: String {
+        var shown = String.UnicodeScalarView()
+        for scalar in unicodeScalars.prefix(200) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: shown.append("\u{fffd}")
+            default: shown.append(scalar)
+            }
+        }
+        return String(shown) + (unicodeScalars.count > 200 ? "…" : "")
+    }
 }

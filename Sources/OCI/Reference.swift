@@ -39,14 +39,9 @@ public struct ImageReference: Hashable, Sendable {
         guard host.contains(".") || host.contains(":") || host == "localhost" else {
             throw OCIError(
                 .invalidReference,
-                "'\(string.abridged)' names no registry host: '\(host)' has neither a dot nor a port")
+                "'\(string.abridged)' names no registry host: '\(host.abridged)' has neither a dot nor a port")
         }
-        guard
-            host.utf8.allSatisfy({ byte in
-                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
-                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || ".-:[]".utf8.contains(byte)
-            })
-        else {
+        guard Self.isHost(host) else {
             throw OCIError(.invalidReference, "'\(host.abridged)' in '\(string.abridged)' is not a host name")
         }
         var rest = string[string.index(after: slash)...]
@@ -67,6 +62,42 @@ public struct ImageReference: Hashable, Sendable {
         }
         self.host = host
         self.repository = try Repository(String(rest))
+    }
+
+    /// Whether text is a host name or an IPv6 address in brackets, with a port from 1 to 65535 where one is said. The host
+    /// becomes part of URLs and of paths such as `certs.d/HOST`, so `..` and the like must not pass.
+    private static func isHost(_ text: String) -> Bool {
+        var name = Substring(text)
+        if let close = text.lastIndex(of: "]") {
+            name = text[...close]
+        } else if let colon = text.firstIndex(of: ":") {
+            name = text[..<colon]
+        }
+        let rest = text[name.endIndex...]
+        guard rest.isEmpty || isPort(rest) else { return false }
+        if name.hasPrefix("[") {
+            let address = name.dropFirst().dropLast()
+            return address.contains(":")
+                && address.utf8.allSatisfy { byte in
+                    (byte | 0x20).isLowerHexDigit || ":.".utf8.contains(byte)
+                }
+        }
+        return name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { label in
+            label.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+                && label.first.map(isAlphanumeric) == true && label.last.map(isAlphanumeric) == true
+        }
+    }
+
+    private static func isPort(_ text: Substring) -> Bool {
+        let digits = text.utf8.dropFirst()
+        return text.hasPrefix(":") && (1...5).contains(digits.count)
+            && digits.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            && (1...65535).contains(Int(text.dropFirst()) ?? 0)
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
     }
 }
 

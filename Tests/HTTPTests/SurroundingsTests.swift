@@ -1,3 +1,4 @@
+import OCI
 import TestSupport
 import Testing
 
@@ -81,6 +82,64 @@ struct SurroundingsTests {
                 let withoutAuthority = try await curl(known)
                 #expect(withoutAuthority == "60 000")
             }
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func skopeoCopiesFromAndToTheScriptedRegistry(isDocker: Bool) async throws {
+        let image = TestImage(
+            index: [
+                TestImage(seed: 1, layers: [], platform: "linux/amd64", isDocker: isDocker),
+                TestImage(seed: 2, layers: [], platform: "linux/arm64/v8", isDocker: isDocker),
+            ], isDocker: isDocker)
+        var behaviour = ScriptedRegistry.Behaviour()
+        behaviour.authorization = .bearer(user: "u", password: "p")
+        behaviour.redirectsBlobs = true
+        try await withScriptedRegistry(behaviour) { registry in
+            registry.store(image, in: "a/b", tag: "1")
+            let copy = try await runCommand([
+                "skopeo", "copy", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+                "--src-creds=u:p", "--dest-creds=u:p", "docker://\(registry.authority)/a/b:1",
+                "docker://\(registry.authority)/c:2",
+            ])
+            #expect(copy.status == 0, "\(copy.errorText)")
+            #expect(registry.tag("2", in: "c") == image.descriptor.digest)
+            #expect(registry.manifests(in: "c").union(registry.blobs(in: "c")) == image.allDigests)
+            #expect(registry.uploadCount == 0)
+            #expect(registry.storage.requests.allSatisfy { $0.header("Authorization") == nil })
+        }
+    }
+
+    @Test func scriptedRegistryTakesChunksAtTheRightOffsetOnly() async throws {
+        try await withScriptedRegistry { registry in
+            func curl(_ arguments: String...) async throws -> (status: String, location: String, range: String) {
+                let text = try await runCommand(["curl", "-sS", "-i"] + arguments).text
+                func header(_ name: String) -> String {
+                    let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name): ") }
+                    return line.map { String($0.dropFirst(name.count + 2)) } ?? ""
+                }
+                return (String(text.dropFirst(9).prefix(3)), header("Location"), header("Range"))
+            }
+            let start = try await curl("-X", "POST", "\(registry.origin)/v2/a/blobs/uploads/")
+            #expect(start.status == "202")
+            let first = try await curl(
+                "-X", "PATCH", "-H", "Content-Range: 0-4", "--data-binary", "01234", start.location)
+            #expect(first.status == "202" && first.range == "0-4")
+            let stale = try await curl("-X", "PATCH", "--data-binary", "56789", start.location)
+            #expect(stale.status == "404")
+            let wrong = try await curl(
+                "-X", "PATCH", "-H", "Content-Range: 4-8", "--data-binary", "56789", first.location)
+            #expect(wrong.status == "416" && wrong.range == "0-4")
+            let digest = Digest(of: Array("0123456789".utf8))
+            let lie = try await curl("-X", "PUT", "\(wrong.location)&digest=\(digest)")
+            #expect(lie.status == "400")
+            #expect(registry.blob(digest, in: "a") == nil)
+            let again = try await curl("-X", "POST", "\(registry.origin)/v2/a/blobs/uploads/")
+            let done = try await curl(
+                "-X", "PUT", "--data-binary", "0123456789", "\(again.location)&digest=\(digest)")
+            #expect(done.status == "201")
+            let part = try await runCommand(["curl", "-sS", "-r", "3-5", "\(registry.origin)/v2/a/blobs/\(digest)"])
+            #expect(part.text == "345")
         }
     }
 }

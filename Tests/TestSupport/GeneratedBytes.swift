@@ -58,6 +58,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
     /// - Parameter seed: two equal seeds make equal sequences
     public init(seed: UInt64) { state = seed }
 
+    /// The next word of the sequence.
     public mutating func next() -> UInt64 {
         state &+= Self.step
         return Self.mix(state)

@@ -44,6 +44,9 @@ extension ScriptedServer {
             return reader.received
         }
 
+        /// The next bytes of the request's body, at most 256 KiB; empty at its end.
+        public func readPiece() throws -> [UInt8] { try nextPiece(Int64.max) ?? [] }
+
         /// Waits for the test to open the gate.
         public func wait(_ gate: Gate) throws { try server.wait(gate) }
 
@@ -149,6 +152,8 @@ final class ConnectionInput {
         while head.count < 64 << 10 {
             guard let byte = try byte() else { return nil }
             head.append(byte)
+            // A TLS hello has no line's end to wait for: clients try HTTPS first and need an answer.
+            if head == [0x16] { return head }
             if byte == UInt8(ascii: "\n"), head.suffix(4).elementsEqual("\r\n\r\n".utf8) { return head.dropLast(2) }
         }
         throw ConnectionEnded()
