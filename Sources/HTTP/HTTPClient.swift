@@ -14,9 +14,16 @@ public final class HTTPClient: Sendable {
         public init() {}
     }
 
+    private let loop: EventLoop
+    private let userAgent: String
+
     /// Starts the event-loop thread.
     public init(configuration: Configuration = Configuration()) {
+        loop = EventLoop(idleConnections: configuration.idleConnections)
+        userAgent = configuration.userAgent
     }
+
+    deinit { shutdown() }
 
     /// Sends one request and waits for the whole response.
     ///
@@ -27,9 +34,25 @@ public final class HTTPClient: Sendable {
     ///   - sink: where the body goes; without one it is collected into `HTTPResponse.body`
     /// - Throws: `HTTPError`
     public func send(_ request: HTTPRequest, into sink: (any BodySink)? = nil) async throws(HTTPError) -> HTTPResponse {
-        throw HTTPError(.other, "not there yet", url: request.url.redacted)
+        let slot = ExchangeSlot()
+        let result: Result<HTTPResponse, HTTPError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let exchange = Exchange(request, sink: sink, userAgent: userAgent, loop: loop) {
+                    continuation.resume(returning: $0)
+                }
+                guard loop.submit(.start(exchange)) else {
+                    return exchange.fail(.cancelled, "the HTTP client is shut down")
+                }
+                if slot.fill(exchange) == .cancelled { loop.submit(.cancel(exchange)) }
+            }
+        } onCancel: {
+            if let exchange = slot.cancel() { loop.submit(.cancel(exchange)) }
+        }
+        return try result.get()
     }
 
     /// Ends the event-loop thread; requests in flight fail with `HTTPError.cancelled`. Idempotent.
-    public func shutdown() {}
+    public func shutdown() {
+        loop.submit(.shutdown)
+    }
 }

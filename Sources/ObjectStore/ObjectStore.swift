@@ -1,1 +1,160 @@
-// placeholder
+/// The central object store: the only state that coordinators and agents share.
+///
+/// The least that conditional-write object stores offer: reads that can be skipped by ETag, writes that can be made
+/// conditional, listing in pages. Each operation is atomic: a reader sees a whole object, old or new. A write that has
+/// returned is durable.
+public protocol ObjectStore: Sendable {
+    /// Reads an object.
+    ///
+    /// - Parameters:
+    ///   - key: the object's key
+    ///   - etag: what the caller already holds; an object that still has it is not read again
+    /// - Throws: `ObjectStoreError`; `tooLarge` for an object over `ObjectStoreLimit.objectSize`.
+    func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome
+
+    /// Writes an object, whole.
+    ///
+    /// - Parameters:
+    ///   - bytes: the object, at most `ObjectStoreLimit.objectSize`
+    ///   - key: the object's key
+    ///   - condition: what must hold of the object there now; checked and written as one step among all processes
+    /// - Throws: `ObjectStoreError`. It may then have been stored or not: read before deciding anything.
+    func put(
+        _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
+    ) async throws(ObjectStoreError) -> PutOutcome
+
+    /// Lists keys, in ascending order of their bytes.
+    ///
+    /// - Parameters:
+    ///   - prefix: the keys below this one, at any depth; all keys for `nil`
+    ///   - continuation: what the page before carried; `nil` for the first page
+    /// - Throws: `ObjectStoreError`.
+    func list(
+        below prefix: ObjectKey?, continuingFrom continuation: ListPage.Continuation?
+    ) async throws(ObjectStoreError) -> ListPage
+
+    /// Deletes an object. One that does not exist is deleted already.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    func delete(_ key: ObjectKey) async throws(ObjectStoreError)
+}
+
+/// The bounds that every store keeps.
+public enum ObjectStoreLimit {
+    /// The largest object that is read or written, in bytes: 256 MiB, held in memory whole.
+    public static let objectSize = 256 << 20
+    /// The most keys that one listing collects.
+    public static let listedKeys = 1_000_000
+}
+
+extension ObjectStore {
+    /// Reads an object; `nil` where there is none.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    public func get(_ key: ObjectKey) async throws(ObjectStoreError) -> StoredObject? {
+        switch try await get(key, ifNoneMatch: nil) {
+        case .found(let object): object
+        case .absent: nil
+        case .notModified:
+            throw ObjectStoreError(.unavailable, "answered 'not modified' to an unconditional read", at: key.path)
+        }
+    }
+
+    /// Lists every key below a key, in ascending order.
+    ///
+    /// - Throws: `ObjectStoreError`; `tooLarge` over `ObjectStoreLimit.listedKeys`.
+    public func list(below prefix: ObjectKey?) async throws(ObjectStoreError) -> [ObjectKey] {
+        var keys: [ObjectKey] = []
+        var continuation: ListPage.Continuation?
+        repeat {
+            let page = try await list(below: prefix, continuingFrom: continuation)
+            keys += page.keys
+            continuation = page.continuation
+            guard keys.count <= ObjectStoreLimit.listedKeys else {
+                throw ObjectStoreError(
+                    .tooLarge, "more than \(ObjectStoreLimit.listedKeys) objects", at: prefix?.path ?? "the store")
+            }
+        } while continuation != nil
+        return keys
+    }
+}
+
+/// A version of an object: equal ETags of one key mean equal bytes. Opaque, quotes not included.
+public struct ETag: Hashable, Sendable, CustomStringConvertible {
+    /// The tag's text.
+    public let text: String
+
+    /// - Parameter text: the tag as the store gave it, without quotes
+    public init(_ text: String) { self.text = text }
+
+    public var description: String { text }
+}
+
+/// An object as it was read.
+public struct StoredObject: Hashable, Sendable {
+    /// The whole content.
+    public let bytes: [UInt8]
+    /// The version that the content is of.
+    public let etag: ETag
+
+    /// - Parameters:
+    ///   - bytes: the whole content
+    ///   - etag: the version that the content is of
+    public init(bytes: [UInt8], etag: ETag) {
+        self.bytes = bytes
+        self.etag = etag
+    }
+}
+
+/// What a read found.
+public enum GetOutcome: Hashable, Sendable {
+    /// The object.
+    case found(StoredObject)
+    /// The object is still the version that the caller named.
+    case notModified
+    /// There is no such object.
+    case absent
+}
+
+/// What must hold for a write to happen.
+public enum PutCondition: Hashable, Sendable {
+    /// Nothing: the last writer wins.
+    case none
+    /// There is no such object: create-if-absent.
+    case ifAbsent
+    /// The object is of this version: compare-and-swap.
+    case ifMatch(ETag)
+}
+
+/// What became of a write.
+public enum PutOutcome: Hashable, Sendable {
+    /// Stored, as this version.
+    case stored(ETag)
+    /// The condition did not hold; nothing was written.
+    case conflict
+}
+
+/// A part of a listing.
+public struct ListPage: Sendable {
+    /// Where the next page starts: opaque, as the store gave it.
+    public struct Continuation: Hashable, Sendable {
+        /// The store's token.
+        public let token: String
+
+        /// - Parameter token: the store's token
+        public init(_ token: String) { self.token = token }
+    }
+
+    /// The keys, in ascending order.
+    public let keys: [ObjectKey]
+    /// Where the next page starts; `nil` on the last page.
+    public let continuation: Continuation?
+
+    /// - Parameters:
+    ///   - keys: the keys, in ascending order
+    ///   - continuation: where the next page starts; `nil` on the last page
+    public init(keys: [ObjectKey], continuation: Continuation? = nil) {
+        self.keys = keys
+        self.continuation = continuation
+    }
+}

@@ -1,0 +1,44 @@
+import CLibcurl
+
+extension HTTPError {
+    /// Reads libcurl's result into what happened and what to do.
+    ///
+    /// - Parameters:
+    ///   - result: libcurl's code
+    ///   - detail: libcurl's own sentence, which holds hosts and file names but no header and no query
+    ///   - tls: the files that the request named
+    static func reading(_ result: CURLcode, detail: String, tls: TLSConfiguration) -> (Code, String) {
+        let sentence = detail.isEmpty ? String(cString: curl_easy_strerror(result)) : detail
+        switch result {
+        case CURLE_COULDNT_RESOLVE_HOST:
+            return (.cannotResolve, "\(sentence): check the name and the DNS server")
+        case CURLE_COULDNT_CONNECT:
+            return (.cannotConnect, sentence)
+        case CURLE_COULDNT_RESOLVE_PROXY, CURLE_PROXY:
+            return (.proxyFailed, "\(sentence): check the proxy settings")
+        case CURLE_OPERATION_TIMEDOUT:
+            return (.timedOut, sentence)
+        case CURLE_PARTIAL_FILE:
+            return (.truncatedBody, "the response ended early: \(sentence)")
+        case CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_SEND_FAIL_REWIND:
+            return (.connectionReset, "the connection broke: \(sentence)")
+        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_ISSUER_ERROR:
+            return (.untrustedCertificate, "\(sentence): give the registry's certificate authority with 'ca'")
+        case CURLE_SSL_CACERT_BADFILE:
+            return (
+                .untrustedCertificate, "cannot read the certificate authorities in \(tls.caFile ?? "the system store")"
+            )
+        case CURLE_SSL_CERTPROBLEM:
+            return (
+                .untrustedCertificate,
+                "cannot use the client certificate \(tls.certificateFile ?? "") with key \(tls.keyFile ?? "")"
+            )
+        case CURLE_SSL_CONNECT_ERROR:
+            return (.tlsFailed, "the TLS handshake failed: \(sentence)")
+        case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
+            return (.invalidURL, sentence)
+        default:
+            return (.other, sentence)
+        }
+    }
+}
