@@ -65,8 +65,17 @@ let package = Package(
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness"]),
-        .testTarget(name: "AgentTests", dependencies: ["Agent"]),
+            name: "ConfigurationTests",
+            dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "TestSupport"]),
+        .testTarget(
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]
+        ),
         .testTarget(
             name: "Integration",
             dependencies: [

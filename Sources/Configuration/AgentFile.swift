@@ -13,14 +13,14 @@ public struct AgentFile: Hashable, Sendable {
 
     /// The bounds of what the agent takes of its machine and of the registries.
     public struct Limits: Hashable, Sendable {
-        /// Blobs in flight at once.
-        public var blobs = 8
-        /// Connections to one host at once.
-        public var connections = 16
-        /// Bytes of blobs that are kept on disk under way.
-        public var spool: Int64 = 8 << 30
-        /// Bytes of blobs that are kept in memory under way.
-        public var memory: Int64 = 64 << 20
+        /// Large blobs on their way at once.
+        public var blobs = 4
+        /// Connections to one source at once.
+        public var connections = 64
+        /// Bytes of blobs that are kept on disk on their way.
+        public var spool: Int64 = 64 << 30
+        /// Bytes of blobs that are kept in memory on their way.
+        public var memory: Int64 = 24 << 20
 
         /// The defaults.
         public init() {}
@@ -143,7 +143,7 @@ extension AgentFile.Limits {
         if let value = keys[.blobs] { blobs = try value.integer(in: 1...256) }
         if let value = keys[.connections] { connections = try value.integer(in: 1...256) }
         if let value = keys[.spool] { spool = try value.byteSize(in: (1 << 20)...(1 << 50)) }
-        if let value = keys[.memory] { memory = try value.byteSize(in: (1 << 20)...(1 << 40)) }
+        if let value = keys[.memory] { memory = try value.byteSize(in: (4 << 20)...(1 << 40)) }
     }
 }
 

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import Configuration
@@ -176,7 +176,7 @@ import Testing
             ("limits: {blobs: 0}", .invalidValue, "a.yaml:10:17: 'blobs' must be from 1 to 256, not 0"),
             ("limits: {blobs: many}", .wrongType, "a.yaml:10:17: 'blobs' must be a whole number, not 'many'"),
             ("limits: {spool: 8G}", .wrongType, "a.yaml:10:17: 'spool' must be a size such as 64MiB or 2GB, not '8G'"),
-            ("limits: {memory: 1B}", .invalidValue, "a.yaml:10:18: 'memory' must be from 1MiB to 1TiB, not 1B"),
+            ("limits: {memory: 1B}", .invalidValue, "a.yaml:10:18: 'memory' must be from 4MiB to 1TiB, not 1B"),
             (
                 "limits: {memroy: 1GiB}", .unknownKey,
                 "a.yaml:10:10: unknown key 'memroy' in 'limits': did you mean 'memory'?"
@@ -209,7 +209,8 @@ import Testing
     }
 
     @Test func unreadableFiles() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory("configuration")
+        defer { directory.remove() }
         let missing = directory.path + "/missing.yaml"
         var error = #expect(throws: ConfigurationError.self) { try AgentFile(path: missing) }
         #expect(error?.description == "\(missing): cannot read the agent's file: No such file or directory")
@@ -218,14 +219,16 @@ import Testing
     }
 
     @Test func filesThatAreNoText() throws {
-        let directory = try TemporaryDirectory()
-        let latin = try directory.write("latin.yaml", bytes: Array("site: caf".utf8) + [0xE9])
+        let directory = try TemporaryDirectory("configuration")
+        defer { directory.remove() }
+        let latin = try directory.write("latin.yaml", Array("site: caf".utf8) + [0xE9])
         let error = #expect(throws: ConfigurationError.self) { try AgentFile(path: latin) }
         #expect(error?.description == "\(latin): the agent's file is not UTF-8 text")
     }
 
     @Test func filesAboveTheirLimit() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory("configuration")
+        defer { directory.remove() }
         let large = try directory.write(
             "large.yaml", bytes: [UInt8](repeating: UInt8(ascii: "#"), count: (1 << 20) + 1))
         let error = #expect(throws: ConfigurationError.self) { try AgentFile(path: large) }

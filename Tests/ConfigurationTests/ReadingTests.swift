@@ -1,6 +1,7 @@
 import OCI
 import ObjectStore
 import Readiness
+import TestSupport
 import Testing
 
 @testable import Configuration
@@ -65,9 +66,10 @@ import Testing
     private static let fleet = "objectStore: {url: file:///NAME}\nenvironments: [{name: lab, sites: []}]\n"
 
     @Test func theFleetFileIsTheOptionsElseTheVariables() throws {
-        let directory = try TemporaryDirectory()
-        let option = try directory.write("option.yaml", bytes: Array(Self.fleet.replacing("NAME", with: "o").utf8))
-        let variable = try directory.write("variable.yaml", bytes: Array(Self.fleet.replacing("NAME", with: "v").utf8))
+        let directory = try TemporaryDirectory("configuration")
+        defer { directory.remove() }
+        let option = try directory.write("option.yaml", Array(Self.fleet.replacing("NAME", with: "o").utf8))
+        let variable = try directory.write("variable.yaml", Array(Self.fleet.replacing("NAME", with: "v").utf8))
         let environment = ["ROLLCALL_FLEET": variable]
         #expect(try FleetFile.read(option: option, environment: environment).objectStore.directory == "/o")
         #expect(try FleetFile.read(option: nil, environment: environment).objectStore.directory == "/v")
