@@ -1,0 +1,114 @@
+import Glibc
+
+/// The peer closed or reset the connection, or the server is being stopped.
+struct ConnectionEnded: Error {}
+
+/// One TCP socket, used by one thread; only `interrupt` may come from another.
+final class Socket: @unchecked Sendable {
+    private let descriptor: Int32
+    private let isClosed = Monitor(false)
+
+    private init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+    /// Listens on a free port of 127.0.0.1.
+    static func listening() throws -> (socket: Socket, port: Int) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw TestSupportError.system("socket") }
+        let listener = Socket(descriptor)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(descriptor, address, length) == 0 && listen(descriptor, 512) == 0
+                    && getsockname(descriptor, address, &length) == 0
+            }
+        }
+        guard isBound else {
+            let error = TestSupportError.system("cannot listen on 127.0.0.1")
+            listener.close()
+            throw error
+        }
+        return (listener, Int(UInt16(bigEndian: address.sin_port)))
+    }
+
+    /// Waits for the next connection; `nil` once the socket was interrupted.
+    func accept() -> Socket? {
+        while true {
+            let accepted = Glibc.accept(descriptor, nil, nil)
+            if accepted >= 0 {
+                _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
+                var one: Int32 = 1
+                setsockopt(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+                return Socket(accepted)
+            }
+            if errno != EINTR && errno != ECONNABORTED { return nil }
+        }
+    }
+
+    /// Sets the kernel's buffers, in bytes: small ones make backpressure show early.
+    func setBuffers(send: Int32?, receive: Int32?) {
+        if var send { setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &send, socklen_t(MemoryLayout<Int32>.size)) }
+        if var receive { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive, socklen_t(MemoryLayout<Int32>.size)) }
+    }
+
+    /// The next bytes, at most `limit`; empty at the peer's end of the stream.
+    func receive(_ limit: Int = 64 << 10) throws -> [UInt8] {
+        var failed = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+            var received: Int
+            repeat { received = recv(descriptor, buffer.baseAddress, limit, 0) } while received < 0 && errno == EINTR
+            failed = received < 0
+            count = max(received, 0)
+        }
+        if failed { throw ConnectionEnded() }
+        return bytes
+    }
+
+    /// Sends all bytes.
+    func send(_ bytes: some Sequence<UInt8>) throws {
+        let bytes = ContiguousArray(bytes)
+        try bytes.withUnsafeBytes { buffer in
+            var rest = buffer[...]
+            while !rest.isEmpty {
+                let part = UnsafeRawBufferPointer(rebasing: rest)
+                let sent = Glibc.send(descriptor, part.baseAddress, part.count, Int32(MSG_NOSIGNAL))
+                if sent < 0 && errno == EINTR { continue }
+                guard sent > 0 else { throw ConnectionEnded() }
+                rest = rest.dropFirst(sent)
+            }
+        }
+    }
+
+    /// Ends the stream to the peer with a FIN, then reads on until the peer closes too, so that no RST destroys what
+    /// was sent.
+    func finish() {
+        shutdown(descriptor, Int32(SHUT_WR))
+        while let bytes = try? receive(), !bytes.isEmpty {}
+        close()
+    }
+
+    /// Makes `close` send a RST.
+    func reset() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
+    /// Closes once. With unread bytes in the kernel this is a RST, as on any server.
+    func close() {
+        isClosed.update { isClosed in
+            if !isClosed { Glibc.close(descriptor) }
+            isClosed = true
+        }
+    }
+
+    /// Makes blocked calls of the owning thread return, from any thread.
+    func interrupt() {
+        // Under the lock: a descriptor that was closed may belong to someone else by now.
+        isClosed.read { isClosed in
+            if !isClosed { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        }
+    }
+}
