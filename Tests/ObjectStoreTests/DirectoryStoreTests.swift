@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import TestSupport
 import Testing
 
 @testable import ObjectStore
@@ -9,7 +10,8 @@ import Testing
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
     @Test func whatIsPutIsReadAsAFile() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             let outcome = try await store.put(bytes("one"), at: key("a/b/c.json"), condition: .none)
             let object = try #require(try await store.get(key("a/b/c.json")))
@@ -22,7 +24,8 @@ import Testing
     }
 
     @Test func absentObjectsAreAnswers() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             #expect(try await store.get(key("a")) == nil)
             #expect(try await store.get(key("a/b"), ifNoneMatch: ETag("x")) == .absent)
@@ -33,7 +36,8 @@ import Testing
     }
 
     @Test func conditionalReadSkipsWhatIsKnown() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             _ = try await store.put(bytes("one"), at: key("a"), condition: .none)
             let object = try #require(try await store.get(key("a")))
@@ -43,7 +47,8 @@ import Testing
     }
 
     @Test func conditionsHoldOrConflict() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             #expect(try await store.put(bytes("0"), at: key("a"), condition: .ifMatch(ETag("x"))) == .conflict)
             #expect(try await store.get(key("a")) == nil)
@@ -65,7 +70,8 @@ import Testing
     }
 
     @Test func listsBelowAKeyInOrder() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             for path in ["b", "a/2", "a/1", "a/b/c", "a-b", "ab/1"] {
                 _ = try await store.put([], at: key(path), condition: .none)
@@ -80,8 +86,8 @@ import Testing
     }
 
     @Test func missingRootIsAnErrorAndIsNotCreated() async throws {
-        try await withTemporaryDirectory { parent in
-            let root = "\(parent)/absent"
+        try await withTemporaryDirectory { directory in
+            let root = directory.file("absent")
             let store = DirectoryStore(root: root)
             let key = try key("a/b")
             let operations: [(String, () async throws -> Void)] = [
@@ -110,10 +116,12 @@ import Testing
 
     // Root may read and write everything.
     @Test(.enabled(if: getuid() != 0)) func deniedPermissionSaysWhere() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             _ = try await store.put([1], at: key("a/b"), condition: .none)
             #expect(chmod(root, 0) == 0)
+            defer { chmod(root, 0o700) }
             let operations: [() async throws -> Void] = [
                 { _ = try await store.get(try ObjectKey("a/b")) },
                 { _ = try await store.put([1], at: try ObjectKey("a/c"), condition: .none) },
@@ -141,7 +149,8 @@ import Testing
     }
 
     @Test func objectsOverTheBoundAreRefusedBothWays() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             // A sparse file takes no space.
             let file = open("\(root)/large", O_CREAT | O_WRONLY, 0o644)
@@ -152,7 +161,8 @@ import Testing
     }
 
     @Test func leftoversOfCrashedWritersAreInvisibleAndGoWhenOld() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(root: root)
             _ = try await store.put([1], at: key("a"), condition: .none)
             for (name, age) in [("old", StoreFiles.leftoverAge + 60), ("young", StoreFiles.leftoverAge - 60)] {
@@ -168,7 +178,8 @@ import Testing
     }
 
     @Test func aHeldLockEndsPatienceNotTheStore() async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             let store = DirectoryStore(files: StoreFiles(root: root, patience: .milliseconds(20)))
             _ = try await store.put([1], at: key("a"), condition: .none)
             // Another open file description, as another process has.
@@ -187,7 +198,8 @@ import Testing
     /// Twenty stores on one directory write at once, in forty rounds: one write is stored, and it is what is read.
     @Test(arguments: [false, true])
     func oneOfTwentyConcurrentWritersWins(swapping: Bool) async throws {
-        try await withTemporaryDirectory { root in
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
             for round in 0..<40 {
                 let key = try key("race/\(round)")
                 var condition = PutCondition.ifAbsent
