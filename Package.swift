@@ -33,7 +33,10 @@ let package = Package(
         .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
 
         // The files that users write.
-        .target(name: "Configuration", dependencies: ["OCI", .product(name: "Yams", package: "Yams")]),
+        .target(
+            name: "Configuration",
+            dependencies: ["HTTP", "ObjectStore", "OCI", "Readiness", .product(name: "Yams", package: "Yams")]
+        ),
 
         // The executables: parse, wire, run.
         .executableTarget(
@@ -61,7 +64,8 @@ let package = Package(
         .testTarget(name: "TransferTests", dependencies: ["Transfer", "Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "OCI"]),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent"]),
         .testTarget(
             name: "Integration",
