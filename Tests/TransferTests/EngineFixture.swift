@@ -15,7 +15,8 @@ struct EngineFixture {
         RegistryClient(
             try RegistryEndpoint(registry.origin), http: http,
             configuration: RegistryClient.Configuration(
-                gates: HostGates(), retry: RetryPolicy(attempts: 3, firstWait: .milliseconds(1), longestWait: .milliseconds(5)),
+                gates: HostGates(),
+                retry: RetryPolicy(attempts: 3, firstWait: .milliseconds(1), longestWait: .milliseconds(5)),
                 certificates: CertificateDirectory(paths: [])))
     }
 
@@ -32,7 +33,9 @@ struct EngineFixture {
         let walk = ClosureWalk(source: try client(source))
         var entries: [ClosureEntry] = []
         for (repository, image) in images {
-            for walked in try await walk.images(repository, .digest(image.descriptor.digest)) { entries += walked.entries }
+            for walked in try await walk.images(repository, .digest(image.descriptor.digest)) {
+                entries += walked.entries
+            }
         }
         return Closure(entries).entries
     }
