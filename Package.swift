@@ -12,6 +12,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -26,14 +27,20 @@ let package = Package(
         // The way of the bytes.
         .target(name: "HTTP", dependencies: ["CLibcurl"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
-        .target(name: "Transfer", dependencies: ["Registry", "HTTP", "OCI"]),
+        .target(
+            name: "Transfer",
+            dependencies: ["Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift")]
+        ),
 
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["OCI"]),
         .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
 
         // The files that users write.
-        .target(name: "Configuration", dependencies: ["OCI", .product(name: "Yams", package: "Yams")]),
+        .target(
+            name: "Configuration",
+            dependencies: ["HTTP", "ObjectStore", "OCI", "Readiness", .product(name: "Yams", package: "Yams")]
+        ),
 
         // The executables: parse, wire, run.
         .executableTarget(
@@ -61,8 +68,18 @@ let package = Package(
         .testTarget(name: "TransferTests", dependencies: ["Transfer", "Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "OCI"]),
-        .testTarget(name: "AgentTests", dependencies: ["Agent"]),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "TestSupport"]),
+        .testTarget(
+            name: "AgentTests",
+            dependencies: [
+                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]
+        ),
         .testTarget(
             name: "Integration",
             dependencies: [

@@ -48,6 +48,16 @@ public struct ClosureEntry: Hashable, Sendable, Codable {
         /// How a registry serves the content.
         public let kind: Kind
 
+        /// - Parameters:
+        ///   - repository: the repository's name at the source
+        ///   - digest: the content's digest
+        ///   - kind: how a registry serves the content
+        public init(repository: Repository, digest: Digest, kind: Kind) {
+            self.repository = repository
+            self.digest = digest
+            self.kind = kind
+        }
+
         public static func < (left: Identity, right: Identity) -> Bool {
             (left.repository, left.kind.rawValue, left.digest) < (right.repository, right.kind.rawValue, right.digest)
         }

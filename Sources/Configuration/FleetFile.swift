@@ -1,0 +1,93 @@
+import HTTP
+public import Readiness
+internal import ObjectStore
+
+/// The fleet file: the central object store, and the environments in ladder order with their sites.
+public enum FleetFile {
+    /// The variable that names the file where no option does.
+    public static let variable = "ROLLCALL_FLEET"
+    /// The file that is read where neither an option nor the variable names one.
+    public static let defaultPath = "fleet.yaml"
+
+    /// Reads the fleet file from where the user says that it is: the option, else `ROLLCALL_FLEET`, else `fleet.yaml`
+    /// in the working directory.
+    ///
+    /// - Parameters:
+    ///   - option: the value of `--fleet`, if it was given
+    ///   - environment: the process environment
+    public static func read(
+        option: String?, environment: [String: String]
+    ) throws(ConfigurationError) -> Fleet {
+        // An empty variable is how shells unset one for a single command.
+        let variable = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+        if let path = option ?? variable { return try read(path) }
+        do {
+            return try read(defaultPath)
+        } catch  where error.code == .unreadable {
+            throw ConfigurationError(
+                .unreadable, "\(error.message): name the file with --fleet or \(Self.variable)", in: error.file)
+        }
+    }
+
+    /// Reads a fleet file of at most 1 MiB.
+    public static func read(_ path: String) throws(ConfigurationError) -> Fleet {
+        try fleet(Document(path: path, title: title, limit: Document.settingsLimit))
+    }
+
+    /// Reads a fleet file's text.
+    ///
+    /// - Parameters:
+    ///   - text: the content
+    ///   - path: the name by which messages call it
+    static func parse(_ text: String, path: String) throws(ConfigurationError) -> Fleet {
+        try fleet(Document(text: text, path: path, title: title))
+    }
+
+    enum Key: String, MappingKey {
+        case objectStore, environments
+    }
+
+    enum EnvironmentKey: String, MappingKey {
+        case name, freshness, sites
+    }
+
+    enum SiteKey: String, MappingKey {
+        case name, registry
+    }
+
+    private static let title = "the fleet file"
+
+    private static func fleet(_ document: Document) throws(ConfigurationError) -> Fleet {
+        let file = try document.root.mapping(Key.self, title: title)
+        let location = try file.required(.objectStore).objectStoreLocation()
+        let list = try file.required(.environments)
+        var environments: [Fleet.Environment] = []
+        for value in try list.list() { environments.append(try environment(value)) }
+        do {
+            return try Fleet(objectStore: location, environments: environments)
+        } catch {
+            throw list.error(.invalidValue, error.message)
+        }
+    }
+
+    private static func environment(_ value: Value) throws(ConfigurationError) -> Fleet.Environment {
+        let keys = try value.mapping(EnvironmentKey.self, title: "environment")
+        let name = try keys.required(.name).parsed(EnvironmentName.init(_:))
+        let list = try keys.required(.sites)
+        var sites: [Fleet.Site] = []
+        for value in try list.list() {
+            let site = try value.mapping(SiteKey.self, title: "site")
+            sites.append(
+                Fleet.Site(
+                    name: try site.required(.name).parsed(SiteName.init(_:)),
+                    registry: try site.required(.registry).registryURL().text))
+        }
+        let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        do {
+            return try Fleet.Environment(
+                name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness)
+        } catch {
+            throw list.error(.invalidValue, error.message)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+public import OCI
+public import ObjectStore
+
+/// The domain's objects in the central object store: which object is where, and how each is changed.
+///
+/// | key | object | written |
+/// |---|---|---|
+/// | `lists/GENERATION-HEX.json` | image list | once, never changed |
+/// | `environments/ENV/record.json` | environment record | by compare-and-swap |
+/// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
+///
+/// A store that cannot be reached throws, whatever is asked: what is not known is never taken for ready.
+public struct CentralStore: Sendable {
+    /// How many objects are read at once.
+    public static let maximumConcurrentReads = 16
+    /// How often a change of a record is tried while others change other lists in it. Of those who try at once one
+    /// always wins, so this many writers can meet.
+    public static let maximumAttempts = 64
+
+    let objects: any ObjectStore
+
+    /// - Parameter objects: where the objects are
+    public init(_ objects: any ObjectStore) {
+        self.objects = objects
+    }
+
+    // MARK: Image lists
+
+    /// Publishes a list under its generation. A list that is there already is left as it is.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.invalidList` where what is there is damaged.
+    public func publish(_ list: ImageList) async throws {
+        let key = try Self.key(ofList: list.generation)
+        switch try await objects.put(list.documentBytes, at: key, condition: .ifAbsent) {
+        case .stored: return
+        case .conflict:
+            guard let present = try await self.list(list.generation), present == list else {
+                throw ReadinessError(
+                    .invalidList, "another list is stored under this generation: restore or delete the object",
+                    in: key.path)
+            }
+        }
+    }
+
+    /// Reads the list of a generation; `nil` where it was never published.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.invalidList` or `.unknownSchema` where it cannot be used.
+    public func list(_ generation: Digest) async throws -> ImageList? {
+        let key = try Self.key(ofList: generation)
+        guard let object = try await objects.get(key) else { return nil }
+        let list = try ImageList(parsing: object.bytes, in: key.path)
+        guard list.generation == generation else {
+            throw ReadinessError(
+                .invalidList, "it is the list of generation \(list.generation): restore the object", in: key.path)
+        }
+        return list
+    }
+
+    // MARK: Environment records
+
+    /// An environment's record with the version that it was read at.
+    public struct VersionedRecord: Sendable {
+        /// The record; an empty one where nothing was ever staged.
+        public internal(set) var record: EnvironmentRecord
+        /// The version to swap against; `nil` where there is no object yet.
+        public let etag: ETag?
+    }
+
+    /// Reads an environment's record.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.invalidRecord` or `.unknownSchema`.
+    public func record(of environment: EnvironmentName) async throws -> VersionedRecord {
+        try await record(of: environment, changedSince: nil)
+            ?? VersionedRecord(
+                record: EnvironmentRecord(environment: environment), etag: nil)
+    }
+
+    /// Reads an environment's record unless it is still the version that the caller knows: for polling.
+    ///
+    /// - Parameters:
+    ///   - environment: the environment
+    ///   - etag: the version that the caller knows; `nil` for none, or for no object
+    /// - Returns: `nil` where the record is still that version
+    /// - Throws: as `record(of:)`
+    public func record(of environment: EnvironmentName, changedSince etag: ETag?) async throws -> VersionedRecord? {
+        let key = try Self.recordKey(of: environment)
+        switch try await objects.get(key, ifNoneMatch: etag) {
+        case .notModified: return nil
+        case .absent: return VersionedRecord(record: EnvironmentRecord(environment: environment), etag: nil)
+        case .found(let object):
+            return VersionedRecord(
+                record: try EnvironmentRecord(parsing: object.bytes, of: environment, in: key.path), etag: object.etag)
+        }
+    }
+
+    /// Swaps an environment's record against the version that it was read at.
+    ///
+    /// - Returns: whether it was still that version
+    func swap(_ record: EnvironmentRecord, against etag: ETag?) async throws -> Bool {
+        let outcome = try await objects.put(
+            Document.encode(record, .invalidRecord), at: Self.recordKey(of: record.environment),
+            condition: etag.map { .ifMatch($0) } ?? .ifAbsent)
+        return outcome != .conflict
+    }
+
+    // MARK: Cache manifests
+
+    /// Publishes a site's cache manifest in the place of the one before.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    public func publish(_ manifest: CacheManifest) async throws {
+        _ = try await objects.put(
+            manifest.documentBytes(), at: Self.key(of: manifest.site, in: manifest.environment), condition: .none)
+    }
+
+    /// What a site reported last; `nil` for a silent one.
+    ///
+    /// - Throws: `ObjectStoreError` where the store cannot be reached. A report that cannot be understood is an answer.
+    public func report(of site: SiteName, in environment: EnvironmentName) async throws -> SiteReport? {
+        try await report(at: Self.key(of: site, in: environment))
+    }
+
+    /// What every site of an environment reported last, also those that no fleet file names.
+    ///
+    /// - Throws: `ObjectStoreError` where the store cannot be reached; `ReadinessError.invalidRecord` for an object among
+    ///   the cache manifests that has no site's name.
+    public func reports(of environment: EnvironmentName) async throws -> [SiteName: SiteReport] {
+        var sites: [(SiteName, ObjectKey)] = []
+        for key in try await objects.list(below: Self.sitesKey(of: environment)) {
+            guard key.name.hasSuffix(".json"), let site = try? SiteName(String(key.name.dropLast(".json".count))),
+                try Self.key(of: site, in: environment) == key
+            else {
+                throw ReadinessError(
+                    .invalidRecord, "an object among the cache manifests has no site's name: delete it", in: key.path)
+            }
+            sites.append((site, key))
+        }
+        return try await withThrowingTaskGroup(of: (SiteName, SiteReport?).self) { group in
+            var reports: [SiteName: SiteReport] = [:]
+            var waiting = sites.makeIterator()
+            for _ in 0..<Self.maximumConcurrentReads {
+                guard let (site, key) = waiting.next() else { break }
+                group.addTask { (site, try await report(at: key)) }
+            }
+            while let (site, report) = try await group.next() {
+                reports[site] = report
+                if let (site, key) = waiting.next() { group.addTask { (site, try await self.report(at: key)) } }
+            }
+            return reports
+        }
+    }
+
+    private func report(at key: ObjectKey) async throws -> SiteReport? {
+        let object: StoredObject?
+        do {
+            object = try await objects.get(key)
+        } catch  where error.code == .tooLarge {
+            return .unreadable(error.message)
+        }
+        guard let object else { return nil }
+        do {
+            return .manifest(try CacheManifest(parsing: object.bytes))
+        } catch {
+            return .unreadable(error.message)
+        }
+    }
+
+    /// Deletes a site's cache manifest.
+    ///
+    /// - Returns: whether there was one
+    /// - Throws: `ObjectStoreError`.
+    public func forget(_ site: SiteName, in environment: EnvironmentName) async throws -> Bool {
+        let key = try Self.key(of: site, in: environment)
+        guard try await objects.get(key) != nil else { return false }
+        try await objects.delete(key)
+        return true
+    }
+
+    // MARK: Keys
+
+    static func key(ofList generation: Digest) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("lists/\(generation.hex).json")
+    }
+
+    static func recordKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/record.json")
+    }
+
+    static func sitesKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/sites")
+    }
+
+    static func key(of site: SiteName, in environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/sites/\(site).json")
+    }
+}

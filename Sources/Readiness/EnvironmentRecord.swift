@@ -1,0 +1,129 @@
+public import OCI
+
+/// What is staged and promoted in one environment: one object, changed only by compare-and-swap.
+public struct EnvironmentRecord: Hashable, Sendable {
+    /// The most earlier promotions that are kept of each list.
+    public static let maximumHistory = 32
+    /// The most lists that an environment may have.
+    public static let maximumLists = 10_000
+
+    /// A generation of a list that was staged or promoted, with its figures, and by whom and when.
+    public struct Pointer: Hashable, Sendable, Codable {
+        /// The list's generation.
+        public let generation: Digest
+        /// The root of the list's closure: what every site has to prove.
+        public let closureRoot: Digest
+        /// How many images the list has.
+        public let images: Int
+        /// How many entries the closure has.
+        public let entries: Int
+        /// The sum of the distinct digests' sizes in bytes.
+        public let bytes: Int64
+        /// Who did it, as `USER@HOST`.
+        public let by: String
+        /// When.
+        public let at: Timestamp
+
+        /// - Parameters:
+        ///   - list: the generation to point to
+        ///   - by: who does it
+        ///   - at: when
+        public init(to list: ImageList, by: String, at: Timestamp) {
+            generation = list.generation
+            closureRoot = list.closure.root
+            images = list.images.count
+            entries = list.closure.entries.count
+            bytes = list.closure.uniqueBytes
+            self.by = by
+            self.at = at
+        }
+
+        private init(_ other: Pointer, by: String, at: Timestamp) {
+            generation = other.generation
+            closureRoot = other.closureRoot
+            images = other.images
+            entries = other.entries
+            bytes = other.bytes
+            self.by = by
+            self.at = at
+        }
+
+        func moved(by: String, at: Timestamp) -> Pointer { Pointer(self, by: by, at: at) }
+    }
+
+    /// Where one list stands.
+    public struct ListState: Hashable, Sendable, Codable {
+        /// What the agents prefetch.
+        public internal(set) var staged: Pointer?
+        /// What the clusters may use.
+        public internal(set) var promoted: Pointer?
+        /// What was promoted before, the latest first; at most `maximumHistory`.
+        public internal(set) var history: [Pointer] = []
+
+        /// Whether a generation is promoted, or was.
+        public func hasPromoted(_ generation: Digest) -> Bool {
+            promoted?.generation == generation || history.contains { $0.generation == generation }
+        }
+    }
+
+    /// The environment.
+    public let environment: EnvironmentName
+    /// The lists by name.
+    public internal(set) var lists: [ListName: ListState]
+
+    /// The record of an environment that nothing was staged to.
+    public init(environment: EnvironmentName) {
+        self.environment = environment
+        lists = [:]
+    }
+
+    // MARK: Changes, pure
+
+    /// Makes a generation what is staged under a list's name.
+    mutating func stage(_ pointer: Pointer, as name: ListName) {
+        lists[name, default: ListState()].staged = pointer
+    }
+
+    /// Makes a generation what is promoted under a list's name, and keeps what was before.
+    mutating func promote(_ pointer: Pointer, as name: ListName) {
+        var state = lists[name, default: ListState()]
+        if let before = state.promoted { state.history.insert(before, at: 0) }
+        state.history = Array(state.history.prefix(Self.maximumHistory))
+        state.promoted = pointer
+        lists[name] = state
+    }
+}
+
+extension EnvironmentRecord: Codable {
+    private enum CodingKeys: CodingKey { case schema, environment, lists }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        try Schema.environmentRecord.require(try container.decode(String.self, forKey: .schema))
+        environment = try container.decode(EnvironmentName.self, forKey: .environment)
+        lists = try container.decode([ListName: ListState].self, forKey: .lists)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(Schema.environmentRecord.id, forKey: .schema)
+        try container.encode(environment, forKey: .environment)
+        try container.encode(lists, forKey: .lists)
+    }
+
+    /// Reads a stored record.
+    ///
+    /// - Parameters:
+    ///   - bytes: the object
+    ///   - environment: whose record it must be
+    ///   - origin: the object's key, for messages
+    /// - Throws: `ReadinessError.invalidRecord`, or `.unknownSchema` for a newer version.
+    init(parsing bytes: [UInt8], of environment: EnvironmentName, in origin: String) throws(ReadinessError) {
+        self = try Document.decode(EnvironmentRecord.self, from: bytes, .invalidRecord, in: origin)
+        guard self.environment == environment else {
+            throw ReadinessError(
+                .invalidRecord, "it is the record of '\(self.environment)': restore the one of '\(environment)'",
+                in: origin)
+        }
+    }
+}

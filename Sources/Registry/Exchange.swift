@@ -1,0 +1,141 @@
+import HTTP
+import Synchronization
+
+/// One request to a registry, and what counts as its answer.
+struct Exchange: Sendable {
+    var method: HTTPMethod
+    var url: HTTPURL
+    var headers: HTTPHeaders = [:]
+    var body: HTTPRequestBody = .none
+    /// Shown to this URL's origin only; dropped where a redirect leaves it.
+    var authorization: Secret?
+    var lane = HostGate.Lane.control
+    var timeouts = Exchange.controlTimeouts
+    /// Where an accepted body goes; without one it is collected, up to `bodyLimit` bytes.
+    var sink: (any BodySink)?
+    var bodyLimit = ErrorBody.maximumSize
+    /// The statuses that are answers rather than refusals.
+    var accepts: Set<Int>
+    /// What becomes of the body of an accepted response.
+    var judge: @Sendable (HTTPResponseHead) -> Judgement = { _ in .take(length: nil) }
+
+    init(_ method: HTTPMethod, _ url: HTTPURL, headers: HTTPHeaders = [:], accepts: Set<Int>) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.accepts = accepts
+    }
+
+    /// What becomes of an accepted response's body.
+    enum Judgement: Sendable {
+        /// It is delivered; with a length, it must have exactly so many bytes.
+        case take(length: Int64?)
+        /// The transfer ends at the head.
+        case abandon
+    }
+
+    /// Five minutes bound any small request: a server that drips bytes does not hold a slot for ever.
+    static let controlTimeouts = Timeouts(total: 300)
+    /// A registry may hash a whole blob again before it answers a commit: 10 GiB at 20 MB/s takes nine minutes.
+    static let commitTimeouts = Timeouts(stall: 600)
+
+    /// A streamed body can be sent once only; whoever owns it decides how to go on.
+    var isReplayable: Bool {
+        if case .source = body { return false }
+        return true
+    }
+}
+
+/// A response with where it came from.
+struct Reply: Sendable {
+    let head: HTTPResponseHead
+    let body: [UInt8]
+    /// The URL that answered, after redirects: what a `Location` is relative to.
+    let url: HTTPURL
+    let receivedBytes: Int64
+    let timeToFirstByte: Double
+    let openedConnection: Bool
+
+    var status: Int { head.status }
+}
+
+/// Decides at the head of a response whether the caller's sink may see its body.
+///
+/// Refusals, redirects and whatever else is not the answer asked for are collected apart, up to a bound; beyond it the
+/// connection is dropped, and what was kept explains the refusal.
+final class ResponseSink: BodySink {
+    private enum Mode { case waiting, deliver, collect, refusal }
+
+    private struct State {
+        var mode = Mode.waiting
+        var head: HTTPResponseHead?
+        var body: [UInt8] = []
+        var received: Int64 = 0
+        var expected: Int64?
+        var overflowed = false
+    }
+
+    private let exchange: Exchange
+    private let state = Mutex(State())
+
+    init(_ exchange: Exchange) { self.exchange = exchange }
+
+    /// The head, once it is complete.
+    var head: HTTPResponseHead? { state.withLock(\.head) }
+    /// What was collected.
+    var body: [UInt8] { state.withLock(\.body) }
+    /// Whether the caller's sink has seen the response: from then on only the caller can go on.
+    var delivered: Bool { state.withLock { $0.mode == .deliver } }
+    /// Whether an accepted body went over its limit or its announced length.
+    var overflowed: Bool { state.withLock { $0.overflowed && $0.mode != .refusal } }
+    /// Whether a refusal was cut at the limit: its head is still an answer.
+    var hasCutRefusal: Bool { state.withLock { $0.overflowed && $0.mode == .refusal } }
+    /// Bytes still missing of a body whose exact length is known.
+    var missing: Int64 { state.withLock { state in state.expected.map { max(0, $0 - state.received) } ?? 0 } }
+
+    func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
+        let isAccepted = exchange.accepts.contains(head.status)
+        let judgement = isAccepted ? exchange.judge(head) : nil
+        let inner = state.withLock { state -> (any BodySink)? in
+            state.head = head
+            guard case .take(let length) = judgement else {
+                state.mode = .refusal
+                return nil
+            }
+            state.expected = length
+            state.mode = exchange.sink == nil ? .collect : .deliver
+            return exchange.sink
+        }
+        if case .abandon = judgement { return .abandon }
+        guard let inner else { return .stream }
+        let disposition = inner.begin(head, control)
+        // What the caller leaves or collects elsewhere is not missed here.
+        if case .stream = disposition { return disposition }
+        state.withLock { $0.expected = nil }
+        return disposition
+    }
+
+    func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
+        let delivers = state.withLock { state -> Bool? in
+            let limit: Int64
+            switch state.mode {
+            case .deliver: limit = state.expected ?? .max
+            case .collect: limit = Int64(exchange.bodyLimit)
+            case .waiting, .refusal: limit = Int64(ErrorBody.maximumSize)
+            }
+            guard Int64(bytes.count) <= limit - state.received else {
+                state.overflowed = true
+                return nil
+            }
+            if state.mode == .deliver { return true }
+            state.body.append(contentsOf: bytes)
+            state.received += Int64(bytes.count)
+            return false
+        }
+        guard let delivers else { return .refuse }
+        guard delivers, let sink = exchange.sink else { return .consumed }
+        let answer = sink.receive(bytes)
+        if case .consumed = answer { state.withLock { $0.received += Int64(bytes.count) } }
+        return answer
+    }
+}

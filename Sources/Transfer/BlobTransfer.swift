@@ -1,0 +1,165 @@
+import FoundationEssentials
+import OCI
+import Registry
+
+/// Brings one blob to every repository of the destination that lacks it: once over the network, the rest by mount or
+/// from the spool.
+struct BlobTransfer: Sendable {
+    let task: BlobTask
+    let sources: [ActiveSource]
+    let destination: Destination
+    let spool: SpoolDirectory
+    let context: TransferContext
+
+    /// How often an upload is begun anew before the destination is given up.
+    static let uploadAttempts = 4
+
+    /// - Returns: why repositories still lack the blob, for those that do
+    func run() async -> [Repository: TransferError] {
+        do throws(TransferError) {
+            let remaining = try await mount(into: task.missingIn, from: task.presentIn)
+            guard !remaining.isEmpty else { return [:] }
+            context.board.update { $0.active.append(.init(digest: task.digest, size: task.size, received: 0)) }
+            defer { context.board.update { $0.active.removeAll { $0.digest == task.digest } } }
+            do throws(TransferError) {
+                return try await attempt(remaining, sources: sources)
+            } catch {
+                // Bytes that hash to something else: once more, afresh, from one source at a time, which names the liar.
+                guard error.code == .digestMismatch else { throw error }
+                context.board.update { $0.retries += 1 }
+                return try await retryOneByOne(remaining, after: error)
+            }
+        } catch {
+            return Dictionary(uniqueKeysWithValues: task.missingIn.map { ($0, error) })
+        }
+    }
+
+    private func retryOneByOne(
+        _ repositories: [Repository], after first: TransferError
+    ) async throws(TransferError) -> [Repository: TransferError] {
+        var last = first
+        // With one source its guilt is known already; yet a broken middlebox may pass: it gets its second chance.
+        for source in sources where source.isUsable {
+            do throws(TransferError) {
+                return try await attempt(repositories, sources: [source])
+            } catch {
+                last = error
+                guard error.code == .digestMismatch else { continue }
+                source.servedBadBytes(error.message)
+            }
+        }
+        throw last
+    }
+
+    private func attempt(
+        _ repositories: [Repository], sources: [ActiveSource]
+    ) async throws(TransferError) -> [Repository: TransferError] {
+        try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
+            let pump = BlobPump(
+                task.descriptor, storage: spooled.storage, spooled: spooled.present, pool: context.pool,
+                onSpooled: spooled.record)
+            context.board.update { board in
+                board.resumedBytes += spooled.present.count
+                if let index = board.active.firstIndex(where: { $0.digest == task.digest }) {
+                    board.active[index].received = spooled.present.count
+                }
+            }
+            let planner = SharedPlanner(RangePlanner(size: task.size, done: spooled.present))
+            let fetch = BlobFetch(
+                task: task, planner: planner, pump: pump, sources: sources, context: context)
+            // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
+            async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
+            do throws(TransferError) {
+                try await fetch.run()
+            } catch {
+                pump.fail(error)
+            }
+            let uploaded = await upload
+            switch await pump.result() {
+            case .verified: break
+            case .failed(let error): throw error
+            case .mismatch(let actual):
+                spooled.discard()
+                let names = sources.map(\.name).joined(separator: ", ")
+                throw TransferError(
+                    .digestMismatch,
+                    "\(names) served bytes for \(task.digest) that hash to \(actual): nothing was published;"
+                        + " check that registry's storage")
+            }
+            let result = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
+            if result.isEmpty { spooled.discard() }
+            return result
+        }
+    }
+
+    /// Uploads to the first repository that takes it.
+    private func uploadFirst(
+        _ repositories: [Repository], pump: BlobPump, spooled: SpooledBlob
+    ) async -> Result<Repository, TransferError> {
+        guard let first = repositories.first else {
+            return .failure(TransferError(.destinationFailed, "no repository lacks \(task.digest)"))
+        }
+        do throws(TransferError) {
+            try await upload(to: first, pump: pump, spooled: spooled)
+            return .success(first)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func deliverRest(
+        _ uploaded: Result<Repository, TransferError>, _ repositories: [Repository], pump: BlobPump,
+        spooled: SpooledBlob
+    ) async throws(TransferError) -> [Repository: TransferError] {
+        var failures: [Repository: TransferError] = [:]
+        var rest = repositories.dropFirst()[...]
+        switch uploaded {
+        case .success(let first):
+            rest = try await mount(into: Array(rest), from: [first])[...]
+        case .failure(let error):
+            if let first = repositories.first { failures[first] = error }
+        }
+        for repository in rest {
+            do throws(TransferError) {
+                try await upload(to: repository, pump: pump, spooled: spooled)
+            } catch {
+                failures[repository] = error
+            }
+        }
+        return failures
+    }
+
+    /// Mounts the blob where the registry can, without moving a byte.
+    ///
+    /// - Returns: the repositories that still lack it
+    private func mount(
+        into repositories: [Repository], from sources: [Repository]
+    ) async throws(TransferError) -> [Repository] {
+        guard let from = sources.first else { return repositories }
+        var remaining: [Repository] = []
+        for repository in repositories {
+            if await destination.mount(task.digest, from: from, to: repository) { continue }
+            remaining.append(repository)
+        }
+        return remaining
+    }
+
+    /// Uploads the blob, beginning anew from the spool when the registry or the way there fails.
+    private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {
+        var attempt = 1
+        while true {
+            do throws(TransferError) {
+                return try await destination.upload(task.descriptor, to: repository, pump: pump)
+            } catch {
+                // When the pump has given up there is nothing to send; when the registry says no, it means it.
+                guard error.isRetryable, !pump.hasEnded,
+                    attempt < Self.uploadAttempts, !Task.isCancelled
+                else { throw error }
+                context.board.update { $0.retries += 1 }
+                attempt += 1
+                let wait = min(15, 0.5 * Double(1 << attempt)) * context.chance()
+                guard await context.pause(.seconds(wait)) else { throw error }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Synchronization
+
+/// How many requests a source serves at once, adapting to what it delivers.
+///
+/// First come, first served: range workers queue anew for each range, so that small blobs get their turn between them.
+final class FetchGate: Sendable {
+    private struct Waiter {
+        let id: Int
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
+    private struct State {
+        var limiter: AdaptiveLimiter
+        var inFlight = 0
+        var waiters: [Waiter] = []
+        var nextID = 0
+    }
+
+    private let state: Mutex<State>
+    private let clock: @Sendable () -> Double
+
+    /// - Parameters:
+    ///   - limiter: the bounds and where to begin
+    ///   - clock: seconds of a monotonic clock
+    init(limiter: AdaptiveLimiter, clock: @escaping @Sendable () -> Double) {
+        state = Mutex(State(limiter: limiter))
+        self.clock = clock
+    }
+
+    /// The current limit.
+    var limit: Int { state.withLock { $0.limiter.limit } }
+
+    /// Whether a slot is free now.
+    var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } }
+
+    /// Waits for a slot; every success needs one `release`.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled while it waits
+    func acquire() async throws(CancellationError) {
+        let id = state.withLock { state -> Int in
+            state.nextID += 1
+            return state.nextID
+        }
+        let granted = await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+                let answer: Bool? = state.withLock { state in
+                    if Task.isCancelled { return false }
+                    if state.inFlight < state.limiter.limit {
+                        state.inFlight += 1
+                        return true
+                    }
+                    state.waiters.append(Waiter(id: id, continuation: continuation))
+                    return nil
+                }
+                if let answer { continuation.resume(returning: answer) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+            }
+            waiter?.continuation.resume(returning: false)
+        }
+        guard granted else { throw CancellationError() }
+    }
+
+    /// Gives a slot back.
+    func release() {
+        state.withLock { $0.inFlight -= 1 }
+        serve()
+    }
+
+    /// Records bytes that arrived.
+    func received(_ bytes: Int64) {
+        let now = clock()
+        let grew = state.withLock { state in
+            let before = state.limiter.limit
+            state.limiter.received(bytes, inFlight: state.inFlight, now: now)
+            return state.limiter.limit > before
+        }
+        if grew { serve() }
+    }
+
+    /// Records a measured round trip, in seconds.
+    func measured(roundTrip: Double) {
+        state.withLock { $0.limiter.measured(roundTrip: roundTrip) }
+        serve()
+    }
+
+    /// Records that the source pushed back or broke the connection.
+    func pushedBack() {
+        let now = clock()
+        state.withLock { $0.limiter.pushedBack(now: now) }
+    }
+
+    private func serve() {
+        let granted: [Waiter] = state.withLock { state in
+            var granted: [Waiter] = []
+            while state.inFlight < state.limiter.limit, !state.waiters.isEmpty {
+                granted.append(state.waiters.removeFirst())
+                state.inFlight += 1
+            }
+            return granted
+        }
+        for waiter in granted { waiter.continuation.resume(returning: true) }
+    }
+}

@@ -1,0 +1,121 @@
+import Synchronization
+
+/// A run of a blob's bytes in memory, on its way from the network to the spool, the hash and the upload.
+///
+/// Filled by one owner, then handed on and only read: whoever holds it keeps it, and its memory goes back to the pool
+/// with the last holder.
+final class Segment: @unchecked Sendable {
+    /// Where the bytes belong in the blob.
+    let offset: Int64
+    /// How many bytes it holds now.
+    private(set) var count = 0
+
+    private let memory: SegmentMemory
+    private let pool: SegmentPool
+    private var storage: UnsafeMutableRawBufferPointer { memory.buffer }
+
+    fileprivate init(offset: Int64, memory: SegmentMemory, pool: SegmentPool) {
+        self.offset = offset
+        self.memory = memory
+        self.pool = pool
+    }
+
+    deinit { pool.recycle(memory) }
+
+    var isFull: Bool { count == storage.count }
+    var end: Int64 { offset + Int64(count) }
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage[..<count]) }
+
+    /// Takes as many bytes as fit.
+    ///
+    /// - Returns: how many were taken
+    func append(_ source: UnsafeRawBufferPointer) -> Int {
+        let taken = min(source.count, storage.count - count)
+        UnsafeMutableRawBufferPointer(rebasing: storage[count..<count + taken])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[..<taken]))
+        count += taken
+        return taken
+    }
+
+    /// Fills it from a reader that returns how many bytes it wrote.
+    func fill<Failure: Error>(
+        upTo limit: Int, from read: (UnsafeMutableRawBufferPointer) throws(Failure) -> Int
+    ) throws(Failure) {
+        let room = UnsafeMutableRawBufferPointer(rebasing: storage[..<min(limit, storage.count)])
+        count = try read(room)
+    }
+}
+
+/// Allocated bytes that belong either to one segment or to the pool.
+struct SegmentMemory: @unchecked Sendable {
+    let buffer: UnsafeMutableRawBufferPointer
+
+    init(capacity: Int) {
+        buffer = .allocate(byteCount: max(1, capacity), alignment: 4096)
+    }
+}
+
+/// The memory for segments in flight: `limit` segments of `Segment` bytes, over all blobs of an engine.
+///
+/// Taking one beyond the limit fails, and the taker asks to be called when one is back. Blobs that have a file behind
+/// them give their segments back without waiting for one another, so there is always one on its way.
+final class SegmentPool: Sendable {
+    /// A segment's length in bytes. At 256 KiB a write into the page cache costs a third of one of 16 KiB
+    /// (docs/performance.md).
+    static let segmentSize = 256 << 10
+
+    private struct State {
+        var free: [SegmentMemory] = []
+        var outstanding = 0
+        var waiting: [@Sendable () -> Void] = []
+    }
+
+    private let state = Mutex(State())
+    private let limit: Int
+
+    /// - Parameter limit: the most segments in flight
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    deinit {
+        state.withLock { state in
+            for memory in state.free { memory.buffer.deallocate() }
+        }
+    }
+
+    /// A segment for bytes at `offset`; `nil` at the limit, in which case `retry` is called once when one is back.
+    func take(offset: Int64, retry: @escaping @Sendable () -> Void) -> Segment? {
+        let memory: SegmentMemory? = state.withLock { state in
+            guard state.outstanding < limit else {
+                state.waiting.append(retry)
+                return nil
+            }
+            state.outstanding += 1
+            return state.free.popLast() ?? SegmentMemory(capacity: Self.segmentSize)
+        }
+        return memory.map { Segment(offset: offset, memory: $0, pool: self) }
+    }
+
+    /// A segment outside the limit, for a holder that is bounded in another way: one a blob for reading its spool.
+    func takeUnbounded(offset: Int64, capacity: Int = segmentSize) -> Segment {
+        let memory: SegmentMemory = state.withLock { state in
+            state.outstanding += 1
+            if capacity == Self.segmentSize, let free = state.free.popLast() { return free }
+            return SegmentMemory(capacity: capacity)
+        }
+        return Segment(offset: offset, memory: memory, pool: self)
+    }
+
+    fileprivate func recycle(_ memory: SegmentMemory) {
+        let waiting: [@Sendable () -> Void] = state.withLock { state in
+            state.outstanding -= 1
+            if memory.buffer.count == Self.segmentSize { state.free.append(memory) } else { memory.buffer.deallocate() }
+            guard state.outstanding < limit else { return [] }
+            defer { state.waiting.removeAll() }
+            return state.waiting
+        }
+        // Outside the lock: a waiter may take a segment at once.
+        for retry in waiting { retry() }
+    }
+}

@@ -1,0 +1,74 @@
+import Glibc
+import OCI
+
+/// The file behind one large blob: reorder window, upload source and resume state at once.
+///
+/// Space is allocated when it is opened, so that a full disk is met before the first byte is fetched, and it is removed
+/// with `discard()` once the blob is published. Reads and writes name their offset; two of them may run at once.
+final class SpoolFile: Sendable {
+    let path: String
+    let size: Int64
+    private let descriptor: Int32
+
+    /// Opens or creates the file and allocates `size` bytes.
+    ///
+    /// - Throws: `TransferError.spoolFull` for a full disk or quota, `TransferError.spoolFailed` otherwise
+    init(path: String, size: Int64) throws(TransferError) {
+        self.path = path
+        self.size = size
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw Self.failure(errno, path: path, doing: "open") }
+        // Leaves existing bytes alone.
+        let code = posix_fallocate(descriptor, 0, off_t(size))
+        if code != 0 {
+            close(descriptor)
+            unlink(path)
+            throw Self.failure(code, path: path, doing: "allocate \(size) bytes in")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Writes all bytes at an offset.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(TransferError) {
+        var written = 0
+        while written < bytes.count {
+            guard let base = bytes.baseAddress else { return }
+            let count = pwrite(descriptor, base + written, bytes.count - written, off_t(offset) + off_t(written))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Self.failure(errno, path: path, doing: "write")
+            }
+            written += count
+        }
+    }
+
+    /// Fills the buffer from an offset; a file that ends earlier is an error.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(TransferError) {
+        var filled = 0
+        while filled < buffer.count {
+            guard let base = buffer.baseAddress else { return }
+            let count = pread(descriptor, base + filled, buffer.count - filled, off_t(offset) + off_t(filled))
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw Self.failure(count == 0 ? EIO : errno, path: path, doing: "read") }
+            filled += count
+        }
+    }
+
+    /// Removes the file; the space is free once the last user closes it.
+    func discard() {
+        unlink(path)
+    }
+
+    private static func failure(_ code: Int32, path: String, doing what: String) -> TransferError {
+        let reason = String(cString: strerror(code))
+        switch code {
+        case ENOSPC, EDQUOT:
+            return TransferError(
+                .spoolFull, "cannot \(what) \(path): \(reason): free some space there, or move 'state' to a larger disk"
+            )
+        default:
+            return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason)")
+        }
+    }
+}

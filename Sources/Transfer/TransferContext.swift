@@ -1,0 +1,143 @@
+import OCI
+import Synchronization
+
+/// The bounds of a pass.
+public struct TransferLimits: Sendable, Hashable {
+    /// Large blobs on their way at once.
+    public var blobs = 4
+    /// Blobs in memory on their way at once.
+    public var smallBlobs = 32
+    /// The most connections to one source at once.
+    public var connections = 64
+    /// Small requests to the destination at once.
+    public var checks = 32
+    /// Bytes of memory for blobs on their way: segments of 256 KiB.
+    public var memory: Int64 = 24 << 20
+    /// Bytes of spool files at once.
+    public var spool: Int64 = 64 << 30
+
+    /// The defaults.
+    public init() {}
+}
+
+/// What every part of a pass shares.
+struct TransferContext: Sendable {
+    let limits: TransferLimits
+    let pool: SegmentPool
+    let board: ProgressBoard
+    let meter: any ByteMeter
+    /// Seconds of a monotonic clock.
+    let clock: @Sendable () -> Double
+    /// A random number in `0..<1`.
+    let chance: @Sendable () -> Double
+
+    /// Waits; `false` when the task is cancelled.
+    func pause(_ duration: Duration) async -> Bool {
+        (try? await Task.sleep(for: duration)) != nil
+    }
+}
+
+/// Counts bytes from the network, and may hold them back for a rate cap.
+protocol ByteMeter: Sendable {
+    /// Asked before bytes are taken; after `.later`, `resume` is called once when they may be offered again.
+    func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer
+}
+
+/// A meter's answer.
+enum ByteMeterAnswer { case now, later }
+
+/// No cap.
+struct Unmetered: ByteMeter {
+    func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer { .now }
+}
+
+/// The failed requests of one blob, over all its connections.
+final class FailureCount: Sendable {
+    private let count = Mutex(0)
+    private let limit: Int
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Counts one more; `false` at the limit.
+    func add() -> Bool {
+        count.withLock { count in
+            count += 1
+            return count < limit
+        }
+    }
+
+    /// Full jitter: uniform up to a bound that doubles from half a second to 15 seconds.
+    func backoff(chance: Double) -> Duration {
+        let count = count.withLock { $0 }
+        return .seconds(min(15, 0.5 * Double(1 << min(count, 5))) * chance)
+    }
+}
+
+/// A bound on bytes held at once, given out in order; more than the whole bound waits for all of it.
+final class ByteBudget: Sendable {
+    private struct Waiter {
+        let id: Int
+        let bytes: Int64
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
+    private struct State {
+        var free: Int64
+        var waiters: [Waiter] = []
+        var nextID = 0
+    }
+
+    let limit: Int64
+    private let state: Mutex<State>
+
+    init(limit: Int64) {
+        self.limit = limit
+        state = Mutex(State(free: limit))
+    }
+
+    /// Holds bytes for the length of `body`.
+    func withBytes<Result>(
+        _ bytes: Int64, _ body: () async throws(TransferError) -> Result
+    ) async throws(TransferError) -> Result {
+        let bytes = min(bytes, limit)
+        let id = state.withLock { state -> Int in
+            state.nextID += 1
+            return state.nextID
+        }
+        let granted = await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+                let answer: Bool? = state.withLock { state in
+                    if Task.isCancelled { return false }
+                    if state.waiters.isEmpty, state.free >= bytes {
+                        state.free -= bytes
+                        return true
+                    }
+                    state.waiters.append(Waiter(id: id, bytes: bytes, continuation: continuation))
+                    return nil
+                }
+                if let answer { continuation.resume(returning: answer) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+            }
+            waiter?.continuation.resume(returning: false)
+        }
+        guard granted else { throw TransferError(.cancelled, "the transfer was stopped") }
+        defer { giveBack(bytes) }
+        return try await body()
+    }
+
+    private func giveBack(_ bytes: Int64) {
+        let granted: [Waiter] = state.withLock { state in
+            state.free += bytes
+            var granted: [Waiter] = []
+            while let first = state.waiters.first, first.bytes <= state.free {
+                state.free -= first.bytes
+                granted.append(state.waiters.removeFirst())
+            }
+            return granted
+        }
+        for waiter in granted { waiter.continuation.resume(returning: true) }
+    }
+}

@@ -1,0 +1,174 @@
+public import OCI
+public import Registry
+import Synchronization
+
+/// Brings content from sources to one destination registry: the way of the bytes, for the agent and for single copies.
+///
+/// One engine is one site's: its limits hold over everything it does at once.
+public final class TransferEngine: Sendable {
+    /// The figures of everything this engine has done.
+    public let progress = ProgressBoard()
+
+    private let sources: [ActiveSource]
+    private let destination: Destination
+    private let spool: SpoolDirectory
+    private let context: TransferContext
+
+    /// - Parameters:
+    ///   - sources: where content comes from, in order of preference
+    ///   - destination: the registry it is brought to
+    ///   - mapping: which names the list's repositories have there
+    ///   - spool: a directory for blobs under way; created if its parent exists
+    ///   - limits: the bounds
+    /// - Throws: `TransferError.spoolFailed` when the directory cannot be had
+    public init(
+        sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(),
+        spool: String, limits: TransferLimits = TransferLimits()
+    ) throws(TransferError) {
+        let clock = Self.monotonicClock
+        self.sources = sources.map { ActiveSource($0, connections: limits.connections, clock: clock) }
+        self.destination = Destination(client: destination, mapping: mapping)
+        self.spool = try SpoolDirectory(
+            path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
+            smallBlobSize: TransferSchedule.Limits().smallBlobSize)
+        context = TransferContext(
+            limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
+            board: progress, meter: Unmetered(), clock: clock, chance: { Double.random(in: 0..<1) })
+    }
+
+    private static let start = ContinuousClock.now
+    private static let monotonicClock: @Sendable () -> Double = {
+        let elapsed = start.duration(to: .now).components
+        return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
+    }
+
+    /// Asks the destination for each entry, many at once.
+    ///
+    /// - Throws: `TransferError.destinationFailed` as soon as one question gets no answer: what is not known to be there
+    ///   or to be missing must not be taken for either
+    public func inventory(of entries: [ClosureEntry]) async throws(TransferError) -> Inventory {
+        let destination = destination
+        let answers = await bounded(entries, atOnce: context.limits.checks) { entry -> Result<Bool, TransferError> in
+            do throws(TransferError) {
+                return .success(try await destination.has(entry))
+            } catch {
+                return .failure(error)
+            }
+        } stopWhen: { answer in
+            if case .failure = answer { true } else { false }
+        }
+        var present: [ClosureEntry] = []
+        var missing: [ClosureEntry] = []
+        for (entry, answer) in zip(entries, answers) {
+            switch answer {
+            case .success(true): present.append(entry)
+            case .success(false): missing.append(entry)
+            case .failure(let error): throw error
+            case nil: continue
+            }
+        }
+        guard present.count + missing.count == entries.count else {
+            if case .failure(let error) = answers.compactMap({ $0 }).first(where: { (try? $0.get()) == nil }) {
+                throw error
+            }
+            throw TransferError(.cancelled, "the inventory was stopped")
+        }
+        return Inventory(present: present, missing: missing)
+    }
+
+    /// Brings what an inventory found missing: blobs, then the manifests that name them.
+    ///
+    /// One failure does not stop the rest; what depends on it is held back. Cancelling the task stops everything, and
+    /// large blobs continue from their spool files next time.
+    public func bring(_ inventory: Inventory) async -> TransferReport {
+        await TransferPass(
+            inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
+        ).run()
+    }
+
+    /// Points tags at manifests that are at the destination.
+    ///
+    /// - Returns: the assignments that could not be carried out, with the reason
+    public func assign(_ tags: [TagAssignment]) async -> [(TagAssignment, TransferError)] {
+        let destination = destination
+        let answers = await bounded(tags, atOnce: context.limits.checks) { tag -> TransferError? in
+            do throws(TransferError) {
+                try await destination.assign(tag)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        return zip(tags, answers).compactMap { tag, error in error.flatMap { $0 }.map { (tag, $0) } }
+    }
+}
+
+/// A tag to point at a manifest.
+public struct TagAssignment: Sendable, Hashable {
+    /// The repository, by its name at the source.
+    public let repository: Repository
+    /// The tag.
+    public let tag: Tag
+    /// What it is to point at.
+    public let digest: Digest
+    /// Whether a tag that points elsewhere is moved. A list that is only staged must not move what clusters may use.
+    public let moves: Bool
+
+    /// - Parameters:
+    ///   - repository: the repository, by its name at the source
+    ///   - tag: the tag
+    ///   - digest: what it is to point at
+    ///   - moves: whether a tag that points elsewhere is moved
+    public init(repository: Repository, tag: Tag, digest: Digest, moves: Bool) {
+        self.repository = repository
+        self.tag = tag
+        self.digest = digest
+        self.moves = moves
+    }
+}
+
+/// What a pass could not bring.
+public struct TransferReport: Sendable {
+    /// One entry that is still missing.
+    public struct Failure: Sendable {
+        /// The entry.
+        public let entry: ClosureEntry.Identity
+        /// Why.
+        public let error: TransferError
+    }
+
+    /// Entries that are still missing, in the order they failed.
+    public let failures: [Failure]
+
+    /// Whether everything was delivered.
+    public var isComplete: Bool { failures.isEmpty }
+}
+
+/// Runs `body` over all elements with at most `atOnce` in flight; answers in the elements' order, `nil` for those that
+/// were not started after `stopWhen` said so or the task was cancelled.
+func bounded<Element: Sendable, Answer: Sendable>(
+    _ elements: [Element], atOnce: Int, _ body: @escaping @Sendable (Element) async -> Answer,
+    stopWhen: (Answer) -> Bool = { _ in false }
+) async -> [Answer?] {
+    var answers = [Answer?](repeating: nil, count: elements.count)
+    await withTaskGroup(of: (Int, Answer).self) { group in
+        var next = 0
+        var isStopped = false
+        func start() {
+            guard next < elements.count, !isStopped, !Task.isCancelled else { return }
+            let index = next
+            next += 1
+            group.addTask { (index, await body(elements[index])) }
+        }
+        for _ in 0..<max(1, atOnce) { start() }
+        for await (index, answer) in group {
+            answers[index] = answer
+            if stopWhen(answer) {
+                isStopped = true
+                group.cancelAll()
+            }
+            start()
+        }
+    }
+    return answers
+}

@@ -1,0 +1,52 @@
+import Registry
+
+/// A transfer that did not reach its end.
+public struct TransferError: Error, Sendable, CustomStringConvertible {
+    /// What kept it from its end.
+    public struct Code: Hashable, Sendable {
+        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, cancelled }
+        private let kind: Kind
+
+        /// No source delivered the content.
+        public static let sourceFailed = Code(kind: .source)
+        /// The destination did not take the content.
+        public static let destinationFailed = Code(kind: .destination)
+        /// What arrived does not hash to the digest asked for.
+        public static let digestMismatch = Code(kind: .digest)
+        /// The spool directory cannot be written or read.
+        public static let spoolFailed = Code(kind: .spool)
+        /// The disk, or the bound on spooled bytes, has no room for the blob.
+        public static let spoolFull = Code(kind: .spoolFull)
+        /// A manifest was held back because content that it names is not at the destination.
+        public static let missingDependency = Code(kind: .dependency)
+        /// The pass was stopped.
+        public static let cancelled = Code(kind: .cancelled)
+    }
+
+    /// What kept it from its end.
+    public let code: Code
+    /// What happened, at which host or path, and what to do.
+    public let message: String
+
+    /// - Parameters:
+    ///   - code: what kept it from its end
+    ///   - message: what happened, at which host or path, and what to do
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+
+    /// Whether the same attempt may succeed when it is made again.
+    var isRetryable = false
+}
+
+extension TransferError {
+    /// What a destination registry did not do. Its refusals are final; everything else may pass.
+    init(destination error: RegistryError) {
+        self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")
+        isRetryable =
+            error.isTransient || [.uploadUnknown, .rangeInvalid, .network, .digestMismatch].contains(error.code)
+    }
+}
