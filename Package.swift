@@ -12,6 +12,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -26,7 +27,10 @@ let package = Package(
         // The way of the bytes.
         .target(name: "HTTP", dependencies: ["CLibcurl"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
-        .target(name: "Transfer", dependencies: ["Registry", "HTTP", "OCI"]),
+        .target(
+            name: "Transfer",
+            dependencies: ["Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift")]
+        ),
 
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["OCI"]),

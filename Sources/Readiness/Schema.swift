@@ -43,7 +43,8 @@ enum Document {
         } catch let error as OCIError {
             throw ReadinessError(code, error.message, in: origin)
         } catch let error as DecodingError {
-            throw ReadinessError(code, error.explanation, in: origin)
+            let fault = JSONFault(in: bytes).map { "line \($0.line): not valid JSON" }
+            throw ReadinessError(code, fault ?? error.explanation, in: origin)
         } catch {
             throw ReadinessError(code, "it is not readable: \(error)", in: origin)
         }

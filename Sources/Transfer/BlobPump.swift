@@ -188,7 +188,8 @@ final class BlobPump: @unchecked Sendable {
         guard self.outcome == nil else { return }
         self.outcome = outcome
         held.removeAll()
-        if case .verified = outcome {} else {
+        if case .verified = outcome {
+        } else {
             ended.store(true, ordering: .relaxed)
             for feed in feeds { feed.fail() }
             feeds.removeAll()

@@ -1,26 +1,39 @@
+import FoundationEssentials
 import Glibc
 import OCI
 
 /// Where blobs under way are kept: small ones in memory, large ones each in a file, within a bound on bytes of each.
+///
+/// Files outlive the process: the journal says which of their bytes are good, and the next run goes on from there.
 final class SpoolDirectory: Sendable {
     private let path: String
     private let memory: ByteBudget
     private let disk: ByteBudget
     private let smallBlobSize: Int64
+    private let journal: ResumeJournal
 
+    /// A file that no run has touched for this many seconds is of a list that is gone.
+    static let staleAfter: TimeInterval = 14 * 86_400
+
+    /// Opens the directory, and removes files that the journal does not know or that are stale.
+    ///
     /// - Parameters:
-    ///   - path: an existing or creatable directory
+    ///   - path: an existing directory, or one whose parent exists
     ///   - memoryLimit: bytes of blobs in memory at once
     ///   - diskLimit: bytes of spool files at once
     ///   - smallBlobSize: blobs of at most this many bytes stay in memory
+    /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
     init(path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64) throws(TransferError) {
         self.path = path
         memory = ByteBudget(limit: memoryLimit)
         disk = ByteBudget(limit: diskLimit)
         self.smallBlobSize = smallBlobSize
         if mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw TransferError(.spoolFailed, "cannot create the spool directory \(path): \(String(cString: strerror(errno)))")
+            throw TransferError(
+                .spoolFailed, "cannot create the spool directory \(path): \(String(cString: strerror(errno)))")
         }
+        journal = try ResumeJournal(path: "\(path)/journal.sqlite")
+        removeLeftovers()
     }
 
     /// Keeps room for a blob for the length of `body`.
@@ -41,11 +54,63 @@ final class SpoolDirectory: Sendable {
                     + " raise 'limits.spool'")
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
-            let file = try SpoolFile(path: "\(path)/\(descriptor.digest.algorithm.rawValue)-\(descriptor.digest.hex)", size: descriptor.size)
+            let digest = descriptor.digest
+            let file = try SpoolFile(path: filePath(digest), size: descriptor.size)
+            let present = intactRanges(of: descriptor, in: file)
+            let journal = journal
             return try await body(
-                SpooledBlob(storage: .file(file), present: ByteRanges(), record: { _, _ in }, discard: { file.discard() }))
+                SpooledBlob(
+                    storage: .file(file), present: present,
+                    record: { range, checksum in journal.record(.init(range: range, checksum: checksum), of: digest) },
+                    discard: {
+                        // In this order: a file without a journal is removed at the next start, a journal without a
+                        // file would promise bytes that are not there.
+                        journal.forget(digest)
+                        file.discard()
+                    }))
         }
     }
+
+    /// Waits until the journal holds everything recorded so far.
+    func flush() {
+        journal.flush()
+    }
+
+    /// The bytes that the journal vouches for and whose checksums hold: a torn or lost write is fetched again.
+    private func intactRanges(of descriptor: Descriptor, in file: SpoolFile) -> ByteRanges {
+        var intact = ByteRanges()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentPool.segmentSize, alignment: 4096)
+        defer { buffer.deallocate() }
+        for extent in journal.extents(of: descriptor.digest)
+        where extent.range.upperBound <= descriptor.size && extent.range.count <= buffer.count {
+            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<extent.range.count])
+            guard (try? file.read(into: room, at: extent.range.lowerBound)) != nil,
+                RangeChecksum.of(UnsafeRawBufferPointer(room)) == extent.checksum
+            else { continue }
+            intact.insert(extent.range)
+        }
+        return intact
+    }
+
+    private func removeLeftovers() {
+        let known = journal.digests()
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        for name in files where !name.hasPrefix("journal.") {
+            let digest = try? Digest(name.replacing("-", with: ":", maxReplacements: 1))
+            let modified = (try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)"))?[.modificationDate]
+            let isStale = (modified as? Date).map { $0.timeIntervalSinceNow < -Self.staleAfter } ?? true
+            guard let digest, !known.contains(digest.description) || isStale else { continue }
+            journal.forget(digest)
+            unlink("\(path)/\(name)")
+        }
+        for name in known {
+            guard let digest = try? Digest(name), !files.contains(fileName(digest)) else { continue }
+            journal.forget(digest)
+        }
+    }
+
+    private func fileName(_ digest: Digest) -> String { "\(digest.algorithm.rawValue)-\(digest.hex)" }
+    private func filePath(_ digest: Digest) -> String { "\(path)/\(fileName(digest))" }
 }
 
 /// One blob's place in the spool.

@@ -65,7 +65,8 @@ final class SpoolFile: Sendable {
         switch code {
         case ENOSPC, EDQUOT:
             return TransferError(
-                .spoolFull, "cannot \(what) \(path): \(reason): free some space there, or move 'state' to a larger disk")
+                .spoolFull, "cannot \(what) \(path): \(reason): free some space there, or move 'state' to a larger disk"
+            )
         default:
             return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason)")
         }

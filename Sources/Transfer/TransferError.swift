@@ -46,6 +46,7 @@ extension TransferError {
     /// What a destination registry did not do. Its refusals are final; everything else may pass.
     init(destination error: RegistryError) {
         self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")
-        isRetryable = error.isTransient || [.uploadUnknown, .rangeInvalid, .network, .digestMismatch].contains(error.code)
+        isRetryable =
+            error.isTransient || [.uploadUnknown, .rangeInvalid, .network, .digestMismatch].contains(error.code)
     }
 }

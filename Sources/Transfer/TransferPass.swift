@@ -86,11 +86,14 @@ struct TransferPass: Sendable {
                     heldBack = schedule.finish(pushed: entry, success: error == nil)
                 }
                 for (entry, lacks) in heldBack {
-                    if let manifest = held.removeValue(forKey: entry.identity) { heldBytes -= Int64(manifest.bytes.count) }
+                    if let manifest = held.removeValue(forKey: entry.identity) {
+                        heldBytes -= Int64(manifest.bytes.count)
+                    }
                     fail(
                         entry.identity,
                         TransferError(
-                            .missingDependency, "\(entry.repository)@\(entry.digest) is held back: it needs \(lacks.digest)"))
+                            .missingDependency,
+                            "\(entry.repository)@\(entry.digest) is held back: it needs \(lacks.digest)"))
                 }
                 startWhatCanStart()
             }

@@ -163,7 +163,9 @@ struct TransferSchedule {
         return success ? deliver(entry.identity) : fail(entry.identity)
     }
 
-    private mutating func take<Element>(_ lane: Lane, limit: Int, from queue: WritableKeyPath<Self, [Element]>) -> Element? {
+    private mutating func take<Element>(_ lane: Lane, limit: Int, from queue: WritableKeyPath<Self, [Element]>)
+        -> Element?
+    {
         guard inFlight[lane, default: 0] < limit, let element = self[keyPath: queue].popLast() else { return nil }
         inFlight[lane, default: 0] += 1
         return element

@@ -1,0 +1,141 @@
+import Dispatch
+import FoundationEssentials
+import GRDB
+import OCI
+import Registry
+import Synchronization
+
+/// What a crash must not lose: which bytes of which blob are in the spool, and what was learned about hosts.
+///
+/// An SQLite file in the state directory. Records are grouped: while one transaction is written, the next ones gather,
+/// so that a fast link costs a few transactions a second and a slow one loses nothing. After `kill -9` everything
+/// recorded is there, since the operating system has it; after power loss the last transactions may be missing (WAL,
+/// `synchronous = NORMAL`), and bytes may be that were never written: checksums find those.
+final class ResumeJournal: Sendable {
+    /// Bytes of one blob that are in its spool file.
+    struct Extent: Equatable, Sendable {
+        let range: Range<Int64>
+        let checksum: UInt64
+    }
+
+    private enum Record {
+        case extent(Digest, Extent)
+        case forget(Digest)
+    }
+
+    private let database: DatabaseQueue
+    private let writer = DispatchQueue(label: "rollcall.journal")
+    private let pending = Mutex<[Record]>([])
+
+    /// The format of the tables. Another one is not read: the spool is fetched again.
+    static let version = 1
+
+    /// Opens or creates the journal; one that cannot be read is replaced, since it only saves work.
+    ///
+    /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
+    init(path: String) throws(TransferError) {
+        do {
+            database = try Self.open(path)
+        } catch {
+            for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            do {
+                database = try Self.open(path)
+            } catch {
+                throw TransferError(.spoolFailed, "cannot open the journal \(path): \(error)")
+            }
+        }
+    }
+
+    private static func open(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        }
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        try queue.write { database in
+            if try Int.fetchOne(database, sql: "PRAGMA user_version") != version {
+                try database.execute(
+                    sql: """
+                        DROP TABLE IF EXISTS extent;
+                        CREATE TABLE extent (
+                            digest TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, checksum INTEGER NOT NULL,
+                            PRIMARY KEY (digest, start)
+                        ) WITHOUT ROWID;
+                        PRAGMA user_version = \(version);
+                        """)
+            }
+        }
+        return queue
+    }
+
+    /// Records bytes that are in the spool file. Returns at once; written in the next transaction.
+    func record(_ extent: Extent, of digest: Digest) {
+        submit(.extent(digest, extent))
+    }
+
+    /// Forgets a blob that was published or given up. In order with `record`.
+    func forget(_ digest: Digest) {
+        submit(.forget(digest))
+    }
+
+    /// What is recorded of one blob, by position.
+    func extents(of digest: Digest) -> [Extent] {
+        flush()
+        let rows = try? database.read { database in
+            try Row.fetchAll(
+                database, sql: "SELECT start, end, checksum FROM extent WHERE digest = ? ORDER BY start",
+                arguments: [digest.description])
+        }
+        return (rows ?? []).compactMap { row in
+            let start: Int64 = row[0]
+            let end: Int64 = row[1]
+            let checksum: Int64 = row[2]
+            guard 0 <= start, start < end else { return nil }
+            return Extent(range: start..<end, checksum: UInt64(bitPattern: checksum))
+        }
+    }
+
+    /// The blobs of which anything is recorded.
+    func digests() -> Set<String> {
+        flush()
+        return Set((try? database.read { try String.fetchAll($0, sql: "SELECT DISTINCT digest FROM extent") }) ?? [])
+    }
+
+    /// Waits until everything recorded so far is written.
+    func flush() {
+        writer.sync { self.write() }
+    }
+
+    private func submit(_ record: Record) {
+        let isFirst = pending.withLock { pending in
+            pending.append(record)
+            return pending.count == 1
+        }
+        if isFirst { writer.async { self.write() } }
+    }
+
+    /// Writes what has gathered, in one transaction. A failure costs a later run some fetching, not its correctness.
+    private func write() {
+        let records = pending.withLock { pending in
+            defer { pending.removeAll(keepingCapacity: true) }
+            return pending
+        }
+        guard !records.isEmpty else { return }
+        try? database.write { database in
+            let insert = try database.cachedStatement(
+                sql: "INSERT OR REPLACE INTO extent (digest, start, end, checksum) VALUES (?, ?, ?, ?)")
+            let delete = try database.cachedStatement(sql: "DELETE FROM extent WHERE digest = ?")
+            for record in records {
+                switch record {
+                case .extent(let digest, let extent):
+                    try insert.execute(arguments: [
+                        digest.description, extent.range.lowerBound, extent.range.upperBound,
+                        Int64(bitPattern: extent.checksum),
+                    ])
+                case .forget(let digest):
+                    try delete.execute(arguments: [digest.description])
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+import FoundationEssentials
+import Glibc
+import TestSupport
+import Testing
+
+@testable import ObjectStore
+
+@Suite struct DirectoryStoreTests {
+    private func key(_ path: String) throws -> ObjectKey { try ObjectKey(path) }
+    private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+    @Test func whatIsPutIsReadAsAFile() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            let outcome = try await store.put(bytes("one"), at: key("a/b/c.json"), condition: .none)
+            let object = try #require(try await store.get(key("a/b/c.json")))
+            #expect(object.bytes == bytes("one"))
+            #expect(outcome == .stored(object.etag))
+            // printf one | sha256sum
+            #expect(object.etag.text == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed")
+            #expect(try String(contentsOfFile: "\(root)/a/b/c.json", encoding: .utf8) == "one")
+        }
+    }
+
+    @Test func absentObjectsAreAnswers() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            #expect(try await store.get(key("a")) == nil)
+            #expect(try await store.get(key("a/b"), ifNoneMatch: ETag("x")) == .absent)
+            #expect(try await store.list(below: nil) == [])
+            #expect(try await store.list(below: key("a")) == [])
+            try await store.delete(key("a/b"))
+        }
+    }
+
+    @Test func conditionalReadSkipsWhatIsKnown() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            _ = try await store.put(bytes("one"), at: key("a"), condition: .none)
+            let object = try #require(try await store.get(key("a")))
+            #expect(try await store.get(key("a"), ifNoneMatch: object.etag) == .notModified)
+            #expect(try await store.get(key("a"), ifNoneMatch: ETag("other")) == .found(object))
+        }
+    }
+
+    @Test func conditionsHoldOrConflict() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            #expect(try await store.put(bytes("0"), at: key("a"), condition: .ifMatch(ETag("x"))) == .conflict)
+            #expect(try await store.get(key("a")) == nil)
+            guard case .stored(let first) = try await store.put(bytes("1"), at: key("a"), condition: .ifAbsent) else {
+                Issue.record("an absent object must be created")
+                return
+            }
+            #expect(try await store.put(bytes("2"), at: key("a"), condition: .ifAbsent) == .conflict)
+            #expect(try await store.put(bytes("2"), at: key("a"), condition: .ifMatch(ETag("x"))) == .conflict)
+            #expect(try await store.get(key("a"))?.bytes == bytes("1"))
+            #expect(try await store.put(bytes("2"), at: key("a"), condition: .ifMatch(first)) != .conflict)
+            #expect(try await store.put(bytes("3"), at: key("a"), condition: .ifMatch(first)) == .conflict)
+            #expect(try await store.get(key("a"))?.bytes == bytes("2"))
+            try await store.delete(key("a"))
+            #expect(try await store.put(bytes("4"), at: key("a"), condition: .ifAbsent) != .conflict)
+            // Refused writes leave nothing behind.
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/~incoming").isEmpty)
+        }
+    }
+
+    @Test func listsBelowAKeyInOrder() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            for path in ["b", "a/2", "a/1", "a/b/c", "a-b", "ab/1"] {
+                _ = try await store.put([], at: key(path), condition: .none)
+            }
+            // Neither a symbolic link nor a name outside the grammar is an object.
+            #expect(symlink("\(root)/a", "\(root)/link") == 0)
+            try Data().write(to: URL(filePath: "\(root)/b~"))
+            #expect(try await store.list(below: nil).map(\.path) == ["a-b", "a/1", "a/2", "a/b/c", "ab/1", "b"])
+            #expect(try await store.list(below: key("a")).map(\.path) == ["a/1", "a/2", "a/b/c"])
+            #expect(try await store.list(below: key("b")) == [])
+        }
+    }
+
+    @Test func missingRootIsAnErrorAndIsNotCreated() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.file("absent")
+            let store = DirectoryStore(root: root)
+            let key = try key("a/b")
+            let operations: [(String, () async throws -> Void)] = [
+                ("get", { _ = try await store.get(key) }),
+                ("put", { _ = try await store.put([1], at: key, condition: .none) }),
+                ("create", { _ = try await store.put([1], at: key, condition: .ifAbsent) }),
+                ("swap", { _ = try await store.put([1], at: key, condition: .ifMatch(ETag("x"))) }),
+                ("list", { _ = try await store.list(below: nil) }),
+                ("list below", { _ = try await store.list(below: key) }),
+                ("delete", { try await store.delete(key) }),
+            ]
+            for (name, operation) in operations {
+                await #expect("\(name)") {
+                    try await operation()
+                } throws: { error in
+                    (error as? ObjectStoreError)?.code == .missingRoot && "\(error)".contains(root)
+                        && "\(error)".contains("create the directory")
+                }
+            }
+            #expect(!FileManager.default.fileExists(atPath: root))
+            // A file in its place is no store either.
+            try Data().write(to: URL(filePath: root))
+            await #expect { try await store.get(key) } throws: { ($0 as? ObjectStoreError)?.code == .missingRoot }
+        }
+    }
+
+    // Root may read and write everything.
+    @Test(.enabled(if: getuid() != 0)) func deniedPermissionSaysWhere() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            _ = try await store.put([1], at: key("a/b"), condition: .none)
+            #expect(chmod(root, 0) == 0)
+            defer { chmod(root, 0o700) }
+            let operations: [() async throws -> Void] = [
+                { _ = try await store.get(try ObjectKey("a/b")) },
+                { _ = try await store.put([1], at: try ObjectKey("a/c"), condition: .none) },
+                { _ = try await store.list(below: nil) },
+            ]
+            for operation in operations {
+                await #expect {
+                    try await operation()
+                } throws: { error in
+                    (error as? ObjectStoreError)?.code == .permissionDenied && "\(error)".contains(root)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [
+        (ENOSPC, ObjectStoreError.Code.full, "No space left on device"), (EDQUOT, .full, "free space"),
+        (EROFS, .permissionDenied, "Read-only file system"), (EIO, .unavailable, "Input/output error"),
+    ])
+    func operatingSystemErrorsSayWhatToDo(_ code: Int32, _ expected: ObjectStoreError.Code, _ words: String) {
+        let error = ObjectStoreError.from(errno: code, doing: "write", at: "/srv/x")
+        #expect(error.code == expected)
+        #expect("\(error)".contains(words))
+        #expect("\(error)".hasPrefix("/srv/x: cannot write"))
+    }
+
+    @Test func objectsOverTheBoundAreRefusedBothWays() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            // A sparse file takes no space.
+            let file = open("\(root)/large", O_CREAT | O_WRONLY, 0o644)
+            #expect(ftruncate(file, off_t(ObjectStoreLimit.objectSize + 1)) == 0)
+            close(file)
+            await #expect { try await store.get(key("large")) } throws: { ($0 as? ObjectStoreError)?.code == .tooLarge }
+        }
+    }
+
+    @Test func leftoversOfCrashedWritersAreInvisibleAndGoWhenOld() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(root: root)
+            _ = try await store.put([1], at: key("a"), condition: .none)
+            for (name, age) in [("old", StoreFiles.leftoverAge + 60), ("young", StoreFiles.leftoverAge - 60)] {
+                let path = "\(root)/~incoming/\(name)"
+                try Data([1]).write(to: URL(filePath: path))
+                let time = timespec(tv_sec: Glibc.time(nil) - age, tv_nsec: 0)
+                #expect(utimensat(AT_FDCWD, path, [time, time], 0) == 0)
+            }
+            #expect(try await store.list(below: nil).map(\.path) == ["a"])
+            _ = try await store.put([2], at: key("a"), condition: .none)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/~incoming") == ["young"])
+        }
+    }
+
+    @Test func aHeldLockEndsPatienceNotTheStore() async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            let store = DirectoryStore(files: StoreFiles(root: root, patience: .milliseconds(20)))
+            _ = try await store.put([1], at: key("a"), condition: .none)
+            // Another open file description, as another process has.
+            let holder = open("\(root)/~lock", O_RDWR)
+            #expect(flock(holder, LOCK_EX) == 0)
+            await #expect { try await store.put([2], at: key("a"), condition: .none) } throws: { error in
+                (error as? ObjectStoreError)?.code == .busy && "\(error)".contains("~lock")
+            }
+            #expect(try await store.get(key("a"))?.bytes == [1])
+            close(holder)
+            #expect(try await store.put([2], at: key("a"), condition: .none) != .conflict)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/~incoming").isEmpty)
+        }
+    }
+
+    /// Twenty stores on one directory write at once, in forty rounds: one write is stored, and it is what is read.
+    @Test(arguments: [false, true])
+    func oneOfTwentyConcurrentWritersWins(swapping: Bool) async throws {
+        try await withTemporaryDirectory { directory in
+            let root = directory.path
+            for round in 0..<40 {
+                let key = try key("race/\(round)")
+                var condition = PutCondition.ifAbsent
+                if swapping,
+                    case .stored(let seed) = try await DirectoryStore(root: root).put([255], at: key, condition: .none)
+                {
+                    condition = .ifMatch(seed)
+                }
+                let winners = try await withThrowingTaskGroup(of: UInt8?.self) { [condition] group in
+                    for writer in UInt8(0)..<20 {
+                        group.addTask {
+                            let store = DirectoryStore(root: root)
+                            let outcome = try await store.put([writer], at: key, condition: condition)
+                            return outcome == .conflict ? nil : writer
+                        }
+                    }
+                    return try await group.reduce(into: []) { winners, writer in winners += writer.map { [$0] } ?? [] }
+                }
+                #expect(winners.count == 1)
+                #expect(try await DirectoryStore(root: root).get(key)?.bytes == winners)
+            }
+        }
+    }
+}
