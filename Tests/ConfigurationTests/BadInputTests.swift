@@ -230,7 +230,7 @@ import Testing
         let directory = try TemporaryDirectory("configuration")
         defer { directory.remove() }
         let large = try directory.write(
-            "large.yaml", bytes: [UInt8](repeating: UInt8(ascii: "#"), count: (1 << 20) + 1))
+            "large.yaml", [UInt8](repeating: UInt8(ascii: "#"), count: (1 << 20) + 1))
         let error = #expect(throws: ConfigurationError.self) { try AgentFile(path: large) }
         #expect(error?.code == .tooLarge)
         #expect(error?.description == "\(large): the agent's file is larger than 1 MiB")

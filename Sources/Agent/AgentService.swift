@@ -1,0 +1,65 @@
+import Logging
+import ObjectStore
+import Readiness
+import Registry
+import ServiceLifecycle
+
+/// `rollcall-agent run`: passes whenever the environment's record changes, something is missing, or time has passed.
+///
+/// No failure ends it: what is out of reach now is tried again after the next wait. On a graceful shutdown it stops
+/// waiting at once, and lets a pass that is under way go on until the service group's patience ends and cancels it.
+struct AgentService: Service {
+    let pass: SitePass
+    let interval: Duration
+    let verifyInterval: Duration
+    let timing: Timing
+    let logger: Logger
+
+    func run() async throws {
+        var schedule = RunSchedule(interval: interval, verifyInterval: verifyInterval)
+        var known: CentralStore.VersionedRecord?
+        while !Task.isShuttingDownGracefully, !Task.isCancelled {
+            do {
+                try await poll(&known, &schedule)
+            } catch is CancellationError {
+                break
+            } catch {
+                schedule.finished(at: timing.now(), complete: false)
+                if Task.isCancelled { break }
+                logger.error("the pass failed", metadata: ["reason": "\(error)"])
+            }
+            let wait = schedule.wait(chance: timing.chance())
+            let sleep = timing.sleep
+            // Ends early, by an error, when the shutdown begins.
+            try? await cancelWhenGracefulShutdown { try await sleep(wait) }
+        }
+        logger.info("stopped")
+    }
+
+    private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
+        let fresh = try await pass.central.record(of: pass.environment, changedSince: known?.etag)
+        let changed = fresh.map { $0.record != known?.record } ?? false
+        known = fresh ?? known
+        guard let record = known?.record, schedule.isDue(changed: changed, now: timing.now()) else { return }
+        logger.info("pass started", metadata: ["reason": changed ? "the record has changed" : "verification is due"])
+        let start = timing.now()
+        let report = try await pass.run(.sync, record: record)
+        schedule.finished(at: timing.now(), complete: report.isComplete)
+        log(report, duration: timing.now() - start)
+    }
+
+    private func log(_ report: PassReport, duration: Duration) {
+        for line in report.complaints { logger.warning("\(line)") }
+        logger.log(
+            level: report.isComplete ? .info : .warning, "pass finished",
+            metadata: [
+                "complete": .stringConvertible(report.isComplete),
+                "lists": .stringConvertible(report.lists),
+                "entries": .stringConvertible(report.entries),
+                "bytes": .stringConvertible(report.bytes),
+                "missing": .stringConvertible(report.missing.count),
+                "delivered": .stringConvertible(report.delivered.count),
+                "seconds": .string(String(Int64(duration.seconds.rounded()))),
+            ])
+    }
+}

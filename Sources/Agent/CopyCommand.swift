@@ -1,0 +1,101 @@
+import ArgumentParser
+import FoundationEssentials
+import HTTP
+import OCI
+import Registry
+import Transfer
+
+/// One image from one registry to another.
+struct CopyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "copy",
+        abstract: "Copy one image, with all that it needs, from one registry to another.",
+        discussion: """
+            References are written HOST[:PORT]/REPOSITORY:TAG or HOST[:PORT]/REPOSITORY@DIGEST. A destination by \
+            digest gets no tag. An interrupted copy continues when it is started again.
+            """)
+
+    @Argument(help: "What to copy.")
+    var source: String
+
+    @Argument(help: "Where to.")
+    var destination: String
+
+    @Option(help: ArgumentHelp("The credentials file; the usual places otherwise.", valueName: "file"))
+    var authFile: String?
+
+    @OptionGroup var hosts: HostOptions
+    @OptionGroup var display: ProgressOptions
+
+    func run() async throws {
+        let source: ImageReference
+        let destination: ImageReference
+        do {
+            source = try ImageReference(self.source)
+            destination = try ImageReference(self.destination)
+        } catch {
+            throw AgentError(.usage, "\(error)")
+        }
+        let http = HTTPClient()
+        defer { http.shutdown() }
+        let limits = TransferLimits()
+        let access = try RegistryAccess(
+            http: http, authFile: authFile, connections: limits.connections, plainHTTP: hosts.plainHTTP)
+        let from = try access.client(ofHost: source.host)
+        let to = try access.client(ofHost: destination.host)
+        // Where an interrupted copy of the same image to the same place left off.
+        let state = try StateDirectory(path: Self.statePath("\(source) \(destination)"))
+        let engine = try TransferEngine(
+            sources: [TransferSource(name: source.host, client: from)], destination: to,
+            mapping: RepositoryMapping([
+                try .init(source: source.repository.name, destination: destination.repository.name)
+            ]), spool: "\(state.path)/spool", limits: limits)
+        let mode = display.progress
+        let summary = try await cancelledBySignals {
+            try await ProgressDisplay(mode).showing(engine.progress) {
+                try await Self.copy(source, to: destination, through: engine, walk: ClosureWalk(source: from))
+            }
+        }
+        state.remove()
+        print(summary)
+    }
+
+    private static func copy(
+        _ source: ImageReference, to destination: ImageReference, through engine: TransferEngine, walk: ClosureWalk
+    ) async throws -> String {
+        guard let image = try await walk.images(source.repository, source.reference).first else {
+            throw AgentError(.incomplete, "\(source): there is no such image")
+        }
+        if case .digest(let wanted) = destination.reference, wanted != image.root.digest {
+            throw AgentError(
+                .usage,
+                "\(destination): the image at the source has the digest \(image.root.digest): write a tag, or this"
+                    + " digest")
+        }
+        let inventory = try await engine.inventory(of: image.entries)
+        var failures = try await engine.bringMissing(inventory)
+        if failures.isEmpty, case .tag(let tag) = destination.reference {
+            failures = try await engine.assignTags([
+                TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)
+            ])
+        }
+        guard failures.isEmpty else {
+            PassReport.bounded(failures, of: "failures").dropLast().forEach(Terminal.complain)
+            throw AgentError(.incomplete, PassReport.bounded(failures, of: "failures").last ?? "")
+        }
+        let brought = Closure(inventory.missing)
+        let all = Closure(image.entries)
+        return "\(destination.host)/\(destination.repository)@\(image.root.digest): \(all.entries.count) entries,"
+            + " \(Quantity.bytes(all.uniqueBytes)), of which \(brought.entries.count)"
+            + " (\(Quantity.bytes(brought.uniqueBytes))) were brought"
+    }
+
+    /// A directory of its own for each pair of references, below the user's cache directory.
+    private static func statePath(_ name: String) throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let cache = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil }
+        let home = environment["HOME"].flatMap { $0.hasPrefix("/") ? "\($0)/.cache" : nil }
+        let base = cache ?? home ?? FileManager.default.temporaryDirectory.path
+        return "\(base)/rollcall/copy/\(Digest(of: Array(name.utf8)).hex.prefix(32))"
+    }
+}

@@ -1,0 +1,60 @@
+import OCI
+
+/// What a pass came to.
+struct PassReport: Sendable {
+    /// The most lines of failures and of missing entries that are shown.
+    static let maximumLines = 20
+
+    /// Generations of lists that were looked after.
+    let lists: Int
+    /// Generations that are staged or promoted, and could not be read.
+    let unreadableLists: Int
+    /// Entries of all their closures, each once.
+    let entries: Int
+    /// Bytes of all their closures, each digest once.
+    let bytes: Int64
+    /// Entries that the site's registry lacks at the end.
+    let missing: [ClosureEntry]
+    /// Entries that this pass brought.
+    let delivered: [ClosureEntry]
+    /// What went wrong, one line each.
+    let failures: [String]
+
+    /// Whether the site holds all that it should.
+    var isComplete: Bool { missing.isEmpty && unreadableLists == 0 }
+
+    /// What failed and what is missing, bounded.
+    var complaints: [String] {
+        var lines = Self.bounded(failures, of: "failures")
+        // Where failures were named, they say why things are missing; naming those again would hide them.
+        if failures.isEmpty {
+            lines += Self.bounded(
+                missing.map {
+                    "missing: \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"
+                },
+                of: "missing entries")
+        }
+        return lines
+    }
+
+    /// The pass in one line.
+    var summary: String {
+        guard lists + unreadableLists > 0 else { return "nothing is staged or promoted" }
+        let lists = "\(self.lists) \(self.lists == 1 ? "list" : "lists")"
+        var text = "\(lists), \(entries) entries, \(Quantity.bytes(bytes))"
+        if !delivered.isEmpty {
+            text += ": brought \(delivered.count) (\(Quantity.bytes(Closure(delivered).uniqueBytes)))"
+        }
+        if isComplete { return text + ": complete" }
+        if unreadableLists > 0 { text += ": \(unreadableLists) more could not be read" }
+        if !missing.isEmpty {
+            text += ": \(missing.count) missing (\(Quantity.bytes(Closure(missing).uniqueBytes)))"
+        }
+        return text
+    }
+
+    static func bounded(_ lines: [String], of what: String) -> [String] {
+        guard lines.count > maximumLines else { return lines }
+        return lines.prefix(maximumLines - 1) + ["… and \(lines.count - maximumLines + 1) more \(what)"]
+    }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Configuration
+
+/// The agent of one site: parse, wire, run.
+@main
+struct RollcallAgent: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "rollcall-agent",
+        abstract: "Keeps the images of an environment's lists in one site's registry, and proves that they are there.",
+        discussion: """
+            Exit codes: 0 success; 1 something failed or is still missing, standard error says what; 3 verify found \
+            something missing; 64 wrong arguments or a wrong configuration file.
+            """,
+        version: version,
+        subcommands: [SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            Self.end(error)
+        }
+    }
+
+    /// Ends the process: one line that says what is wrong, and the exit code that says of which kind it is.
+    private static func end(_ error: any Error) -> Never {
+        let code: ExitCode
+        let message: String
+        switch error {
+        case let error as ConfigurationError:
+            (code, message) = (.validationFailure, "\(error)")
+        case let error as AgentError:
+            (code, message) = (error.code == .usage ? .validationFailure : .failure, "\(error)")
+        default:
+            // The parser's own: help and versions, wrong arguments, exit codes.
+            let parsed = exitCode(for: error)
+            if parsed == .success || error is ExitCode { exit(withError: error) }
+            guard parsed != .validationFailure else {
+                (code, message) = (parsed, "\(self.message(for: error)) (see rollcall-agent --help)")
+                break
+            }
+            (code, message) = (.failure, "\(error)")
+        }
+        Terminal.complain(message)
+        exit(withError: code)
+    }
+}
+
+extension Terminal {
+    /// Writes `rollcall-agent: MESSAGE` as one line to standard error.
+    static func complain(_ message: String) {
+        let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
+        write("rollcall-agent: \(line)\n")
+    }
+}

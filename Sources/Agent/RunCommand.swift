@@ -1,0 +1,46 @@
+import ArgumentParser
+import Configuration
+import Logging
+import Readiness
+import Registry
+import ServiceLifecycle
+import UnixSignals
+
+/// Passes for as long as the process lives.
+struct RunCommand: AsyncParsableCommand {
+    /// How long a pass may go on after SIGTERM before it is cancelled: below the 30 s after which Kubernetes kills.
+    static let grace = Duration.seconds(20)
+
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Sync continuously: whenever what is staged or promoted changes, and to verify from time to time.",
+        discussion: """
+            Logs to standard error: JSON lines, or plain text on a terminal. SIGTERM and SIGINT end it: a pass under way \
+            has 20 seconds to finish, then it is abandoned, and the next start goes on from there.
+            """)
+
+    @OptionGroup var options: SiteOptions
+
+    func run() async throws {
+        let agent = try SiteAgent(options)
+        defer { agent.shutdown() }
+        let handler = LineLogHandler(
+            Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: Terminal.write)
+        var logger = Logger(label: "rollcall-agent", factory: { _ in handler })
+        logger[metadataKey: "site"] = "\(agent.file.site)"
+        logger[metadataKey: "environment"] = "\(agent.file.environment)"
+        logger.info("started", metadata: ["version": "\(RollcallAgent.version)"])
+        let service = AgentService(
+            pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
+            timing: .system, logger: logger)
+        var configuration = ServiceGroupConfiguration(
+            services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = Self.grace
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch is CancellationError {
+            // The pass was abandoned when the grace time ended: that is how a stop may end.
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Configuration
+import HTTP
+import OCI
+import ObjectStore
+import Readiness
+import Registry
+import Transfer
+
+/// One site's agent, wired as its file says: what `sync`, `verify` and `run` have in common.
+struct SiteAgent: Sendable {
+    /// What the file says.
+    let file: AgentFile
+    /// The pass that the site's agent makes.
+    let pass: SitePass
+    /// The figures of the passes.
+    let progress: ProgressBoard
+    private let http: HTTPClient
+
+    /// Reads the file, takes the state directory, and opens what the file names. Nothing is sent yet.
+    init(_ options: SiteOptions) throws {
+        file = try AgentFile(path: options.config)
+        let file = file
+        http = HTTPClient()
+        let access = try RegistryAccess(
+            http: http, authFile: file.authFile, connections: file.limits.connections,
+            plainHTTP: options.hosts.plainHTTP, hosts: { file.host(of: $0) })
+        let sources = try file.sources.map { source in
+            TransferSource(name: source.url.authority, client: try access.client(of: source.url))
+        }
+        let state = try StateDirectory(path: file.state)
+        let engine = try TransferEngine(
+            sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
+            spool: "\(state.path)/spool", limits: TransferLimits(file.limits))
+        progress = engine.progress
+        pass = SitePass(
+            site: file.site, environment: file.environment, validity: file.validity, version: RollcallAgent.version,
+            central: CentralStore(file.objectStore.open()), registry: engine, state: state,
+            now: { Timestamp(.system) })
+    }
+
+    /// One pass over what is staged and promoted now.
+    func passOnce(_ mode: SitePass.Mode) async throws -> PassReport {
+        try await pass.run(mode, record: try await pass.central.record(of: file.environment).record)
+    }
+
+    /// Ends the connections. Idempotent.
+    func shutdown() { http.shutdown() }
+}
+
+extension TransferLimits {
+    /// The bounds that the file sets; the rest as the engine has them.
+    init(_ limits: AgentFile.Limits) {
+        self.init()
+        blobs = limits.blobs
+        connections = limits.connections
+        memory = limits.memory
+        spool = limits.spool
+    }
+}
+
+extension Timestamp {
+    /// The present, to the second.
+    init(_ timing: Timing) {
+        self.init(seconds: Int64(exactly: timing.unixTime().rounded(.down)) ?? 0)
+    }
+}
+
+extension TransferEngine: SiteRegistry {
+    func bringMissing(_ inventory: Inventory) async throws -> [String] {
+        let report = await bring(inventory)
+        try Task.checkCancellation()
+        return report.failures.map { "\($0.entry.repository)@\($0.entry.digest): \($0.error)" }
+    }
+
+    func assignTags(_ tags: [TagAssignment]) async throws -> [String] {
+        let failures = await assign(tags)
+        try Task.checkCancellation()
+        return failures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
+    }
+}

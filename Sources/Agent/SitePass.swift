@@ -1,0 +1,140 @@
+import OCI
+import ObjectStore
+import Readiness
+import Transfer
+
+/// What a pass needs of the site's regional registry and of the sources.
+protocol SiteRegistry: Sendable {
+    /// Asks the registry which entries it has.
+    ///
+    /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
+    func inventory(of entries: [ClosureEntry]) async throws -> Inventory
+
+    /// Brings what is missing. What fails does not stop the rest, and comes back as a line for people each.
+    ///
+    /// - Throws: `CancellationError` only
+    func bringMissing(_ inventory: Inventory) async throws -> [String]
+
+    /// Points tags at images that are there. What fails comes back as a line for people each.
+    ///
+    /// - Throws: `CancellationError` only
+    func assignTags(_ tags: [TagAssignment]) async throws -> [String]
+}
+
+/// One pass of the agent: from the environment's record to the cache manifest.
+struct SitePass: Sendable {
+    /// What a pass may do to the site's registry.
+    enum Mode {
+        /// Fetch what is missing.
+        case sync
+        /// Look only.
+        case verify
+    }
+
+    let site: SiteName
+    let environment: EnvironmentName
+    /// How long the cache manifest holds.
+    let validity: Duration
+    let version: String
+    let central: CentralStore
+    let registry: any SiteRegistry
+    let state: StateDirectory
+    let now: @Sendable () -> Timestamp
+
+    /// Reads the lists, brings what is missing, verifies at the destination, and publishes the cache manifest.
+    ///
+    /// A list that cannot be read, or an entry that cannot be brought, does not stop the others: the manifest then says
+    /// what is missing, and the gate stays closed on it.
+    ///
+    /// - Throws: where nothing can be said about the site: the central store or the regional registry is out of reach,
+    ///   or the state directory is unusable. No manifest is published then, and the one before it runs out.
+    func run(_ mode: Mode, record: EnvironmentRecord) async throws -> PassReport {
+        var failures: [String] = []
+        let lists = try await lists(of: record, failures: &failures)
+        let closure = Closure(lists.flatMap(\.closure.entries))
+
+        var verifiedAt = now()
+        var found = try await registry.inventory(of: closure.entries)
+        let missingBefore = found.missing
+        if mode == .sync {
+            if !missingBefore.isEmpty {
+                failures += try await registry.bringMissing(found)
+                // What a push was answered is a promise; what the registry serves now is the proof.
+                verifiedAt = now()
+                found = try await registry.inventory(of: closure.entries)
+            }
+            failures += try await registry.assignTags(Self.tags(of: lists, record: record, missing: found.missing))
+        }
+
+        try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        let stillMissing = Set(found.missing.map(\.identity))
+        return PassReport(
+            lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
+            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: found.missing,
+            delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures)
+    }
+
+    /// What is staged and what is promoted, each generation once.
+    static func generations(of record: EnvironmentRecord) -> [Digest] {
+        Set(record.lists.values.flatMap { [$0.staged?.generation, $0.promoted?.generation] }.compactMap { $0 }).sorted()
+    }
+
+    /// The tags of the images that are there. A promoted list moves its tags; one that is only staged names what has no
+    /// name yet, and does not change what clusters may use.
+    static func tags(of lists: [ImageList], record: EnvironmentRecord, missing: [ClosureEntry]) -> [TagAssignment] {
+        let promoted = Set(record.lists.values.compactMap { $0.promoted?.generation })
+        let absent = Set(missing.map(\.identity))
+        var assignments: [String: TagAssignment] = [:]
+        // In a fixed order, so that of two promoted lists that disagree on a tag, the same one has it every time.
+        for list in lists.sorted(by: { ($0.name, $0.generation) < ($1.name, $1.generation) }) {
+            let moves = promoted.contains(list.generation)
+            for image in list.images where !absent.contains(image.identity) {
+                guard let tag = image.tag else { continue }
+                let name = "\(image.repository):\(tag)"
+                if let other = assignments[name], other.moves || !moves { continue }
+                assignments[name] = TagAssignment(
+                    repository: image.repository, tag: tag, digest: image.digest, moves: moves)
+            }
+        }
+        return assignments.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    private func lists(of record: EnvironmentRecord, failures: inout [String]) async throws -> [ImageList] {
+        var lists: [ImageList] = []
+        for generation in Self.generations(of: record) {
+            do {
+                if let list = try await central.list(generation) {
+                    lists.append(list)
+                } else {
+                    failures.append("the list of generation \(generation) is not in the central store: stage it again")
+                }
+            } catch let error as ReadinessError {
+                failures.append("\(error)")
+            }
+        }
+        return lists
+    }
+
+    private func publish(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async throws {
+        var published: Int64?
+        if case .manifest(let manifest) = try await central.report(of: site, in: environment) {
+            published = manifest.sequence
+        }
+        // A clock that is set back during a pass must not make the manifest contradict itself.
+        let issuedAt = max(now(), verifiedAt)
+        try await central.publish(
+            CacheManifest(
+                environment: environment, site: site, sequence: try state.nextSequence(after: published),
+                issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
+                holdings: lists.map { list in
+                    CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
+                }))
+    }
+}
+
+extension ImageList.Image {
+    /// The identity of the image's manifest in the closure.
+    var identity: ClosureEntry.Identity {
+        ClosureEntry(repository: repository, digest: digest, size: size, kind: .manifest, mediaType: mediaType).identity
+    }
+}

@@ -1,0 +1,69 @@
+import FoundationEssentials
+import Logging
+import Readiness
+import Synchronization
+import Testing
+
+@testable import Agent
+
+@Suite struct LineLogHandlerTests {
+    private func lines(_ form: LineLogHandler.Form, _ body: (inout Logger) -> Void) -> [String] {
+        let output = Mutex<[String]>([])
+        withoutActuallyEscaping(body) { body in
+            let handler = LineLogHandler(form, now: { Timestamp(seconds: 1_800_000_000) }) { line in
+                output.withLock { $0.append(line) }
+            }
+            var logger = Logger(label: "test", factory: { _ in handler })
+            body(&logger)
+        }
+        return output.withLock { $0 }
+    }
+
+    @Test func jsonHasTimeLevelMessageAndSortedMetadata() {
+        let lines = lines(.json) { logger in
+            logger[metadataKey: "site"] = "lab-1"
+            logger.info(
+                "pass finished", metadata: ["missing": .stringConvertible(3), "complete": .stringConvertible(false)])
+        }
+        #expect(
+            lines == [
+                #"{"time":"2027-01-15T08:00:00Z","level":"info","message":"pass finished","#
+                    + #""complete":false,"missing":3,"site":"lab-1"}"# + "\n"
+            ])
+    }
+
+    @Test(arguments: [
+        "plain", "\"quoted\" \\ back", "two\nlines\r\t", "\u{1}\u{1F}\u{7F}\u{9B}", "ünïcödé 🚀", "\u{2028}",
+    ])
+    func everyTextIsOneLineThatReadsBack(text: String) throws {
+        let lines = lines(.json) { logger in
+            logger.warning(
+                "\(text)", metadata: ["key \(text)": "\(text)", "list": ["\(text)"], "map": ["k": "\(text)"]])
+        }
+        let line = try #require(lines.first)
+        #expect(line.filter(\.isNewline) == "\n")
+        struct Record: Decodable {
+            let message: String
+            let list: [String]
+            let map: [String: String]
+        }
+        let record = try JSONDecoder().decode(Record.self, from: Data(line.utf8))
+        #expect(record.message == text)
+        #expect(record.list == [text])
+        #expect(record.map == ["k": text])
+    }
+
+    @Test func metadataCannotForgeTheFixedFields() {
+        let lines = lines(.json) { $0.error("real", metadata: ["message": "forged"]) }
+        #expect(lines.first?.contains(#""message":"real","message_":"forged""#) == true)
+    }
+
+    @Test func plainTextCannotSteerTheTerminal() {
+        let lines = lines(.plain) { $0.notice("a\nb\u{1B}[31m", metadata: ["key": "value"]) }
+        #expect(lines == ["2027-01-15T08:00:00Z notice a b [31m key=value\n"])
+    }
+
+    @Test func lowerLevelsAreNotWritten() {
+        #expect(lines(.json) { $0.debug("quiet") }.isEmpty)
+    }
+}

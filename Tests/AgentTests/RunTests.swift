@@ -1,0 +1,155 @@
+import Logging
+import OCI
+import Readiness
+import Registry
+import ServiceLifecycle
+import ServiceLifecycleTestKit
+import Synchronization
+import TestSupport
+import Testing
+import Transfer
+
+@testable import Agent
+
+@Suite struct RunScheduleTests {
+    private let start = ContinuousClock.now
+
+    private func schedule() -> RunSchedule { RunSchedule(interval: .seconds(60), verifyInterval: .seconds(3600)) }
+
+    @Test func theFirstPassIsDueAtOnce() {
+        #expect(schedule().isDue(changed: false, now: start))
+    }
+
+    @Test(arguments: [
+        (true, false, 0, false), (true, true, 0, true), (false, false, 0, true), (true, false, 3599, false),
+        (true, false, 3600, true),
+    ])
+    func aPassIsDue(complete: Bool, changed: Bool, later: Int, due: Bool) {
+        var schedule = schedule()
+        schedule.finished(at: start, complete: complete)
+        #expect(schedule.isDue(changed: changed, now: start + .seconds(later)) == due)
+    }
+
+    @Test(arguments: [(0, 30), (0.5, 60), (0.999, 89.94)])
+    func waitsLieAroundTheInterval(chance: Double, seconds: Double) {
+        #expect(abs(schedule().wait(chance: chance).seconds - seconds) < 0.001)
+    }
+}
+
+@Suite struct AgentServiceTests {
+    /// Polls, brings a list when it is staged, goes on after failures, and stops without waiting.
+    @Test(.timeLimit(.minutes(1)))
+    func runFollowsTheRecord() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        let naps = Naps()
+        let log = Mutex<[String]>([])
+        let service = AgentService(
+            pass: try fixture.pass(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: naps.timing,
+            logger: logger { line in log.withLock { $0.append(line) } })
+        try await testGracefulShutdown { trigger in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await service.run() }
+                // The first pass has nothing to do, and publishes that.
+                #expect(await naps.begin() == .seconds(60))
+                #expect(try await fixture.manifest()?.sequence == 1)
+                // Nothing has changed: no pass.
+                naps.end()
+                _ = await naps.begin()
+                #expect(try await fixture.manifest()?.sequence == 1)
+                // Something is staged, and the registry is down.
+                try await fixture.stage(list("web", ("web/api", nil, "api")))
+                fixture.registry.with { $0.isUnreachable = true }
+                naps.end()
+                _ = await naps.begin()
+                #expect(try await fixture.manifest()?.sequence == 1)
+                // It is back: the pass is made up for, although the record has not changed since.
+                fixture.registry.with { $0.isUnreachable = false }
+                naps.end()
+                _ = await naps.begin()
+                #expect(try await fixture.verdict("web").isReady)
+                #expect(try await fixture.manifest()?.sequence == 2)
+                // The verification interval passes.
+                naps.advance(by: .seconds(3600))
+                naps.end()
+                _ = await naps.begin()
+                #expect(try await fixture.manifest()?.sequence == 3)
+                // A stop ends the wait that is under way.
+                trigger.triggerGracefulShutdown()
+                try await group.waitForAll()
+            }
+        }
+        let lines = log.withLock { $0 }
+        #expect(lines.contains { $0.contains("\"message\":\"the pass failed\"") && $0.contains("connection refused") })
+        #expect(lines.last?.contains("\"message\":\"stopped\"") == true)
+    }
+
+    /// A cancelled service, as after the grace time, ends although its pass hangs.
+    @Test(.timeLimit(.minutes(1)))
+    func cancellationAbandonsAPass() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let hanging = HangingRegistry()
+        let pass = try fixture.pass()
+        let service = AgentService(
+            pass: SitePass(
+                site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
+                central: pass.central, registry: hanging, state: pass.state, now: pass.now),
+            interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing, logger: logger { _ in })
+        let task = Task { try await service.run() }
+        await hanging.hangs()
+        task.cancel()
+        try await task.value
+        #expect(try await fixture.manifest() == nil)
+    }
+
+    private func logger(_ write: @escaping @Sendable (String) -> Void) -> Logger {
+        let handler = LineLogHandler(.json, now: { Timestamp(seconds: 0) }, write: write)
+        return Logger(label: "test", factory: { _ in handler })
+    }
+}
+
+/// Waits that begin and end by hand, and a clock that is moved by hand.
+private final class Naps: Sendable {
+    private let begun = AsyncStream<Duration>.makeStream()
+    private let ended = AsyncStream<Void>.makeStream()
+    private let skipped = Mutex(Duration.zero)
+    private let start = ContinuousClock.now
+
+    var timing: Timing {
+        Timing(
+            now: { self.start + self.skipped.withLock { $0 } }, unixTime: { 0 },
+            sleep: { duration in
+                self.begun.continuation.yield(duration)
+                for await _ in self.ended.stream { break }
+                try Task.checkCancellation()
+            }, chance: { 0.5 })
+    }
+
+    /// The next wait, once it has begun.
+    func begin() async -> Duration? {
+        for await duration in begun.stream { return duration }
+        return nil
+    }
+
+    func end() { ended.continuation.yield() }
+    func advance(by duration: Duration) { skipped.withLock { $0 += duration } }
+}
+
+private final class HangingRegistry: SiteRegistry {
+    private let began = AsyncStream<Void>.makeStream()
+
+    func hangs() async { for await _ in began.stream { break } }
+
+    func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
+
+    func bringMissing(_ inventory: Inventory) async throws -> [String] {
+        began.continuation.yield()
+        for await _ in AsyncStream<Void>.makeStream().stream {}
+        try Task.checkCancellation()
+        return []
+    }
+
+    func assignTags(_ tags: [TagAssignment]) async throws -> [String] { [] }
+}

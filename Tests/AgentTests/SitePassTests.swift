@@ -1,0 +1,206 @@
+import OCI
+import ObjectStore
+import Readiness
+import TestSupport
+import Testing
+import Transfer
+
+@testable import Agent
+
+@Suite struct SitePassTests {
+    private let fixture: SiteFixture
+
+    init() throws { fixture = try SiteFixture() }
+
+    @Test func nothingStagedIsComplete() async throws {
+        defer { fixture.directory.remove() }
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(report.summary == "nothing is staged or promoted")
+        #expect(try await fixture.manifest()?.holdings.isEmpty == true)
+    }
+
+    @Test func syncBringsWhatIsStagedAndOpensTheGate() async throws {
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", "1", "api"), ("web/db", nil, "db")))
+        #expect(try await !fixture.verdict("web").isReady)
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(report.delivered.count == 4)
+        #expect(report.complaints.isEmpty)
+        #expect(report.summary == "1 list, 4 entries, 34 B: brought 4 (34 B): complete")
+        #expect(try await fixture.verdict("web").isReady)
+        // Nothing is left to do: one look, and nothing moves.
+        fixture.registry.with { $0.inventories = 0 }
+        let second = try await fixture.run(.sync)
+        #expect(second.summary == "1 list, 4 entries, 34 B: complete")
+        #expect(fixture.registry.with { $0.inventories } == 1)
+    }
+
+    @Test func verifyMovesNothingAndNamesWhatIsMissing() async throws {
+        defer { fixture.directory.remove() }
+        let list = try await fixture.stage(list("web", ("web/api", "1", "api"), ("web/db", nil, "db")))
+        _ = try await fixture.run(.sync)
+        let lost = try #require(list.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { state in
+            state.present.remove(lost.identity)
+            state.brought = []
+            state.tags = []
+        }
+        let report = try await fixture.run(.verify)
+        #expect(report.missing == [lost])
+        #expect(!report.isComplete)
+        #expect(report.complaints == ["missing: \(lost.repository)@\(lost.digest) (blob, \(lost.size) B)"])
+        #expect(fixture.registry.with { $0.brought.isEmpty && $0.tags.isEmpty })
+        #expect(try await fixture.manifest()?.holdings.first?.missing == [lost])
+        #expect(try await !fixture.verdict("web").isReady)
+    }
+
+    @Test func aFailingBlobDoesNotStopTheRest() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", nil, "api")))
+        try await fixture.stage(list("tools", ("tools/cli", nil, "cli")))
+        let bad = try #require(web.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { $0.failing[bad.digest] = "central.example: HTTP 500" }
+        let report = try await fixture.run(.sync)
+        #expect(report.missing == [bad])
+        #expect(report.complaints == ["\(bad.repository)@\(bad.digest): central.example: HTTP 500"])
+        #expect(try await !fixture.verdict("web").isReady)
+        #expect(try await fixture.verdict("tools").isReady)
+    }
+
+    /// The registry's answer to a push is not the proof: what it serves afterwards is.
+    @Test func whatTheRegistryLosesIsMissing() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let lost = try #require(web.closure.entries.first)
+        fixture.registry.with { $0.losing = [lost.digest] }
+        let report = try await fixture.run(.sync)
+        #expect(report.missing == [lost])
+        #expect(!report.delivered.contains(lost))
+        #expect(try await !fixture.verdict("web").isReady)
+    }
+
+    @Test func anUnreachableRegistryLeavesNoManifest() async throws {
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        fixture.registry.with { $0.isUnreachable = true }
+        await #expect(throws: FakeRegistry.Unreachable.self) { try await fixture.run(.sync) }
+        #expect(try await fixture.manifest() == nil)
+    }
+
+    @Test func anUnreadableListDoesNotStopTheOthers() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let tools = try await fixture.stage(list("tools", ("tools/cli", nil, "cli")))
+        try await fixture.stage(list("docs", ("docs/site", nil, "site")))
+        let objects = fixture.fleet.objectStore.open()
+        try await objects.delete(ObjectKey("lists/\(web.generation.hex).json"))
+        _ = try await objects.put(
+            Array("{}".utf8), at: ObjectKey("lists/\(tools.generation.hex).json"), condition: .none)
+        let report = try await fixture.run(.sync)
+        #expect(!report.isComplete)
+        #expect(report.unreadableLists == 2)
+        #expect(report.missing.isEmpty)
+        #expect(report.failures.count == 2)
+        #expect(report.failures.contains { $0.contains("\(web.generation)") && $0.contains("stage it again") })
+        #expect(report.failures.contains { $0.contains("lists/\(tools.generation.hex).json") })
+        #expect(try await fixture.verdict("docs").isReady)
+        #expect(try await !fixture.verdict("web").isReady)
+    }
+
+    /// A staged generation must not move a tag that clusters may use; once promoted, it does.
+    @Test func onlyPromotedListsMoveTags() async throws {
+        defer { fixture.directory.remove() }
+        let first = try await fixture.stage(list("web", ("web/api", "1", "old"), ("web/db", nil, "db")))
+        _ = try await fixture.run(.sync)
+        #expect(fixture.registry.with { $0.tags.map(\.moves) } == [false])
+        try await fixture.promote("web")
+        let second = try await fixture.stage(list("web", ("web/api", "1", "new")))
+        _ = try await fixture.run(.sync)
+        #expect(try fixture.registry.with { $0.tags } == [assignment(first, moves: true)])
+        try await fixture.promote("web")
+        _ = try await fixture.run(.sync)
+        #expect(try fixture.registry.with { $0.tags } == [assignment(second, moves: true)])
+    }
+
+    @Test func missingImagesGetNoTags() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", "1", "api"), ("web/db", "1", "db")))
+        let bad = try #require(web.images.first { $0.repository.name == "web/api" })
+        fixture.registry.with { $0.failing[bad.digest] = "HTTP 500" }
+        _ = try await fixture.run(.sync)
+        #expect(fixture.registry.with { $0.tags.map(\.repository.name) } == ["web/db"])
+    }
+
+    @Test func theSequenceNeverGoesBack() async throws {
+        defer { fixture.directory.remove() }
+        _ = try await fixture.run(.verify)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.sequence == 2)
+        // An agent whose state is lost goes on from what the site has published.
+        _ = try await fixture.run(.verify, state: "new")
+        #expect(try await fixture.manifest()?.sequence == 3)
+        // And one whose manifest is lost goes on from its state.
+        _ = try await fixture.central.forget(fixture.site, in: fixture.environment)
+        _ = try await fixture.run(.verify, state: "new")
+        #expect(try await fixture.manifest()?.sequence == 4)
+    }
+
+    @Test func aClockThatIsSetBackMakesNoContradiction() async throws {
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let registry = SlowRegistry(fixture.registry) { fixture.clock.advance(by: -10) }
+        let pass = try fixture.pass()
+        let report = try await SitePass(
+            site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
+            central: pass.central, registry: registry, state: pass.state, now: pass.now
+        ).run(.verify, record: fixture.central.record(of: fixture.environment).record)
+        #expect(report.missing.count == 2)
+        let manifest = try #require(try await fixture.manifest())
+        #expect(manifest.holdings.allSatisfy { $0.verifiedAt <= manifest.issuedAt })
+    }
+
+    /// What was looked at before the transfers is as old as they took: the manifest must not claim otherwise.
+    @Test func theTimeOfTheProofIsThatOfTheLastLook() async throws {
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let start = fixture.clock.now
+        let registry = SlowRegistry(fixture.registry) { fixture.clock.advance(by: 60) }
+        let pass = try fixture.pass()
+        _ = try await SitePass(
+            site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
+            central: pass.central, registry: registry, state: pass.state, now: pass.now
+        ).run(.sync, record: fixture.central.record(of: fixture.environment).record)
+        let manifest = try #require(try await fixture.manifest())
+        // One look took a minute; the second began then, and took another.
+        #expect(manifest.holdings.first?.verifiedAt == start.advanced(by: .seconds(60)))
+        #expect(manifest.issuedAt == start.advanced(by: .seconds(120)))
+        #expect(manifest.expiresAt == manifest.issuedAt.advanced(by: .seconds(3600)))
+    }
+
+    private func assignment(_ list: ImageList, moves: Bool) throws -> TagAssignment {
+        let image = try #require(list.images.first { $0.tag != nil })
+        return TagAssignment(
+            repository: image.repository, tag: try #require(image.tag), digest: image.digest, moves: moves)
+    }
+}
+
+/// A registry whose every look takes time.
+private struct SlowRegistry: SiteRegistry {
+    private let registry: FakeRegistry
+    private let afterLook: @Sendable () -> Void
+
+    init(_ registry: FakeRegistry, afterLook: @escaping @Sendable () -> Void) {
+        self.registry = registry
+        self.afterLook = afterLook
+    }
+
+    func inventory(of entries: [ClosureEntry]) async throws -> Inventory {
+        defer { afterLook() }
+        return try await registry.inventory(of: entries)
+    }
+
+    func bringMissing(_ inventory: Inventory) async throws -> [String] { try await registry.bringMissing(inventory) }
+    func assignTags(_ tags: [TagAssignment]) async throws -> [String] { try await registry.assignTags(tags) }
+}
