@@ -137,7 +137,7 @@ final class EventLoop: @unchecked Sendable {
         for command in commands {
             switch command {
             case .start(let exchange): start(exchange)
-            case .resume(let exchange): exchange.continueIfPaused()
+            case .resume(let exchange): resume(exchange)
             case .cancel(let exchange): cancel(exchange)
             case .shutdown: isStopping = true
             }
@@ -163,6 +163,14 @@ final class EventLoop: @unchecked Sendable {
         guard let easy = exchange.easy, exchanges[easy] != nil else { return }
         remove(easy)
         exchange.fail(.cancelled, "the request was cancelled")
+    }
+
+    private func resume(_ exchange: Exchange) {
+        guard let easy = exchange.easy, exchanges[easy] != nil else { return }
+        let code = exchange.continueIfPaused()
+        guard code != CURLE_OK else { return }
+        remove(easy)
+        exchange.finish(code)
     }
 
     private func remove(_ easy: UnsafeMutableRawPointer) {

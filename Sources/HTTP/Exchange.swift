@@ -242,6 +242,9 @@ final class Exchange: @unchecked Sendable {
                 return rollcall_readfunc_abort()
             case .pause:
                 isPaused = true
+                // libcurl exempts transfers from the bound on silence that are paused for receiving, but not those paused
+                // for sending (curl 7.88.1, lib/speedcheck.c).
+                if let easy { rollcall_setopt_long(easy, CURLOPT_LOW_SPEED_TIME, 0) }
                 return rollcall_readfunc_pause()
             }
         }
@@ -263,10 +266,14 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// Carries out `TransferControl.resume()`.
-    func continueIfPaused() {
-        guard isPaused, let easy else { return }
+    ///
+    /// - Returns: libcurl's code where the transfer failed: the sink gets the bytes that it did not take in here, and
+    ///   libcurl does not end a transfer that the sink refuses here (curl 7.88.1, lib/easy.c, `curl_easy_pause`)
+    func continueIfPaused() -> CURLcode {
+        guard isPaused, let easy else { return CURLE_OK }
         isPaused = false
-        curl_easy_pause(easy, CURLPAUSE_CONT)
+        rollcall_setopt_long(easy, CURLOPT_LOW_SPEED_TIME, request.timeouts.stall)
+        return curl_easy_pause(easy, CURLPAUSE_CONT)
     }
 
     // MARK: End
@@ -277,8 +284,14 @@ final class Exchange: @unchecked Sendable {
 
     func finish(_ result: CURLcode) {
         if case .abandon = disposition, head != nil { return succeed() }
-        guard result != CURLE_OK else { return head == nil ? fail(.connectionReset, "no response") : succeed() }
         if let refusal { return fail(refusal, refusalMessage) }
+        guard result != CURLE_OK else { return head == nil ? fail(.connectionReset, "no response") : succeed() }
+        var connectStatus = 0
+        if let easy { rollcall_getinfo_long(easy, CURLINFO_HTTP_CONNECTCODE, &connectStatus) }
+        // libcurl reports a refused tunnel as a receive error, like a broken connection.
+        if connectStatus >= 300 {
+            return fail(.proxyFailed, "the proxy refused the tunnel with status \(connectStatus): check its settings")
+        }
         let detail = String(cString: errorBuffer)
         let (code, message) = HTTPError.reading(result, detail: detail, tls: request.tls)
         fail(code, message)

@@ -40,10 +40,13 @@ public final class HTTPClient: Sendable {
                 let exchange = Exchange(request, sink: sink, userAgent: userAgent, loop: loop) {
                     continuation.resume(returning: $0)
                 }
+                // Before the start: a task that is cancelled already sends nothing.
+                guard slot.fill(exchange) == .waiting else {
+                    return exchange.fail(.cancelled, "the request was cancelled")
+                }
                 guard loop.submit(.start(exchange)) else {
                     return exchange.fail(.cancelled, "the HTTP client is shut down")
                 }
-                if slot.fill(exchange) == .cancelled { loop.submit(.cancel(exchange)) }
             }
         } onCancel: {
             if let exchange = slot.cancel() { loop.submit(.cancel(exchange)) }

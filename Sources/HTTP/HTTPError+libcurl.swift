@@ -35,8 +35,11 @@ extension HTTPError {
             )
         case CURLE_SSL_CONNECT_ERROR:
             return (.tlsFailed, "the TLS handshake failed: \(sentence)")
-        case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
+        case CURLE_URL_MALFORMAT:
             return (.invalidURL, sentence)
+        case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY:
+            // The URL's scheme was checked before; with this libcurl refuses what looks like HTTP/0.9.
+            return (.other, "the server does not answer with HTTP: \(sentence)")
         default:
             return (.other, sentence)
         }

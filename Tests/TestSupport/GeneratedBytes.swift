@@ -18,21 +18,39 @@ public struct GeneratedBytes: Sendable, Hashable {
     /// The bytes of a range, cut to what there is.
     public func bytes(_ range: Range<Int64>) -> [UInt8] {
         let range = range.clamped(to: 0..<count)
-        let wanted = Int(range.upperBound - range.lowerBound)
-        return [UInt8](unsafeUninitializedCapacity: wanted) { buffer, written in
-            var offset = UInt64(range.lowerBound)
-            while written < wanted {
-                var word = SeededGenerator.mix(seed &+ (offset / 8 &+ 1) &* SeededGenerator.step)
-                word >>= 8 * (offset % 8)
-                for _ in offset % 8..<8 where written < wanted {
-                    buffer[written] = UInt8(truncatingIfNeeded: word)
-                    word >>= 8
-                    written += 1
-                    offset += 1
+        let rotation = SeededGenerator.mix(seed)
+        return [UInt8](unsafeUninitializedCapacity: range.count) { buffer, written in
+            Self.noise.withUnsafeBytes { noise in
+                while written < range.count {
+                    let place = Int((UInt64(range.lowerBound) &+ UInt64(written) &+ rotation) % Self.period)
+                    let piece = min(range.count - written, Int(Self.period))
+                    UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[written...])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: noise[place..<place + piece]))
+                    written += piece
                 }
+            }
+            var block = range.lowerBound / 512
+            while block * 512 < range.upperBound {
+                var mark = SeededGenerator.mix(seed &+ UInt64(block &+ 1) &* SeededGenerator.step)
+                for offset in block * 512..<block * 512 + 8 {
+                    if range.contains(offset) {
+                        buffer[Int(offset - range.lowerBound)] = UInt8(truncatingIfNeeded: mark)
+                    }
+                    mark >>= 8
+                }
+                block += 1
             }
         }
     }
+
+    // Every byte from the generator would be slow without optimization: the content is one table of noise, turned by the
+    // seed, with eight bytes of its own at the beginning of every 512, so that no part passes for another.
+    private static let period: UInt64 = 64 << 10
+    private static let noise: [UInt8] = {
+        var generator = SeededGenerator(seed: 1)
+        let once = (0..<Int(period)).map { _ in UInt8(truncatingIfNeeded: generator.next() >> 32) }
+        return once + once
+    }()
 
     /// All bytes.
     public var all: [UInt8] { bytes(0..<count) }

@@ -54,7 +54,7 @@ extension ScriptedServer {
                 return
             }
             exchange.server.record(exchange.request.number) { $0.status = response.status }
-            try socket.send(head.utf8)
+            try socket.send(head)
             try exchange.fail(at: .answerHead)
             try exchange.fail(at: .answerBody(0))
             if case .none = response.framing { return }
@@ -68,7 +68,7 @@ extension ScriptedServer {
             case .written(_, let script):
                 try script(self)
             }
-            if isChunked, !isHead { try socket.send("0\r\n\r\n".utf8) }
+            if isChunked, !isHead { try socket.send("0\r\n\r\n") }
         }
 
         private var head: String {

@@ -54,7 +54,7 @@ extension ScriptedServer {
         private func nextPiece(_ end: Int64) throws -> [UInt8]? {
             if awaitsContinue, server.state.read({ $0.continues }) {
                 awaitsContinue = false
-                try socket.send("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+                try socket.send("HTTP/1.1 100 Continue\r\n\r\n")
             }
             var end = end
             for case .requestBody(let offset) in faults.map(\.stage) where offset > reader.received {
@@ -122,7 +122,7 @@ extension ScriptedServer {
             try fail(at: .requestBody(reader.received))
             if response.bodyReading == .beforeAnswer { try readBody(until: .max) }
             try fail(at: .answer)
-            for status in response.interim { try socket.send("HTTP/1.1 \(status) Interim\r\n\r\n".utf8) }
+            for status in response.interim { try socket.send("HTTP/1.1 \(status) Interim\r\n\r\n") }
             let writer = BodyWriter(self, socket, response, isHead: request.method == "HEAD")
             try writer.writeAnswer()
             if response.bodyReading == .never {

@@ -157,7 +157,7 @@ public final class ScriptedServer: Sendable {
                 return request
             }
             guard let request else {
-                try? socket.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".utf8)
+                try? socket.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return socket.finish()
             }
             guard Exchange(self, request, socket, input).run() else { return }

@@ -67,8 +67,7 @@ final class Socket: @unchecked Sendable {
     }
 
     /// Sends all bytes.
-    func send(_ bytes: some Sequence<UInt8>) throws {
-        let bytes = ContiguousArray(bytes)
+    func send(_ bytes: [UInt8]) throws {
         try bytes.withUnsafeBytes { buffer in
             var rest = buffer[...]
             while !rest.isEmpty {
@@ -80,6 +79,9 @@ final class Socket: @unchecked Sendable {
             }
         }
     }
+
+    /// Sends a text's bytes.
+    func send(_ text: String) throws { try send(Array(text.utf8)) }
 
     /// Ends the stream to the peer with a FIN, then reads on until the peer closes too, so that no RST destroys what
     /// was sent.
