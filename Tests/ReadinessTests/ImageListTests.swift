@@ -84,7 +84,7 @@ import Testing
         (#""source": "https://registry.central.example""#, #""source": "https://user@host""#, "'source'"),
         (#""source": "https://registry.central.example""#, #""source": "a\"b""#, "'source'"),
         (#""size": 1000"#, #""size": 1001"#, "closure's root"),
-        (#""size": 1000"#, #""size": -1"#, "is -1 bytes"),
+        (#""size": 1000"#, #""size": -1"#, "claims -1 bytes"),
         (#""size": 1000"#, #""size": 1e300"#, "not valid"),
         (#""size": 500, "tag""#, #""size": 501, "tag""#, "not in the closure"),
         (#""kind": "manifest""#, #""kind": "blob""#, "not in the closure"),
