@@ -56,7 +56,7 @@ struct UploadPlan {
     /// A chunk's length in bytes, where the registry demands no longer one.
     static let chunk: Int64 = 32 << 20
     /// Failures without progress after which the destination is given up.
-    static let failureLimit = 5
+    static let failureLimit = 8
 
     let size: Int64
     private(set) var capability: UploadCapability
