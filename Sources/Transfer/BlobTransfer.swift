@@ -39,7 +39,7 @@ struct BlobTransfer: Sendable {
     ) async throws(TransferError) -> [Repository: TransferError] {
         var last = first
         // With one source its guilt is known already; yet a broken middlebox may pass: it gets its second chance.
-        for source in sources where source.isUsable {
+        for source in sources where source.availability == .usable {
             do throws(TransferError) {
                 return try await attempt(repositories, sources: [source])
             } catch {
@@ -70,7 +70,7 @@ struct BlobTransfer: Sendable {
             // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
             async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
             do throws(TransferError) {
-                try await fetch.run()
+                try await sharing(sources[...]) { () async throws(TransferError) in try await fetch.run() }
             } catch {
                 pump.fail(error)
             }
@@ -89,6 +89,18 @@ struct BlobTransfer: Sendable {
             let result = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
             if result.isEmpty { spooled.discard() }
             return result
+        }
+    }
+
+    /// Counts the blob at each source's gate, if it is large enough for several connections.
+    private func sharing(
+        _ sources: ArraySlice<ActiveSource>, _ body: () async throws(TransferError) -> Void
+    ) async throws(TransferError) {
+        guard let source = sources.first, task.size > TransferSchedule.Limits().smallBlobSize else {
+            return try await body()
+        }
+        try await source.gate.sharing { () async throws(TransferError) in
+            try await sharing(sources.dropFirst(), body)
         }
     }
 

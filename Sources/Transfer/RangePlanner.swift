@@ -49,7 +49,7 @@ struct RangePlanner {
     /// The lowest range that is neither there nor in flight, at most `length` bytes of it; `nil` when there is none.
     mutating func next(length: Int64, now: Double) -> Lease? {
         guard let gap = firstUnassigned() else { return nil }
-        return lease(gap.lowerBound..<min(gap.upperBound, gap.lowerBound + max(1, length)), now: now)
+        return lease(gap.lowerBound..<gap.lowerBound + min(Int64(gap.count), max(1, length)), now: now)
     }
 
     /// Takes the second half of what is left of the range in flight that will take longest; of one that has little left

@@ -51,28 +51,6 @@ struct Unmetered: ByteMeter {
     func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer { .now }
 }
 
-/// The failed requests of one blob, over all its connections.
-final class FailureCount: Sendable {
-    private let count = Mutex(0)
-    private let limit: Int
-
-    init(limit: Int) { self.limit = limit }
-
-    /// Counts one more; `false` at the limit.
-    func add() -> Bool {
-        count.withLock { count in
-            count += 1
-            return count < limit
-        }
-    }
-
-    /// Full jitter: uniform up to a bound that doubles from half a second to 15 seconds.
-    func backoff(chance: Double) -> Duration {
-        let count = count.withLock { $0 }
-        return .seconds(min(15, 0.5 * Double(1 << min(count, 5))) * chance)
-    }
-}
-
 /// A bound on bytes held at once, given out in order; more than the whole bound waits for all of it.
 final class ByteBudget: Sendable {
     private struct Waiter {
