@@ -73,6 +73,12 @@ final class ByteBudget: Sendable {
         state = Mutex(State(free: limit))
     }
 
+    /// The bytes that nobody holds.
+    var free: Int64 { state.withLock { $0.free } }
+
+    /// How many wait for bytes.
+    var waiting: Int { state.withLock { $0.waiters.count } }
+
     /// Holds bytes for the length of `body`.
     func withBytes<Result>(
         _ bytes: Int64, _ body: () async throws(TransferError) -> Result

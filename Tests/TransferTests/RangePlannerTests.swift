@@ -29,17 +29,20 @@ import Testing
 
     @Test func givesBackWhatDidNotArrive() throws {
         var planner = RangePlanner(size: 100)
-        let first = try #require(planner.next(length: 60, now: 0))
+        let firstGiven = planner.next(length: 60, now: 0)
+        let first = try #require(firstGiven)
         #expect(planner.advance(first.id, by: 25) == 25)
         planner.finish(first.id)
         #expect(planner.advance(first.id, by: 25) == 0)
-        let second = try #require(planner.next(length: 60, now: 0))
+        let secondGiven = planner.next(length: 60, now: 0)
+        let second = try #require(secondGiven)
         #expect(second.start == 25 && second.end == 85)
     }
 
     @Test func countsNothingBeyondALease() throws {
         var planner = RangePlanner(size: 100)
-        let lease = try #require(planner.next(length: 60, now: 0))
+        let leaseGiven = planner.next(length: 60, now: 0)
+        let lease = try #require(leaseGiven)
         #expect(planner.advance(lease.id, by: 1000) == 60)
         #expect(planner.advance(lease.id, by: 1) == 0)
         #expect(planner.done.ranges == [0..<60])
@@ -47,12 +50,15 @@ import Testing
 
     @Test func dividesTheSlowest() throws {
         var planner = RangePlanner(size: 200)
-        let slow = try #require(planner.next(length: 100, now: 0))
-        let fast = try #require(planner.next(length: 100, now: 0))
+        let slowGiven = planner.next(length: 100, now: 0)
+        let slow = try #require(slowGiven)
+        let fastGiven = planner.next(length: 100, now: 0)
+        let fast = try #require(fastGiven)
         _ = planner.advance(slow.id, by: 20)
         _ = planner.advance(fast.id, by: 90)
         // The fast one needs 10/9 s more, the slow one 40.
-        let half = try #require(planner.divide(patience: 1, minimum: 10, now: 10))
+        let halfGiven = planner.divide(patience: 1, minimum: 10, now: 10)
+        let half = try #require(halfGiven)
         #expect(half.start == 60 && half.end == 100)
         #expect(planner.leases[slow.id]?.end == 60)
         // What the slow one brings beyond its new end is another's.
@@ -62,7 +68,8 @@ import Testing
 
     @Test func leavesAloneWhatWillSoonBeDone() throws {
         var planner = RangePlanner(size: 100)
-        let lease = try #require(planner.next(length: 100, now: 0))
+        let leaseGiven = planner.next(length: 100, now: 0)
+        let lease = try #require(leaseGiven)
         #expect(planner.divide(patience: 1, minimum: 1, now: 0.9) == nil)
         _ = planner.advance(lease.id, by: 95)
         #expect(planner.divide(patience: 1, minimum: 1, now: 10) == nil)
@@ -70,8 +77,10 @@ import Testing
 
     @Test func takesOverALittleThatDoesNotMove() throws {
         var planner = RangePlanner(size: 100)
-        let stuck = try #require(planner.next(length: 100, now: 0))
-        let hedge = try #require(planner.divide(patience: 1, minimum: 90, now: 5))
+        let stuckGiven = planner.next(length: 100, now: 0)
+        let stuck = try #require(stuckGiven)
+        let hedgeGiven = planner.divide(patience: 1, minimum: 90, now: 5)
+        let hedge = try #require(hedgeGiven)
         #expect(hedge.start == 0 && hedge.end == 100)
         #expect(planner.advance(stuck.id, by: 10) == 0)
     }

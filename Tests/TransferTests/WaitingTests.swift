@@ -1,4 +1,3 @@
-import Synchronization
 import TestSupport
 import Testing
 
@@ -10,22 +9,17 @@ import Testing
         FetchGate(limiter: AdaptiveLimiter(bounds: 1...(most ?? limit), start: limit), clock: { 0 })
     }
 
-    /// Waits until a task has come as far as it comes by itself; bounded by the suite's time limit.
-    private func until(_ isReached: () -> Bool) async {
-        while !isReached() { await Task.yield() }
-    }
-
     @Test func aGateServesInOrder() async throws {
         let gate = gate(1)
         try await gate.acquire()
-        let order = Mutex<[Int]>([])
-        let started = Mutex(0)
+        let order = Recorded<[Int]>([])
+        let started = Recorded(0)
         try await withThrowingTaskGroup { group in
             for index in 0..<20 {
                 group.addTask {
-                    started.withLock { $0 += 1 }
+                    started.update { $0 += 1 }
                     try await gate.acquire()
-                    order.withLock { $0.append(index) }
+                    order.update { $0.append(index) }
                     gate.release()
                 }
                 await until { gate.waiting == index + 1 }
@@ -33,7 +27,7 @@ import Testing
             gate.release()
             try await group.waitForAll()
         }
-        #expect(order.withLock { $0 } == Array(0..<20))
+        #expect(order.value == Array(0..<20))
         #expect(gate.hasRoom)
     }
 
@@ -42,16 +36,16 @@ import Testing
     func aGateLosesNoSlot(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
         let gate = gate(3)
-        let inside = Mutex((now: 0, most: 0))
+        let inside = Recorded((now: 0, most: 0))
         let tasks = (0..<200).map { _ in
             Task {
                 try await gate.acquire()
-                inside.withLock { inside in
+                inside.update { inside in
                     inside.now += 1
                     inside.most = max(inside.most, inside.now)
                 }
                 await Task.yield()
-                inside.withLock { $0.now -= 1 }
+                inside.update { $0.now -= 1 }
                 gate.release()
             }
         }
@@ -60,8 +54,8 @@ import Testing
             await Task.yield()
         }
         for task in tasks { _ = try? await task.value }
-        #expect(inside.withLock { $0.now } == 0)
-        #expect(inside.withLock { $0.most } <= 3)
+        #expect(inside.value.now == 0)
+        #expect(inside.value.most <= 3)
         for _ in 0..<3 { try await gate.acquire() }
         #expect(!gate.hasRoom && gate.waiting == 0)
     }
@@ -82,7 +76,7 @@ import Testing
     @Test func aCancelledTaskTakesNoSlot() async throws {
         let gate = gate(1)
         let task = Task {
-            await until { Task.isCancelled }
+            while !Task.isCancelled { await Task.yield() }
             try await gate.acquire()
         }
         task.cancel()
@@ -94,25 +88,27 @@ import Testing
 
     @Test func aBudgetServesInOrder() async throws {
         let budget = ByteBudget(limit: 100)
-        let order = Mutex<[Int64]>([])
+        let order = Recorded<[Int64]>([])
         let open = Gate()
         try await withThrowingTaskGroup { group in
-            group.addTask { try await budget.withBytes(60) { () async throws(TransferError) in try? await open.opened() } }
+            group.addTask {
+                try await budget.withBytes(60) { () async throws(TransferError) in try? await open.opened() }
+            }
             await until { budget.free == 40 }
             // The first needs more than is free; the second would fit, but came later.
-            for (index, bytes) in [70, 10, 30].enumerated() as [(Int, Int64)] {
+            for (index, bytes) in ([70, 10, 30] as [Int64]).enumerated() {
                 group.addTask {
                     try await budget.withBytes(bytes) { () async throws(TransferError) in
-                        order.withLock { $0.append(bytes) }
+                        order.update { $0.append(bytes) }
                     }
                 }
                 await until { budget.waiting == index + 1 }
             }
-            #expect(order.withLock(\.isEmpty))
+            #expect(order.value.isEmpty)
             open.open()
             try await group.waitForAll()
         }
-        #expect(order.withLock(\.first) == 70)
+        #expect(order.value.first == 70)
         #expect(budget.free == 100 && budget.waiting == 0)
     }
 
@@ -121,7 +117,9 @@ import Testing
         let budget = ByteBudget(limit: 100)
         let open = Gate()
         try await withThrowingTaskGroup { group in
-            group.addTask { try await budget.withBytes(60) { () async throws(TransferError) in try? await open.opened() } }
+            group.addTask {
+                try await budget.withBytes(60) { () async throws(TransferError) in try? await open.opened() }
+            }
             await until { budget.free == 40 }
             let large = Task { try await budget.withBytes(90) { () async throws(TransferError) in } }
             await until { budget.waiting == 1 }
@@ -147,18 +145,18 @@ import Testing
     func aBudgetLosesNoByte(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
         let budget = ByteBudget(limit: 100)
-        let held = Mutex((now: 0 as Int64, most: 0 as Int64))
+        let held = Recorded((now: 0 as Int64, most: 0 as Int64))
         let tasks = (0..<200).map { _ in
             let bytes = Int64.random(in: 0...100, using: &random)
             let fails = Bool.random(using: &random)
             return Task {
                 try await budget.withBytes(bytes) { () async throws(TransferError) in
-                    held.withLock { held in
+                    held.update { held in
                         held.now += bytes
                         held.most = max(held.most, held.now)
                     }
                     await Task.yield()
-                    held.withLock { $0.now -= bytes }
+                    held.update { $0.now -= bytes }
                     if fails { throw TransferError(.spoolFailed, "scripted") }
                 }
             }
@@ -168,8 +166,8 @@ import Testing
             await Task.yield()
         }
         for task in tasks { _ = try? await task.value }
-        #expect(held.withLock { $0.now } == 0)
-        #expect(held.withLock { $0.most } <= 100)
+        #expect(held.value.now == 0)
+        #expect(held.value.most <= 100)
         #expect(budget.free == 100 && budget.waiting == 0)
     }
 }
