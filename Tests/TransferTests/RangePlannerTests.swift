@@ -170,6 +170,6 @@ import Testing
         }
         #expect(planner.isComplete, "no end after \(sent) requests")
         #expect(now <= 4 * latency + 4)
-        #expect(sent <= 4 * connections)
+        #expect(sent <= 16 + 2 * connections)
     }
 }
