@@ -106,6 +106,8 @@ final class ByteBudget: Sendable {
                 state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
             }
             waiter?.continuation.resume(returning: false)
+            // It may have been what held up those behind it.
+            giveBack(0)
         }
         guard granted else { throw TransferError(.cancelled, "the transfer was stopped") }
         defer { giveBack(bytes) }
