@@ -18,7 +18,8 @@ import Testing
     /// sector.
     @Test(arguments: [1, 100, 512, 4096, 70_001, 262_144] as [Int64], 1...8 as ClosedRange<UInt64>)
     func seesTornWrites(count: Int64, seed: UInt64) {
-        let written = GeneratedBytes(count: count, seed: seed).all
+        // A byte that is zero anyway is not torn by a hole.
+        let written = GeneratedBytes(count: count, seed: seed).all.map { max(1, $0) }
         let whole = checksum(written)
         #expect(whole == checksum(written))
         var random = SeededGenerator(seed: seed)
