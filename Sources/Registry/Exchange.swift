@@ -16,6 +16,8 @@ struct Exchange: Sendable {
     var bodyLimit = ErrorBody.maximumSize
     /// The statuses that are answers rather than refusals.
     var accepts: Set<Int>
+    /// Whether a failure is retried here. Where the caller chooses between sources, it is the caller's to retry.
+    var retries = true
     /// What becomes of the body of an accepted response.
     var judge: @Sendable (HTTPResponseHead) -> Judgement = { _ in .take(length: nil) }
 

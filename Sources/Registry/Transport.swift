@@ -42,7 +42,9 @@ struct Transport: Sendable {
             if case .status(let status, let retryAfter) = failure, RetryPolicy.throttles(status) {
                 pause(outcome.url, status: status, retryAfter: retryAfter, decision: decision)
             }
-            guard case .retry(let wait, let pausesHost) = decision, exchange.isReplayable, !outcome.delivered else {
+            guard case .retry(let wait, let pausesHost) = decision, exchange.retries, exchange.isReplayable,
+                !outcome.delivered
+            else {
                 return try outcome.result.get()
             }
             waited += wait
