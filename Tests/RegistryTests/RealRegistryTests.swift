@@ -179,17 +179,17 @@ struct RealRegistryTests {
         }
     }
 
-    /// distribution 2.8 ends a session whose state is out of date, even where only its status is asked.
-    @Test func anOutdatedLocationEndsTheSession() async throws {
+    /// distribution 2.8 compares the state within the location with the bytes it has, even where only the status is asked.
+    @Test func anOutdatedLocationIsRefusedAndTheLatestGoesOn() async throws {
         let bytes = GeneratedBytes(count: 2000, seed: 2).all
         try await withRealRegistry { registry in
             try await withClient(registry.origin) { client async throws in
-                let session = try await client.startUpload(repository)
-                let receipt = try await client.uploadChunk(session, length: 1000, source: BytesSource(bytes[..<1000]))
-                for outdated in [session, receipt.session] {
-                    let error = try await registryError { _ = try await client.status(outdated, sent: 2000) }
-                    #expect(error?.code == .uploadUnknown)
-                }
+                let outdated = try await client.startUpload(repository)
+                let latest = try await client.uploadChunk(outdated, length: 1000, source: BytesSource(bytes[..<1000]))
+                let error = try await registryError { _ = try await client.status(outdated, sent: 2000) }
+                #expect(error?.code == .uploadUnknown)
+                let status = try await client.status(latest.session, sent: 2000)
+                #expect(status.offset == 1000)
             }
         }
     }
