@@ -28,6 +28,7 @@ struct ProgressRenderer {
 
     /// The totals in one line, for terminals' last line and for logs.
     static func totals(_ progress: TransferProgress, rate: Double?) -> String {
+        guard progress.totalBlobs + progress.totalManifests > 0 else { return "looking at the registry" }
         var parts: [String] = []
         if progress.totalBytes > 0 {
             let share = percent(progress.receivedBytes, of: progress.totalBytes)
@@ -44,7 +45,7 @@ struct ProgressRenderer {
             if rate >= 1, left > 0 { parts.append("\(Quantity.seconds(Double(left) / rate)) left") }
         }
         if progress.failures > 0 { parts.append("\(progress.failures) failed") }
-        return parts.isEmpty ? "looking at the registry" : parts.joined(separator: ", ")
+        return parts.joined(separator: ", ")
     }
 
     private static func blob(_ blob: TransferProgress.Blob, width: Int) -> String {

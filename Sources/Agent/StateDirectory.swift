@@ -64,7 +64,7 @@ final class StateDirectory: Sendable {
         return next
     }
 
-    /// Removes the directory with all that is in it, where nothing is to be continued.
+    /// Removes the directory with all that is in it, once nothing is to be continued.
     func remove() { try? FileManager.default.removeItem(atPath: path) }
 
     /// The text of a small file; `nil` where there is none. Longer content than a number is cut.

@@ -1,6 +1,7 @@
 import HTTP
 import OCI
 import Registry
+import Synchronization
 
 /// Fetches one blob's missing bytes from the sources into its pump, over as many connections as the gates give.
 struct BlobFetch: Sendable {
@@ -14,22 +15,22 @@ struct BlobFetch: Sendable {
     static let minimumDivision: Int64 = 256 << 10
     /// A range that will be done within this many seconds is not divided.
     static let patience = 1.0
-    /// The most failed requests for one blob.
-    static let failureLimit = 12
+    /// How long a connection without work waits before it looks for some again.
+    static let recheck = Duration.milliseconds(200)
 
-    /// Ends when every byte has been handed to the pump.
+    /// Ends when every byte has been handed to the pump, or the pump has ended.
     ///
     /// - Throws: `TransferError.sourceFailed` when no source delivers the rest
     func run() async throws(TransferError) {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
-        let failures = FailureCount(limit: Self.failureLimit)
-        let workers = Int(min(Int64(context.limits.connections), max(1, missing / Self.minimumDivision)))
+        let refusals = Refusals()
+        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.minimumDivision)))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
-            for _ in 0..<workers {
+            for index in 0..<connections {
                 group.addTask {
                     do throws(TransferError) {
-                        try await work(failures)
+                        try await connect(index, refusals)
                         return nil
                     } catch {
                         return error
@@ -38,86 +39,100 @@ struct BlobFetch: Sendable {
             }
             var first: TransferError?
             for await error in group {
-                if let error {
-                    first = first ?? error
-                    group.cancelAll()
-                } else if planner.with({ $0.isComplete }) {
-                    // Requests whose leases were taken over have nothing left to bring.
-                    group.cancelAll()
-                }
+                first = first ?? error
+                // Either nothing is left, or nothing can be had: requests whose leases were taken over end with it.
+                group.cancelAll()
             }
             return first
         }
-        if planner.with({ $0.isComplete }) { return }
+        if planner.with({ $0.isComplete }) || pump.hasEnded { return }
         throw failure ?? TransferError(.cancelled, "the transfer of \(task.digest) was stopped")
     }
 
     /// One connection's life: take a slot at a source, take a range, fetch it, give the slot back.
-    private func work(_ failures: FailureCount) async throws(TransferError) {
-        while !planner.with({ $0.isComplete }) {
-            guard !Task.isCancelled else { throw TransferError(.cancelled, "the transfer was stopped") }
-            let source = try chooseSource()
-            do { try await source.gate.acquire() } catch {
-                throw TransferError(.cancelled, "the transfer of \(task.digest) was stopped")
+    private func connect(_ index: Int, _ refusals: Refusals) async throws(TransferError) {
+        while !planner.with({ $0.isComplete }), !pump.hasEnded {
+            guard !Task.isCancelled else { throw stopped }
+            guard let source = try chooseSource(refusals), index < source.gate.share else {
+                guard await context.pause(Self.recheck) else { throw stopped }
+                continue
             }
+            do { try await source.gate.acquire() } catch { throw stopped }
             guard let lease = takeLease(source) else {
                 source.gate.release()
                 // Others bring the rest. Stay near, in case one of them gets slow or fails.
-                guard await context.pause(.milliseconds(200)) else { return }
+                guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
             let result = await fetch(lease, from: source)
             planner.with { $0.finish(lease.id) }
             source.gate.release()
-            guard case .failure(let failure) = result else { continue }
-            if case .spoolFailure = failure { return }
-            guard case .sourceFailure(let reason) = failure else { continue }
-            source.failed(reason)
-            context.board.update { $0.retries += 1 }
-            guard failures.add() else {
-                throw TransferError(
-                    .sourceFailed, "cannot fetch \(task.digest): \(reason)")
+            switch result {
+            case .success, .failure(.ours): continue
+            case .failure(.unranged): source.ignoresRanges = true
+            case .failure(.refusal(let reason)):
+                refusals.add(source.name, reason)
+                context.board.update { $0.retries += 1 }
+            case .failure(.passing(let reason)):
+                source.failed(reason)
+                context.board.update { $0.retries += 1 }
             }
-            _ = await context.pause(failures.backoff(chance: context.chance()))
         }
     }
 
-    private func chooseSource() throws(TransferError) -> ActiveSource {
-        // The first usable one in order that has room; else the first usable one.
-        let usable = sources.filter(\.isUsable)
-        guard let first = usable.first else {
-            let reasons = sources.compactMap { source in source.lastFailure.map { "\(source.name): \($0)" } }
-            throw TransferError(
-                .sourceFailed, "cannot fetch \(task.digest): no source is usable (\(reasons.joined(separator: "; ")))")
+    private var stopped: TransferError { TransferError(.cancelled, "the transfer of \(task.digest) was stopped") }
+
+    /// The first source in order that may be asked and has room, else the first that may be asked; `nil` while all that
+    /// are left are resting.
+    private func chooseSource(_ refusals: Refusals) throws(TransferError) -> ActiveSource? {
+        var first: ActiveSource?
+        var isAnyResting = false
+        for source in sources where refusals[source.name] == nil {
+            switch source.availability {
+            case .usable:
+                if source.gate.hasRoom { return source }
+                first = first ?? source
+            case .resting: isAnyResting = true
+            case .givenUp: continue
+            }
         }
-        return usable.first { $0.gate.hasRoom } ?? first
+        if let first { return first }
+        if isAnyResting { return nil }
+        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
+        throw TransferError(
+            .sourceFailed,
+            "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "
+                + reasons.joined(separator: "; "))
     }
 
     private func takeLease(_ source: ActiveSource) -> RangePlanner.Lease? {
         let now = context.clock()
         // Each further request would bring the same bytes from the start.
         if source.ignoresRanges { return planner.with { $0.next(length: .max, now: now) } }
-        let length = rangeLength(connections: source.gate.limit)
+        let length = rangeLength(connections: source.gate.share)
         return planner.with { planner in
             planner.next(length: length, now: now)
                 ?? planner.divide(patience: Self.patience, minimum: Self.minimumDivision, now: now)
         }
     }
 
-    /// A quarter of a connection's fair share, so that the prefix grows and there is something to balance with.
+    /// A quarter of a connection's fair share, so that the prefix grows and there is something to balance with; on a
+    /// single connection as much as one request may bring.
     private func rangeLength(connections: Int) -> Int64 {
-        let share = task.size / Int64(max(1, connections) * 4)
+        guard connections > 1 else { return 64 << 20 }
+        let share = task.size / Int64(connections * 4)
         return min(max(share, 1 << 20), 32 << 20)
     }
 
     private enum FetchFailure: Error {
-        /// The source's fault, or the way's.
-        case sourceFailure(String)
-        /// Ours: the pump has ended, and says why.
-        case spoolFailure
+        /// The network's, or a busy server's: it may pass.
+        case passing(String)
+        /// The source's answer to this blob: it will not have it next time either.
+        case refusal(String)
         /// The source served the whole blob where a range was asked for: to be asked again otherwise.
         case unranged
-        case cancelled
+        /// Not the source's: the lease was taken over, the pump has ended, or the task was cancelled.
+        case ours
     }
 
     private func fetch(_ lease: RangePlanner.Lease, from source: ActiveSource) async -> Result<Void, FetchFailure> {
@@ -129,28 +144,38 @@ struct BlobFetch: Sendable {
             source.gate.received(Int64(count))
             context.board.received(Int64(count), of: task.digest, from: source.name)
         }
-        defer { sink.flush() }
+        defer {
+            sink.flush()
+            if sink.receivedBytes > 0 { source.succeeded() }
+        }
         do {
-            let repository = try source.source.mapping.destination(of: task.missingIn[0])
+            guard let listed = task.missingIn.first else { return .failure(.ours) }
+            let repository = try source.source.mapping.destination(of: listed)
             let delivery = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
                 into: sink)
             // A new connection took a round trip of its own before the request's.
             source.gate.measured(roundTrip: delivery.timeToFirstByte / (delivery.openedConnection ? 2 : 1))
         } catch {
-            if sink.isSatisfied { return .success(()) }
-            if Task.isCancelled { return .failure(.cancelled) }
-            if sink.isRefusedByPump { return .failure(.spoolFailure) }
-            if let error = error as? RegistryError, error.code == .rangeIgnored {
-                source.ignoresRanges = true
-                return .failure(.unranged)
-            }
-            return .failure(.sourceFailure("\(error)"))
+            if sink.isSatisfied || sink.isRefusedByPump || Task.isCancelled { return .failure(.ours) }
+            guard let error = error as? RegistryError else { return .failure(.refusal("\(error)")) }
+            if error.code == .rangeIgnored { return .failure(.unranged) }
+            return .failure(error.isTransient || error.code == .network ? .passing("\(error)") : .refusal("\(error)"))
         }
         guard sink.isSatisfied else {
-            return .failure(.sourceFailure("the response ended after \(sink.receivedBytes) of the range's bytes"))
+            return .failure(.passing("the response ended after \(sink.receivedBytes) bytes of a range"))
         }
-        source.succeeded()
         return .success(())
+    }
+}
+
+/// Which sources refused a blob, and why.
+private final class Refusals: Sendable {
+    private let reasons = Mutex<[String: String]>([:])
+
+    subscript(name: String) -> String? { reasons.withLock { $0[name] } }
+
+    func add(_ name: String, _ reason: String) {
+        reasons.withLock { $0[name] = reason }
     }
 }

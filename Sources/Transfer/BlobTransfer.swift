@@ -11,9 +11,6 @@ struct BlobTransfer: Sendable {
     let spool: SpoolDirectory
     let context: TransferContext
 
-    /// How often an upload is begun anew before the destination is given up.
-    static let uploadAttempts = 4
-
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
         do throws(TransferError) {
@@ -39,7 +36,7 @@ struct BlobTransfer: Sendable {
     ) async throws(TransferError) -> [Repository: TransferError] {
         var last = first
         // With one source its guilt is known already; yet a broken middlebox may pass: it gets its second chance.
-        for source in sources where source.isUsable {
+        for source in sources where source.availability == .usable {
             do throws(TransferError) {
                 return try await attempt(repositories, sources: [source])
             } catch {
@@ -57,7 +54,7 @@ struct BlobTransfer: Sendable {
         try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
             let pump = BlobPump(
                 task.descriptor, storage: spooled.storage, spooled: spooled.present, pool: context.pool,
-                onSpooled: spooled.record)
+                onSpooled: { spooled.record($0, $1) })
             context.board.update { board in
                 board.resumedBytes += spooled.present.count
                 if let index = board.active.firstIndex(where: { $0.digest == task.digest }) {
@@ -70,7 +67,7 @@ struct BlobTransfer: Sendable {
             // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
             async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
             do throws(TransferError) {
-                try await fetch.run()
+                try await sharing(sources[...]) { () async throws(TransferError) in try await fetch.run() }
             } catch {
                 pump.fail(error)
             }
@@ -89,6 +86,18 @@ struct BlobTransfer: Sendable {
             let result = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
             if result.isEmpty { spooled.discard() }
             return result
+        }
+    }
+
+    /// Counts the blob at each source's gate, if it is large enough for several connections.
+    private func sharing(
+        _ sources: ArraySlice<ActiveSource>, _ body: () async throws(TransferError) -> Void
+    ) async throws(TransferError) {
+        guard let source = sources.first, task.size > TransferSchedule.Limits().smallBlobSize else {
+            return try await body()
+        }
+        try await source.gate.sharing { () async throws(TransferError) in
+            try await sharing(sources.dropFirst(), body)
         }
     }
 
@@ -144,22 +153,10 @@ struct BlobTransfer: Sendable {
         return remaining
     }
 
-    /// Uploads the blob, beginning anew from the spool when the registry or the way there fails.
     private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {
-        var attempt = 1
-        while true {
-            do throws(TransferError) {
-                return try await destination.upload(task.descriptor, to: repository, pump: pump)
-            } catch {
-                // When the pump has given up there is nothing to send; when the registry says no, it means it.
-                guard error.isRetryable, !pump.hasEnded,
-                    attempt < Self.uploadAttempts, !Task.isCancelled
-                else { throw error }
-                context.board.update { $0.retries += 1 }
-                attempt += 1
-                let wait = min(15, 0.5 * Double(1 << attempt)) * context.chance()
-                guard await context.pause(.seconds(wait)) else { throw error }
-            }
-        }
+        try await BlobUpload(
+            descriptor: task.descriptor, repository: try destination.name(of: repository), client: destination.client,
+            pump: pump, spooled: spooled, context: context
+        ).run()
     }
 }

@@ -14,6 +14,8 @@ final class FetchGate: Sendable {
         var inFlight = 0
         var waiters: [Waiter] = []
         var nextID = 0
+        /// Large blobs that share the slots.
+        var sharers = 0
     }
 
     private let state: Mutex<State>
@@ -32,6 +34,20 @@ final class FetchGate: Sendable {
 
     /// Whether a slot is free now.
     var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } }
+
+    /// How many wait for a slot.
+    var waiting: Int { state.withLock { $0.waiters.count } }
+
+    /// How many slots one large blob may use while others need some too: ranges of one blob on several connections
+    /// arrive out of order, so connections go to different blobs first.
+    var share: Int { state.withLock { max(1, $0.limiter.limit / max(1, $0.sharers)) } }
+
+    /// Counts a large blob among those that share the slots, for the length of `body`.
+    func sharing<Result>(_ body: () async throws(TransferError) -> Result) async throws(TransferError) -> Result {
+        state.withLock { $0.sharers += 1 }
+        defer { state.withLock { $0.sharers -= 1 } }
+        return try await body()
+    }
 
     /// Waits for a slot; every success needs one `release`.
     ///

@@ -51,28 +51,6 @@ struct Unmetered: ByteMeter {
     func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer { .now }
 }
 
-/// The failed requests of one blob, over all its connections.
-final class FailureCount: Sendable {
-    private let count = Mutex(0)
-    private let limit: Int
-
-    init(limit: Int) { self.limit = limit }
-
-    /// Counts one more; `false` at the limit.
-    func add() -> Bool {
-        count.withLock { count in
-            count += 1
-            return count < limit
-        }
-    }
-
-    /// Full jitter: uniform up to a bound that doubles from half a second to 15 seconds.
-    func backoff(chance: Double) -> Duration {
-        let count = count.withLock { $0 }
-        return .seconds(min(15, 0.5 * Double(1 << min(count, 5))) * chance)
-    }
-}
-
 /// A bound on bytes held at once, given out in order; more than the whole bound waits for all of it.
 final class ByteBudget: Sendable {
     private struct Waiter {
@@ -94,6 +72,12 @@ final class ByteBudget: Sendable {
         self.limit = limit
         state = Mutex(State(free: limit))
     }
+
+    /// The bytes that nobody holds.
+    var free: Int64 { state.withLock { $0.free } }
+
+    /// How many wait for bytes.
+    var waiting: Int { state.withLock { $0.waiters.count } }
 
     /// Holds bytes for the length of `body`.
     func withBytes<Result>(
@@ -122,6 +106,8 @@ final class ByteBudget: Sendable {
                 state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
             }
             waiter?.continuation.resume(returning: false)
+            // It may have been what held up those behind it.
+            giveBack(0)
         }
         guard granted else { throw TransferError(.cancelled, "the transfer was stopped") }
         defer { giveBack(bytes) }

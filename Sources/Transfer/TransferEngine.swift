@@ -26,14 +26,17 @@ public final class TransferEngine: Sendable {
         spool: String, limits: TransferLimits = TransferLimits()
     ) throws(TransferError) {
         let clock = Self.monotonicClock
-        self.sources = sources.map { ActiveSource($0, connections: limits.connections, clock: clock) }
+        let chance: @Sendable () -> Double = { Double.random(in: 0..<1) }
+        self.sources = sources.map {
+            ActiveSource($0, connections: limits.connections, clock: clock, chance: chance)
+        }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
             path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
             smallBlobSize: TransferSchedule.Limits().smallBlobSize)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
-            board: progress, meter: Unmetered(), clock: clock, chance: { Double.random(in: 0..<1) })
+            board: progress, meter: Unmetered(), clock: clock, chance: chance)
     }
 
     private static let start = ContinuousClock.now
@@ -81,7 +84,8 @@ public final class TransferEngine: Sendable {
     /// One failure does not stop the rest; what depends on it is held back. Cancelling the task stops everything, and
     /// large blobs continue from their spool files next time.
     public func bring(_ inventory: Inventory) async -> TransferReport {
-        await TransferPass(
+        defer { spool.flush() }
+        return await TransferPass(
             inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
         ).run()
     }

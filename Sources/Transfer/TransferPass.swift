@@ -111,27 +111,45 @@ struct TransferPass: Sendable {
         await BlobTransfer(task: task, sources: sources, destination: destination, spool: spool, context: context).run()
     }
 
+    /// Asks the sources in order, and again those that only rest, until one has it or none will.
     private func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
-        var reasons: [String] = []
-        for source in sources where source.isUsable {
-            do {
-                let repository = try source.source.mapping.destination(of: entry.repository)
-                let manifest = try await source.source.client.manifest(repository, .digest(entry.digest))
-                source.succeeded()
-                return .success(manifest)
-            } catch {
-                if Task.isCancelled { return .failure(TransferError(.cancelled, "the transfer was stopped")) }
-                // A 404 is this manifest's, not the source's.
-                if !((error as? RegistryError)?.code == .notFound) { source.failed("\(error)") }
-                reasons.append("\(error)")
-                context.board.update { $0.retries += 1 }
+        var refusals: [String: String] = [:]
+        while !Task.isCancelled {
+            var isAnyResting = false
+            for source in sources where refusals[source.name] == nil {
+                switch source.availability {
+                case .givenUp: continue
+                case .resting:
+                    isAnyResting = true
+                    continue
+                case .usable: break
+                }
+                do {
+                    let repository = try source.source.mapping.destination(of: entry.repository)
+                    let manifest = try await source.source.client.manifest(repository, .digest(entry.digest))
+                    source.succeeded()
+                    return .success(manifest)
+                } catch {
+                    if Task.isCancelled { break }
+                    context.board.update { $0.retries += 1 }
+                    if let error = error as? RegistryError, error.isTransient || error.code == .network {
+                        source.failed("\(error)")
+                        isAnyResting = true
+                    } else {
+                        refusals[source.name] = "\(error)"
+                    }
+                }
             }
+            guard isAnyResting else {
+                let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
+                return .failure(
+                    TransferError(
+                        .sourceFailed,
+                        "cannot fetch \(entry.repository)@\(entry.digest): \(reasons.joined(separator: "; "))"))
+            }
+            guard await context.pause(BlobFetch.recheck) else { break }
         }
-        if reasons.isEmpty { reasons = sources.compactMap(\.lastFailure) }
-        return .failure(
-            TransferError(
-                .sourceFailed,
-                "cannot fetch \(entry.repository)@\(entry.digest): \(reasons.joined(separator: "; "))"))
+        return .failure(TransferError(.cancelled, "the transfer was stopped"))
     }
 
     private func push(_ entry: ClosureEntry, _ held: FetchedManifest?) async -> TransferError? {

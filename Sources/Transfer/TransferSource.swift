@@ -22,41 +22,34 @@ public struct TransferSource: Sendable {
     }
 }
 
-/// A source in use: its gate and its record of failures.
+/// A source in use: its gate, and whether it may be asked now.
 final class ActiveSource: Sendable {
     let source: TransferSource
     let gate: FetchGate
 
-    private struct Health {
-        var failuresInARow = 0
-        var restUntil = -Double.infinity
-        var lastFailure: String?
-        var servedBadBytes = false
-        var ignoresRanges = false
-    }
-
-    private let health = Mutex(Health())
+    private let health = Mutex(SourceHealth())
     private let clock: @Sendable () -> Double
+    private let chance: @Sendable () -> Double
 
-    /// Failures in a row after which a source is left alone for `rest` seconds.
-    static let failureLimit = 3
-    static let rest = 30.0
-
-    init(_ source: TransferSource, connections: Int, clock: @escaping @Sendable () -> Double) {
+    init(
+        _ source: TransferSource, connections: Int, clock: @escaping @Sendable () -> Double,
+        chance: @escaping @Sendable () -> Double
+    ) {
         self.source = source
         self.clock = clock
-        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: 8), clock: clock)
+        self.chance = chance
+        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: 4), clock: clock)
     }
 
     var name: String { source.name }
 
-    /// Whether it may be asked now.
-    var isUsable: Bool {
+    /// Whether, and when, it may be asked.
+    var availability: SourceHealth.Availability {
         let now = clock()
-        return health.withLock { !$0.servedBadBytes && $0.restUntil <= now }
+        return health.withLock { $0.availability(now: now) }
     }
 
-    /// The last failure in words, while the source is resting.
+    /// The last failure in words.
     var lastFailure: String? { health.withLock { $0.lastFailure } }
 
     /// Whether it answers a range request with the whole blob: then it is asked for whole blobs, by one connection each.
@@ -65,26 +58,80 @@ final class ActiveSource: Sendable {
         set { health.withLock { $0.ignoresRanges = newValue } }
     }
 
+    /// Records that it delivered something.
     func succeeded() {
-        health.withLock { $0.failuresInARow = 0 }
+        health.withLock { $0.succeeded() }
     }
 
-    /// Records a failure that is the source's own: after some in a row it rests, and others take its place.
+    /// Records a failure that may pass: it rests for a while, and others take its place.
     func failed(_ reason: String) {
         gate.pushedBack()
         let now = clock()
-        health.withLock { health in
-            health.failuresInARow += 1
-            health.lastFailure = reason
-            if health.failuresInARow >= Self.failureLimit { health.restUntil = now + Self.rest }
-        }
+        let chance = chance()
+        health.withLock { $0.failed(reason, now: now, chance: chance) }
     }
 
     /// Records that bytes from here did not hash to what was asked for: not used again in this pass.
     func servedBadBytes(_ reason: String) {
-        health.withLock { health in
-            health.servedBadBytes = true
-            health.lastFailure = reason
+        health.withLock { $0.servedBadBytes(reason) }
+    }
+}
+
+/// Whether a source may be asked now, after what it did before. A pure value.
+///
+/// Failures that come together, from many connections at once, count as one. Each further one doubles the rest; one
+/// that has failed for `patience` seconds without delivering anything is given up, though later requests may find it
+/// again.
+struct SourceHealth {
+    enum Availability: Equatable {
+        case usable
+        /// To be asked again at this time, in seconds of the monotonic clock.
+        case resting(until: Double)
+        case givenUp
+    }
+
+    /// Seconds of failures after which a source that has delivered before is given up.
+    static let patience = 120.0
+    /// The same for one that has never delivered: more likely a wrong address than a restart.
+    static let firstPatience = 15.0
+    /// The longest rest, in seconds.
+    static let longestRest = 15.0
+
+    private var failuresInARow = 0
+    private var failingSince: Double?
+    private var restUntil = -Double.infinity
+    private var hasDelivered = false
+    private var hasServedBadBytes = false
+    private(set) var lastFailure: String?
+    var ignoresRanges = false
+
+    func availability(now: Double) -> Availability {
+        if hasServedBadBytes { return .givenUp }
+        if let failingSince, now - failingSince > (hasDelivered ? Self.patience : Self.firstPatience),
+            now < restUntil + Self.longestRest
+        {
+            return .givenUp
         }
+        return now < restUntil ? .resting(until: restUntil) : .usable
+    }
+
+    mutating func succeeded() {
+        failuresInARow = 0
+        failingSince = nil
+        hasDelivered = true
+    }
+
+    mutating func failed(_ reason: String, now: Double, chance: Double) {
+        lastFailure = reason
+        if failingSince == nil { failingSince = now }
+        guard now >= restUntil else { return }
+        failuresInARow += 1
+        let bound = min(Self.longestRest, 0.5 * Double(1 << min(failuresInARow, 10)))
+        restUntil = now + bound * (0.5 + chance / 2)
+    }
+
+    mutating func servedBadBytes(_ reason: String) {
+        lastFailure = reason
+        hasServedBadBytes = true
     }
 }

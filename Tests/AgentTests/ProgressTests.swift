@@ -26,6 +26,7 @@ import Testing
 
     @Test func nothingIsKnownAtFirst() {
         #expect(ProgressRenderer.bars(TransferProgress(), rate: nil, width: 80) == ["looking at the registry"])
+        #expect(ProgressRenderer.totals(TransferProgress(), rate: 0) == "looking at the registry")
     }
 
     @Test func totals() {

@@ -1,0 +1,232 @@
+import Dispatch
+import FoundationEssentials
+import Glibc
+import OCI
+import ObjectStore
+import Readiness
+import TestSupport
+import Testing
+
+@testable import Agent
+
+/// The commands as processes, against a real registry.
+@Suite(.timeLimit(.minutes(2))) struct CommandTests {
+    @Test func syncAndVerifyTellTheTruth() async throws {
+        try await RealSite.with { site in
+            var result = try await site.run("verify")
+            #expect(result.status == 3)
+            #expect(result.text == "lab-1: 1 list, 4 entries, 2.9 MiB: 4 missing (2.9 MiB)\n")
+            #expect(result.errorText.split(separator: "\n").count == 4)
+            #expect(try await !site.verdict().isReady)
+
+            result = try await site.run("sync")
+            #expect(result.status == 0, "\(result.errorText)")
+            #expect(result.text == "lab-1: 1 list, 4 entries, 2.9 MiB: brought 4 (2.9 MiB): complete\n")
+            #expect(try await site.verdict().isReady)
+
+            let layer = try #require(site.image.blobs.last).descriptor.digest
+            try await site.destination.restart {
+                try site.destination.removeContent(layer)
+            }
+            result = try await site.run("verify")
+            #expect(result.status == 3)
+            #expect(result.errorText == "rollcall-agent: missing: platform/api@\(layer) (blob, 2.9 MiB)\n")
+            #expect(try await !site.verdict().isReady)
+
+            result = try await site.run("sync")
+            #expect(result.status == 0, "\(result.errorText)")
+            #expect(try await site.verdict().isReady)
+            #expect(try await site.run("verify").status == 0)
+        }
+    }
+
+    /// A layer that the source serves with other bytes never arrives, and everything else is told apart from it.
+    @Test func syncNamesWhatItCannotBring() async throws {
+        try await RealSite.with { site in
+            let layer = try #require(site.image.blobs.last).descriptor
+            site.source.answer(
+                .init(200, body: .bytes([UInt8](repeating: 0, count: Int(layer.size)))),
+                where: { $0.target.contains("/blobs/\(layer.digest)") })
+            let result = try await site.run("sync")
+            #expect(result.status == 1, "\(result.errorText.suffix(4000))")
+            #expect(result.text.hasSuffix("2 missing (2.9 MiB)\n"))
+            let lines = result.errorText.split(separator: "\n")
+            #expect(lines.contains { $0.hasPrefix("rollcall-agent: platform/api@\(layer.digest): ") })
+            #expect(try await !site.verdict().isReady)
+            #expect(try await site.site.manifest()?.holdings.first?.missing.count == 2)
+        }
+    }
+
+    @Test func runGoesOnUntilItIsTold() async throws {
+        try await RealSite.with { site in
+            let errors = site.directory.file("run.log")
+            let process = try ChildProcess(
+                [AgentProcess.path, "run", "--config", site.config],
+                environment: AgentProcess.environment(site.directory), directory: site.directory.path,
+                output: "/dev/null", errors: errors)
+            func log() -> String {
+                (try? Data(contentsOf: URL(filePath: errors))).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            }
+            while !log().contains("\"pass finished\""), process.isRunning {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await site.verdict().isReady)
+            // The state directory is taken.
+            let second = try await site.run("sync")
+            #expect(second.status == 1)
+            #expect(second.errorText.contains("state: another rollcall-agent (process \(process.pid)) uses this state"))
+            process.signal(SIGTERM)
+            #expect(await process.ended() == 0)
+            #expect(log().split(separator: "\n").allSatisfy { $0.hasPrefix("{\"time\":\"") && $0.hasSuffix("}") })
+            #expect(log().contains("\"message\":\"stopped\""))
+            // And is free again.
+            #expect(try await site.run("verify").status == 0)
+        }
+    }
+
+    @Test func anInterruptedSyncSaysSo() async throws {
+        try await RealSite.with { site in
+            let reached = AsyncStream<Void>.makeStream()
+            let gate = DispatchSemaphore(value: 0)
+            site.source.intercept(where: { $0.target.contains("/blobs/") }) { _, proceed in
+                reached.continuation.yield()
+                gate.wait()
+                return try proceed()
+            }
+            let errors = site.directory.file("sync.log")
+            let process = try ChildProcess(
+                [AgentProcess.path, "sync", "--config", site.config],
+                environment: AgentProcess.environment(site.directory), directory: site.directory.path,
+                output: "/dev/null", errors: errors)
+            for await _ in reached.stream { break }
+            process.signal(SIGINT)
+            #expect(await process.ended() == 1)
+            for _ in 0..<100 { gate.signal() }
+            let text = String(decoding: try Data(contentsOf: URL(filePath: errors)), as: UTF8.self)
+            #expect(text.hasPrefix("rollcall-agent: interrupted: "))
+            #expect(try await site.site.manifest() == nil)
+        }
+    }
+
+    @Test func copyCopiesOneImage() async throws {
+        try await RealSite.with { site in
+            let plain = ["--plain-http", site.source.authority, "--plain-http", site.destination.authority]
+            let digest = site.image.descriptor.digest
+            let copy = { (from: String, to: String) in
+                try await runCommand(
+                    [AgentProcess.path, "copy", from, to] + plain,
+                    environment: AgentProcess.environment(site.directory), directory: site.directory.path)
+            }
+            let target = "\(site.destination.authority)/mirror/api"
+            var result = try await copy("\(site.source.authority)/platform/api:1", "\(target):latest")
+            #expect(result.status == 0, "\(result.errorText)")
+            #expect(
+                result.text == "\(target)@\(digest): 4 entries, 2.9 MiB, of which 4 (2.9 MiB) were brought\n")
+            let inspected = try await runCommand([
+                "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", "docker://\(target):latest",
+            ])
+            #expect(inspected.text == "\(digest)\n")
+            // Nothing is kept where nothing is to be continued.
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: site.directory.file("cache/rollcall/copy")).isEmpty)
+
+            result = try await copy("\(site.source.authority)/platform/api:1", "\(target)@\(Digest(of: []))")
+            #expect(result.status == 64)
+            #expect(result.errorText.contains("the image at the source has the digest \(digest)"))
+            result = try await copy("\(site.source.authority)/platform/nothing:1", "\(target):1")
+            #expect(result.status == 1)
+            #expect(
+                result.errorText.hasPrefix("rollcall-agent: \(site.source.origin)/v2/platform/nothing/manifests/1: "))
+        }
+    }
+}
+
+/// Bad input ends with one line that says what, where and what to do, and with the right exit code.
+@Suite(.timeLimit(.minutes(2))) struct CommandBadInputTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        let name: String
+        /// The agent's file, with one thing wrong; `{…}` stands for what the test fills in.
+        let replacing: String
+        let with: String
+        let status: Int
+        let message: String
+        var testDescription: String { name }
+
+        init(_ name: String, _ replacing: String, _ with: String, _ status: Int, _ message: String) {
+            (self.name, self.replacing, self.with, self.status, self.message) = (name, replacing, with, status, message)
+        }
+    }
+
+    private static let file = """
+        site: lab-1
+        environment: lab
+        sources:
+          - url: http://127.0.0.1:1
+        registry:
+          url: http://127.0.0.1:1
+        objectStore:
+          url: file://{directory}/store
+        state: state
+
+        """
+
+    @Test(arguments: [
+        Case(
+            "unknown key", "site:", "siet:", 64,
+            "agent.yaml:1:1: unknown key 'siet' in the agent's file: did you mean 'site'?"),
+        Case("malformed", "sources:", "sources: [", 64, "agent.yaml:"),
+        Case("no store", "/store", "/nowhere", 1, "{directory}/nowhere"),
+        Case("other store", "file://", "ftp://", 64, "agent.yaml:8:8: 'url': "),
+        Case(
+            "state below a file", "state: state", "state: agent.yaml/state", 1,
+            "agent.yaml/state/lock: cannot use the state directory"),
+        Case("no registry listens", "lab-1", "lab-1", 1, "http://127.0.0.1:1/v2/"),
+    ])
+    func theAgentsFile(_ input: Case) async throws {
+        let fixture = try SiteFixture()
+        let directory = fixture.directory
+        defer { directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let text = Self.file.replacing(input.replacing, with: input.with).replacing("{directory}", with: directory.path)
+        try directory.write("agent.yaml", text)
+        let result = try await AgentProcess.run("verify", "--config", "agent.yaml", in: directory)
+        #expect(result.status == input.status)
+        #expect(result.text.isEmpty)
+        #expect(result.errorText.hasPrefix("rollcall-agent: "))
+        #expect(result.errorText.filter(\.isNewline).count == 1)
+        #expect(
+            result.errorText.contains(input.message.replacing("{directory}", with: directory.path)),
+            "\(result.errorText)")
+    }
+
+    @Test(
+        arguments: [
+            ([], 0, ""),
+            (["sync"], 64, "Missing expected argument '--config <file>'"),
+            (
+                ["sync", "--config", "nowhere.yaml"], 64,
+                "nowhere.yaml: cannot read the agent's file: No such file or directory"
+            ),
+            (["sync", "--config", "a", "--progress", "loud"], 64, "'loud' is invalid for '--progress"),
+            (["copy", "api:1", "b.example/api:1"], 64, "'api:1' names no registry"),
+            (["copy", "a.example/api", "b.example/api:1"], 64, "ends in neither a tag nor a digest"),
+            (
+                ["copy", "a.example/api:1", "b.example/api:1", "--plain-http", "http://a"], 64,
+                "write HOST or HOST:PORT"
+            ),
+            (["fly"], 64, "Unexpected argument 'fly'"),
+        ] as [([String], Int, String)])
+    func arguments(_ arguments: [String], status: Int, message: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let result = try await runCommand(
+                [AgentProcess.path] + arguments, environment: AgentProcess.environment(directory),
+                directory: directory.path)
+            #expect(result.status == status)
+            #expect(result.errorText.contains(message), "\(result.errorText)")
+            if status != 0 {
+                #expect(result.errorText.hasPrefix("rollcall-agent: "))
+                #expect(result.errorText.filter(\.isNewline).count == 1)
+            }
+        }
+    }
+}
