@@ -61,14 +61,14 @@ struct RetryTests {
 
     @Test func attemptsAreBounded() async throws {
         try await withBlob(retry: RetryPolicy(attempts: 3)) { registry, client async throws in
-            registry.answer(.init(502, [:], text: "<title>Bad Gateway</title>")) { $0.path.contains("/blobs/") }
+            registry.answer(.init(502, [:], text: "<title>Bad Gateway</title>")) { $0.path.contains("/tags/") }
             let error = try await registryError {
-                _ = try await client.fetchBlob(repository, digest, into: CollectingSink())
+                _ = try await client.tags(repository)
             }
             #expect(error?.code == .unavailable)
             #expect(error?.isTransient == true)
             #expect(error?.message.contains("Bad Gateway") == true)
-            #expect(registry.requests.filter { $0.path.contains("/blobs/") }.count == 3)
+            #expect(registry.requests.filter { $0.path.contains("/tags/") }.count == 3)
         }
     }
 
