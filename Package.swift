@@ -20,12 +20,13 @@ let package = Package(
         // System libraries: a module map and typed inline wrappers over the C calls.
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSystem"),
 
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
         // The way of the bytes.
-        .target(name: "HTTP", dependencies: ["CLibcurl"]),
+        .target(name: "HTTP", dependencies: ["CLibcurl", "CSystem"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
@@ -42,11 +43,17 @@ let package = Package(
             dependencies: ["HTTP", "ObjectStore", "OCI", "Readiness", .product(name: "Yams", package: "Yams")]
         ),
 
+        // What both executables share in talking to people.
+        .target(
+            name: "Console",
+            dependencies: ["CSystem", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+        ),
+
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -56,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -78,6 +85,13 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .testTarget(
+            name: "CoordinatorTests",
+            dependencies: [
+                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(

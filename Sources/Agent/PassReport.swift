@@ -1,3 +1,4 @@
+import Console
 import OCI
 
 /// What a pass came to.

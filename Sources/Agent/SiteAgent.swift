@@ -1,4 +1,5 @@
 import Configuration
+import Console
 import HTTP
 import OCI
 import ObjectStore
@@ -21,9 +22,9 @@ struct SiteAgent: Sendable {
         file = try AgentFile(path: options.config)
         let file = file
         http = HTTPClient()
-        let access = try RegistryAccess(
+        let access = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
-            plainHTTP: options.hosts.plainHTTP, hosts: { file.host(of: $0) })
+            plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
         let sources = try file.sources.map { source in
             TransferSource(name: source.url.authority, client: try access.client(of: source.url))
         }
@@ -33,7 +34,7 @@ struct SiteAgent: Sendable {
             spool: "\(state.path)/spool", limits: TransferLimits(file.limits))
         progress = engine.progress
         pass = SitePass(
-            site: file.site, environment: file.environment, validity: file.validity, version: RollcallAgent.version,
+            site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
             central: CentralStore(file.objectStore.open()), registry: engine, state: state,
             now: { Timestamp(.system) })
     }

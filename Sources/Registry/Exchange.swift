@@ -44,6 +44,10 @@ struct Exchange: Sendable {
         if case .source = body { return false }
         return true
     }
+
+    /// Whether a failure that may pass is retried here. Where bytes stream to the caller, another range, connection or
+    /// source may be the better answer, which is the caller's to choose.
+    var isRetried: Bool { isReplayable && sink == nil }
 }
 
 /// A response with where it came from.
@@ -84,12 +88,10 @@ final class ResponseSink: BodySink {
     var head: HTTPResponseHead? { state.withLock(\.head) }
     /// What was collected.
     var body: [UInt8] { state.withLock(\.body) }
-    /// Whether the caller's sink has seen the response: from then on only the caller can go on.
-    var delivered: Bool { state.withLock { $0.mode == .deliver } }
     /// Whether an accepted body went over its limit or its announced length.
     var overflowed: Bool { state.withLock { $0.overflowed && $0.mode != .refusal } }
-    /// Whether a refusal was cut at the limit: its head is still an answer.
-    var hasCutRefusal: Bool { state.withLock { $0.overflowed && $0.mode == .refusal } }
+    /// Whether the head is complete and refuses, or redirects: an answer, even where its body breaks off.
+    var isRefusal: Bool { state.withLock { $0.mode == .refusal } }
     /// Bytes still missing of a body whose exact length is known.
     var missing: Int64 { state.withLock { state in state.expected.map { max(0, $0 - state.received) } ?? 0 } }
 
