@@ -112,9 +112,9 @@ final class Child {
     func isRunning(at seconds: Double) -> Bool {
         while true {
             let left = start + seconds - monotonicSeconds()
-            guard left > 0 else { return true }
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            if poll(&polled, 1, Int32((left * 1000).rounded(.up))) > 0 { return false }
+            if poll(&polled, 1, Int32(max(0, (left * 1000).rounded(.up)))) > 0 { return false }
+            guard left > 0 else { return true }
         }
     }
 
