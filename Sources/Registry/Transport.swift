@@ -125,7 +125,8 @@ struct Transport: Sendable {
                     head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes,
                     timeToFirstByte: response.timeToFirstByte, openedConnection: response.openedConnection))
         } catch {
-            if let head = sink.head, sink.hasCutRefusal {
+            // A server that refuses an upload may close before it has read the body, or send a page without end.
+            if let head = sink.head, sink.isRefusal, error.code != .cancelled {
                 let body = sink.body
                 return .success(
                     Reply(

@@ -11,9 +11,6 @@ struct BlobTransfer: Sendable {
     let spool: SpoolDirectory
     let context: TransferContext
 
-    /// How often an upload is begun anew before the destination is given up.
-    static let uploadAttempts = 4
-
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
         do throws(TransferError) {
@@ -57,7 +54,7 @@ struct BlobTransfer: Sendable {
         try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
             let pump = BlobPump(
                 task.descriptor, storage: spooled.storage, spooled: spooled.present, pool: context.pool,
-                onSpooled: spooled.record)
+                onSpooled: { spooled.record($0, $1) })
             context.board.update { board in
                 board.resumedBytes += spooled.present.count
                 if let index = board.active.firstIndex(where: { $0.digest == task.digest }) {
@@ -156,22 +153,10 @@ struct BlobTransfer: Sendable {
         return remaining
     }
 
-    /// Uploads the blob, beginning anew from the spool when the registry or the way there fails.
     private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {
-        var attempt = 1
-        while true {
-            do throws(TransferError) {
-                return try await destination.upload(task.descriptor, to: repository, pump: pump)
-            } catch {
-                // When the pump has given up there is nothing to send; when the registry says no, it means it.
-                guard error.isRetryable, !pump.hasEnded,
-                    attempt < Self.uploadAttempts, !Task.isCancelled
-                else { throw error }
-                context.board.update { $0.retries += 1 }
-                attempt += 1
-                let wait = min(15, 0.5 * Double(1 << attempt)) * context.chance()
-                guard await context.pause(.seconds(wait)) else { throw error }
-            }
-        }
+        try await BlobUpload(
+            descriptor: task.descriptor, repository: try destination.name(of: repository), client: destination.client,
+            pump: pump, spooled: spooled, context: context
+        ).run()
     }
 }

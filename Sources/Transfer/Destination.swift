@@ -29,19 +29,6 @@ struct Destination: Sendable {
         }
     }
 
-    /// Uploads a blob in one request whose body follows the pump.
-    func upload(_ descriptor: Descriptor, to repository: Repository, pump: BlobPump) async throws(TransferError) {
-        let repository = try name(of: repository)
-        let feed = pump.feed()
-        defer { pump.release(feed) }
-        do {
-            let session = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
-            try await client.uploadMonolithic(session, digest: descriptor.digest, length: descriptor.size, source: feed)
-        } catch {
-            throw TransferError(destination: error)
-        }
-    }
-
     /// Whether the destination has an entry. Blobs by HEAD; manifests by HEAD of their digest.
     func has(_ entry: ClosureEntry) async throws(TransferError) -> Bool {
         let repository = try name(of: entry.repository)

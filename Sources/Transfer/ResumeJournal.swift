@@ -1,6 +1,7 @@
 import Dispatch
 import FoundationEssentials
 import GRDB
+import Glibc
 import OCI
 import Registry
 import Synchronization
@@ -20,20 +21,25 @@ final class ResumeJournal: Sendable {
 
     private enum Record {
         case extent(Digest, Extent)
+        case session(Digest, host: String, UploadSession)
+        case capability(host: String, UploadCapability, learned: Int64)
         case forget(Digest)
     }
 
     private let database: DatabaseQueue
     private let writer = DispatchQueue(label: "rollcall.journal")
     private let pending = Mutex<[Record]>([])
+    /// Seconds since 1970.
+    private let now: @Sendable () -> Int64
 
     /// The format of the tables. Another one is not read: the spool is fetched again.
-    static let version = 1
+    static let version = 2
 
     /// Opens or creates the journal; one that cannot be read is replaced, since it only saves work.
     ///
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
-    init(path: String) throws(TransferError) {
+    init(path: String, now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }) throws(TransferError) {
+        self.now = now
         do {
             database = try Self.open(path)
         } catch {
@@ -57,9 +63,20 @@ final class ResumeJournal: Sendable {
                 try database.execute(
                     sql: """
                         DROP TABLE IF EXISTS extent;
+                        DROP TABLE IF EXISTS session;
+                        DROP TABLE IF EXISTS host;
                         CREATE TABLE extent (
                             digest TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, checksum INTEGER NOT NULL,
                             PRIMARY KEY (digest, start)
+                        ) WITHOUT ROWID;
+                        CREATE TABLE session (
+                            digest TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, location TEXT NOT NULL,
+                            offset INTEGER NOT NULL, minimum INTEGER,
+                            PRIMARY KEY (digest, host, repository)
+                        ) WITHOUT ROWID;
+                        CREATE TABLE host (
+                            name TEXT PRIMARY KEY, chunks INTEGER NOT NULL, resumes INTEGER NOT NULL,
+                            learned INTEGER NOT NULL
                         ) WITHOUT ROWID;
                         PRAGMA user_version = \(version);
                         """)
@@ -71,6 +88,44 @@ final class ResumeJournal: Sendable {
     /// Records bytes that are in the spool file. Returns at once; written in the next transaction.
     func record(_ extent: Extent, of digest: Digest) {
         submit(.extent(digest, extent))
+    }
+
+    /// Records where a blob's upload stands. Returns at once.
+    func record(_ session: UploadSession, of digest: Digest, at host: String) {
+        submit(.session(digest, host: host, session))
+    }
+
+    /// Where a blob's upload to a repository stood, if it was under way.
+    func session(of digest: Digest, at host: String, in repository: Repository) -> UploadSession? {
+        flush()
+        let row = try? database.read { database in
+            try Row.fetchOne(
+                database,
+                sql: "SELECT location, offset, minimum FROM session WHERE digest = ? AND host = ? AND repository = ?",
+                arguments: [digest.description, host, repository.name])
+        }
+        return row.flatMap { row in
+            let offset: Int64 = row[1]
+            return offset < 0
+                ? nil
+                : UploadSession(repository: repository, location: row[0], offset: offset, minimumChunk: row[2])
+        }
+    }
+
+    /// Records what was learned about a host.
+    func record(_ capability: UploadCapability, of host: String) {
+        submit(.capability(host: host, capability, learned: now()))
+    }
+
+    /// What is known about a host; the defaults when nothing is, or when it is too old to be believed.
+    func capability(of host: String) -> UploadCapability {
+        flush()
+        let row = try? database.read { database in
+            try Row.fetchOne(
+                database, sql: "SELECT chunks, resumes FROM host WHERE name = ? AND learned > ?",
+                arguments: [host, now() - UploadCapability.lifetime])
+        }
+        return row.map { UploadCapability(takesChunks: $0[0], resumesSessions: $0[1]) } ?? UploadCapability()
     }
 
     /// Forgets a blob that was published or given up. In order with `record`.
@@ -132,8 +187,23 @@ final class ResumeJournal: Sendable {
                         digest.description, extent.range.lowerBound, extent.range.upperBound,
                         Int64(bitPattern: extent.checksum),
                     ])
+                case .session(let digest, let host, let session):
+                    try database.execute(
+                        sql: """
+                            INSERT OR REPLACE INTO session (digest, host, repository, location, offset, minimum)
+                            VALUES (?, ?, ?, ?, ?, ?)
+                            """,
+                        arguments: [
+                            digest.description, host, session.repository.name, session.location, session.offset,
+                            session.minimumChunk,
+                        ])
+                case .capability(let host, let capability, let learned):
+                    try database.execute(
+                        sql: "INSERT OR REPLACE INTO host (name, chunks, resumes, learned) VALUES (?, ?, ?, ?)",
+                        arguments: [host, capability.takesChunks, capability.resumesSessions, learned])
                 case .forget(let digest):
                     try delete.execute(arguments: [digest.description])
+                    try database.execute(sql: "DELETE FROM session WHERE digest = ?", arguments: [digest.description])
                 }
             }
         }

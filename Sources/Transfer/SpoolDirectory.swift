@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import OCI
+import Registry
 
 /// Where blobs under way are kept: small ones in memory, large ones each in a file, within a bound on bytes of each.
 ///
@@ -44,7 +45,9 @@ final class SpoolDirectory: Sendable {
     ) async throws(TransferError) -> Result {
         if descriptor.size <= smallBlobSize {
             return try await memory.withBytes(descriptor.size) { () async throws(TransferError) in
-                try await body(SpooledBlob(storage: .memory, present: ByteRanges(), record: { _, _ in }, discard: {}))
+                try await body(
+                    SpooledBlob(
+                        digest: descriptor.digest, storage: .memory, present: ByteRanges(), journal: journal))
             }
         }
         guard descriptor.size <= disk.limit else {
@@ -57,17 +60,8 @@ final class SpoolDirectory: Sendable {
             let digest = descriptor.digest
             let file = try SpoolFile(path: filePath(digest), size: descriptor.size)
             let present = intactRanges(of: descriptor, in: file)
-            let journal = journal
             return try await body(
-                SpooledBlob(
-                    storage: .file(file), present: present,
-                    record: { range, checksum in journal.record(.init(range: range, checksum: checksum), of: digest) },
-                    discard: {
-                        // In this order: a file without a journal is removed at the next start, a journal without a
-                        // file would promise bytes that are not there.
-                        journal.forget(digest)
-                        file.discard()
-                    }))
+                SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))
         }
     }
 
@@ -113,13 +107,56 @@ final class SpoolDirectory: Sendable {
     private func filePath(_ digest: Digest) -> String { "\(path)/\(fileName(digest))" }
 }
 
-/// One blob's place in the spool.
+/// One blob's place in the spool, and what the journal says of it.
 struct SpooledBlob: Sendable {
+    let digest: Digest
     let storage: BlobPump.Storage
     /// What an earlier run left behind, verified against its checksums.
     let present: ByteRanges
-    /// Records bytes that are in the file.
-    let record: @Sendable (_ range: Range<Int64>, _ checksum: UInt64) -> Void
+    private let journal: ResumeJournal
+
+    init(digest: Digest, storage: BlobPump.Storage, present: ByteRanges, journal: ResumeJournal) {
+        self.digest = digest
+        self.storage = storage
+        self.present = present
+        self.journal = journal
+    }
+
+    private var isFile: Bool {
+        if case .file = storage { true } else { false }
+    }
+
+    /// Records bytes that are in the file, with their checksum.
+    func record(_ range: Range<Int64>, _ checksum: UInt64) {
+        if isFile { journal.record(.init(range: range, checksum: checksum), of: digest) }
+    }
+
     /// Removes the file and what the journal says of it.
-    let discard: @Sendable () -> Void
+    func discard() {
+        guard case .file(let file) = storage else { return }
+        // In this order: a file without a journal is removed at the next start, a journal without a file would promise
+        // bytes that are not there.
+        journal.forget(digest)
+        file.discard()
+    }
+
+    /// Where an earlier upload to a repository stands.
+    func session(_ repository: Repository, _ host: String) -> UploadSession? {
+        isFile ? journal.session(of: digest, at: host, in: repository) : nil
+    }
+
+    /// Records where the upload stands.
+    func recordSession(_ session: UploadSession, _ host: String) {
+        if isFile { journal.record(session, of: digest, at: host) }
+    }
+
+    /// What is known of a host's uploads.
+    func capability(_ host: String) -> UploadCapability {
+        isFile ? journal.capability(of: host) : UploadCapability()
+    }
+
+    /// Records what was learned of a host's uploads.
+    func learn(_ host: String, _ capability: UploadCapability) {
+        journal.record(capability, of: host)
+    }
 }

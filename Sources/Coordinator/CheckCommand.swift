@@ -1,0 +1,62 @@
+import ArgumentParser
+import Configuration
+import Readiness
+
+/// The gate's answer.
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Say whether every site of an environment proved that it holds what is staged.",
+        discussion: "Ends with 0 when ready and with 3 when blocked, after naming each blocking site and why.")
+
+    @Argument(help: "The list's name.", transform: ListName.init(_:))
+    var name: ListName
+
+    @OptionGroup var environment: EnvironmentOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var fleet: FleetOptions
+
+    @Flag(help: "Ask again until it is ready or the time is over.")
+    var wait = false
+
+    @Option(
+        help: ArgumentHelp("How long to wait at most, such as 90s, 30m or 2h (30m unless said).", valueName: "time"),
+        transform: Duration.init(argument:))
+    var timeout: Duration?
+
+    @Option(
+        help: ArgumentHelp("How long to pause between two looks (10s unless said).", valueName: "time"),
+        transform: Duration.init(argument:))
+    var interval: Duration?
+
+    func validate() throws {
+        guard wait || (timeout == nil && interval == nil) else {
+            throw ValidationError("--timeout and --interval need --wait")
+        }
+        guard (interval ?? .seconds(10)) >= .seconds(1) else { throw ValidationError("--interval is at least 1s") }
+    }
+
+    func run() async throws {
+        let (fleet, central) = try self.fleet.open()
+        let (list, environment) = (name, environment.environment)
+        let look: @Sendable () async throws -> Verdict = {
+            try await central.check(list, in: environment, of: fleet, at: .current)
+        }
+        let verdict =
+            wait
+            ? try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
+                clock: ContinuousClock(), progress: Terminal.complain, look: look)
+            : try await look()
+        Terminal.say(try VerdictReport(verdict).text(output.output))
+        if !verdict.isReady { throw ExitCode.blocked }
+    }
+}
+
+extension Duration {
+    fileprivate init(argument text: String) throws {
+        guard let duration = Duration(written: text) else {
+            throw ValidationError("write a time as 90s, 30m, 2h or 1d")
+        }
+        self = duration
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Configuration
+import ObjectStore
+import Readiness
+
+/// The coordinator: parse, wire, run.
+@main
+struct Rollcall: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "rollcall",
+        abstract: "Stages image lists to environments, and promotes them once every site proved that it holds them.",
+        discussion: """
+            Exit codes: 0 success, or ready; 1 something failed, standard error says what and what to do; 3 blocked: not \
+            ready, or refused; 64 wrong arguments or a wrong configuration file.
+            """,
+        version: version,
+        subcommands: [
+            ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
+            SiteCommand.self,
+        ])
+
+    static func main() async {
+        do {
+            // The asynchronous way, without which completion scripts cannot be made.
+            var command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Ends the process: one line that says what is wrong, and the exit code that says of which kind it is.
+    private static func end(_ error: any Error) -> Never {
+        let code = exitCode(of: error)
+        // The parser's own: help, version, completion scripts, and codes of commands that have said everything.
+        if code == .success || error is ExitCode { exit(withError: error) }
+        let isOurs = error is any OneLineError
+        Terminal.complain(
+            isOurs ? "\(error)" : code == .validationFailure ? "\(message(for: error)) (see --help)" : "\(error)")
+        exit(withError: code)
+    }
+
+    /// Which exit code an error means.
+    static func exitCode(of error: any Error) -> ExitCode {
+        switch error {
+        case is ConfigurationError, is UsageError: .validationFailure
+        case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
+        case is Refusal: .blocked
+        case is any OneLineError: .failure
+        default:
+            // What the parser does not know is an operational error, and so is what it calls a failure.
+            exitCode(for: error)
+        }
+    }
+}
+
+extension ExitCode {
+    /// A correct negative answer: not ready, or refused.
+    static let blocked = ExitCode(3)
+}
+
+/// An error whose description is the line to show.
+private protocol OneLineError: Error {}
+extension ConfigurationError: OneLineError {}
+extension ObjectStoreError: OneLineError {}
+extension ReadinessError: OneLineError {}
+extension UsageError: OneLineError {}
+extension Refusal: OneLineError {}
+
+/// An argument, or a file that an argument names, that its user has to correct.
+struct UsageError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// A step that the rules do not allow.
+struct Refusal: Error, CustomStringConvertible {
+    let reason: Reason
+
+    var description: String { "refused: \(reason.message)" }
+}

@@ -1,0 +1,64 @@
+import OCI
+import Readiness
+
+/// Environments × sites × lists, as `status` writes it.
+struct StatusReport: Encodable {
+    /// One environment.
+    struct Environment: Encodable {
+        let environment: String
+        let lists: [List]
+        let sites: [String]
+
+        init(
+            _ environment: Fleet.Environment, record: EnvironmentRecord, reports: [SiteName: SiteReport], now: Timestamp
+        ) {
+            self.environment = environment.name.text
+            sites = environment.sites.map(\.name.text)
+            lists = record.lists.sorted { $0.key < $1.key }.map { name, state in
+                List(
+                    promoted: state.promoted,
+                    verdict: VerdictReport(
+                        compare(list: name, staged: state.staged, environment: environment, reports: reports, now: now))
+                )
+            }
+        }
+    }
+
+    /// One list of an environment.
+    struct List: Encodable {
+        let promoted: EnvironmentRecord.Pointer?
+        let verdict: VerdictReport
+    }
+
+    let environments: [Environment]
+
+    func text(_ form: OutputForm) throws -> String {
+        switch form {
+        case .json: try jsonText(self)
+        case .table: lines.joined(separator: "\n")
+        }
+    }
+
+    private var lines: [String] {
+        var lists = Table("ENVIRONMENT", "LIST", "STAGED", "PROMOTED", "STATE")
+        var sites = Table("ENVIRONMENT", "LIST", "SITE", "STATE", "VERIFIED", "MISSING", "REASON")
+        for environment in environments {
+            if environment.lists.isEmpty { lists.add(environment.environment, "-", "-", "-", "nothing staged") }
+            for list in environment.lists {
+                let verdict = list.verdict
+                lists.add(
+                    environment.environment, verdict.list, verdict.staged?.generation.short ?? "-",
+                    list.promoted?.generation.short ?? "-",
+                    "\(verdict.ready ? "ready" : "blocked") (\(verdict.sites.count { $0.ready }) of"
+                        + " \(verdict.sites.count) sites)")
+                for site in verdict.sites {
+                    sites.add(
+                        environment.environment, verdict.list, site.site, site.ready ? "ready" : "blocked",
+                        site.verifiedAt?.description ?? "-", site.missing.isEmpty ? "-" : "\(site.missingEntries)",
+                        site.reasons.map(\.code).joined(separator: ", "))
+                }
+            }
+        }
+        return lists.lines + (sites.lines.count > 1 ? [""] + sites.lines : [])
+    }
+}

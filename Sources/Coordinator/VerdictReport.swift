@@ -1,0 +1,134 @@
+import OCI
+import Readiness
+
+/// A verdict as `check` writes it.
+struct VerdictReport: Encodable {
+    /// A reason of the environment or of a site.
+    struct Cause: Encodable {
+        let code: String
+        let message: String
+
+        init(_ reason: Reason) {
+            code = reason.code.text
+            message = reason.message
+        }
+    }
+
+    /// One site.
+    struct Site: Encodable {
+        let site: String
+        let ready: Bool
+        let reasons: [Cause]
+        let verifiedAt: Timestamp?
+        let depth: CacheManifest.Depth?
+        let missing: [ClosureEntry]
+        let missingEntries: Int
+        let missingBytes: Int64
+
+        init(_ site: Verdict.Site) {
+            self.site = site.name.text
+            ready = site.isReady
+            reasons = site.reasons.map(Cause.init)
+            verifiedAt = site.holding?.verifiedAt
+            depth = site.holding?.depth
+            missing = site.holding?.missing ?? []
+            missingEntries = missing.count
+            missingBytes = site.holding?.missingBytes ?? 0
+        }
+    }
+
+    let environment: String
+    let list: String
+    let ready: Bool
+    let decidedAt: Timestamp
+    let staged: EnvironmentRecord.Pointer?
+    let reasons: [Cause]
+    let sites: [Site]
+
+    init(_ verdict: Verdict) {
+        environment = verdict.environment.text
+        list = verdict.list.text
+        ready = verdict.isReady
+        decidedAt = verdict.decidedAt
+        staged = verdict.staged
+        reasons = verdict.reasons.map(Cause.init)
+        sites = verdict.sites.map(Site.init)
+    }
+
+    func text(_ form: OutputForm) throws -> String {
+        switch form {
+        case .json: try jsonText(self)
+        case .table: lines.joined(separator: "\n")
+        }
+    }
+
+    /// Missing entries that the table names for each site; the rest is counted.
+    static let namedEntries = 20
+
+    var lines: [String] {
+        let blocking = sites.count { !$0.ready }
+        var lines = [
+            "\(list) in \(environment): \(ready ? "READY" : "BLOCKED")"
+                + (sites.isEmpty ? "" : " (\(sites.count - blocking) of \(sites.count) sites ready)")
+        ]
+        if let staged {
+            lines.append(
+                "staged \(staged.generation.short), \(staged.entries) entries, \(readable(bytes: staged.bytes)),"
+                    + " \(staged.at) by \(staged.by)".printable)
+        }
+        lines += reasons.map { "\($0.code): \($0.message)" }
+        guard !sites.isEmpty else { return lines }
+        var table = Table("SITE", "STATE", "VERIFIED", "MISSING", "REASON")
+        for site in sites {
+            table.add(
+                site.site, site.ready ? "ready" : "blocked", site.verifiedAt?.description ?? "-",
+                site.missing.isEmpty ? "-" : "\(site.missingEntries) (\(readable(bytes: site.missingBytes)))",
+                site.reasons.first.map { "\($0.code): \($0.message)" } ?? "")
+            for reason in site.reasons.dropFirst() { table.add("", "", "", "", "\(reason.code): \(reason.message)") }
+        }
+        lines += [""] + table.lines
+        for site in sites where !site.missing.isEmpty {
+            lines += ["", "missing at \(site.site):"]
+            lines += site.missing.prefix(Self.namedEntries).map {
+                "  \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(readable(bytes: $0.size)))"
+            }
+            if site.missingEntries > Self.namedEntries {
+                lines.append("  and \(site.missingEntries - Self.namedEntries) more: --output json names them all")
+            }
+        }
+        return lines
+    }
+}
+
+/// A promotion's outcome as `promote` writes it: the verdict, and what came of it.
+struct PromotionReport: Encodable {
+    let outcome: String
+    let promoted: EnvironmentRecord.Pointer?
+    let verdict: VerdictReport
+
+    init(_ outcome: PromotionOutcome) {
+        switch outcome {
+        case .promoted(let pointer, let verdict):
+            self.outcome = "promoted"
+            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
+        case .alreadyPromoted(let pointer, let verdict):
+            self.outcome = "already-promoted"
+            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
+        case .refused(let verdict):
+            self.outcome = "refused"
+            (promoted, self.verdict) = (nil, VerdictReport(verdict))
+        }
+    }
+
+    func text(_ form: OutputForm) throws -> String {
+        switch form {
+        case .json: return try jsonText(self)
+        case .table:
+            guard let promoted else { return (["not promoted"] + verdict.lines).joined(separator: "\n") }
+            let line =
+                "\(verdict.list) in \(verdict.environment): \(promoted.generation.short) is promoted"
+                + (outcome == "promoted" ? "" : " already, \(promoted.at) by \(promoted.by)")
+            return line.printable
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import OCI
+import Registry
+
+/// Sends one blob to one repository, following its pump; carries out an `UploadPlan`.
+struct BlobUpload: Sendable {
+    let descriptor: Descriptor
+    /// The repository, by its name at the destination.
+    let repository: Repository
+    let client: RegistryClient
+    let pump: BlobPump
+    let spooled: SpooledBlob
+    let context: TransferContext
+
+    /// Ends when the destination has committed the blob.
+    ///
+    /// - Throws: `TransferError.destinationFailed` when it does not take it, `TransferError.cancelled`
+    func run() async throws(TransferError) {
+        let host = client.endpoint.name
+        var session = spooled.session(repository, host)
+        var plan = UploadPlan(
+            size: descriptor.size, capability: spooled.capability(host), resumes: session != nil)
+        let believed = plan.capability
+        defer { if plan.capability != believed { spooled.learn(host, plan.capability) } }
+        var last = TransferError(.destinationFailed, "\(host) did not take \(descriptor.digest)")
+        while true {
+            if plan.step == .giveUp {
+                if let session { await client.cancel(session) }
+                throw last
+            }
+            do throws(RegistryError) {
+                let outcome = try await carryOut(plan.step, &session)
+                if case .committed = outcome { return }
+                plan.ended(outcome, minimumChunk: session?.minimumChunk)
+                if let session, case .sessionAt = outcome { spooled.recordSession(session, host) }
+            } catch {
+                last = TransferError(destination: error)
+                // When the pump has ended there is nothing to send; the session stays for the next run, unless what it
+                // holds is wrong.
+                if pump.hasEnded, case .mismatch = await pump.result(), let session { await client.cancel(session) }
+                guard !pump.hasEnded, !Task.isCancelled, error.code != .cancelled else { throw last }
+                plan.ended(Self.outcome(of: error))
+                context.board.update { $0.retries += 1 }
+                // Full jitter, from the second failure on: the first is as often the end of a kept connection.
+                let bound = plan.failuresInARow < 2 ? 0 : min(15, 0.25 * Double(1 << min(plan.failuresInARow, 8)))
+                guard plan.step != .giveUp, bound > 0 else { continue }
+                guard await context.pause(.seconds(bound * context.chance())) else { throw last }
+            }
+        }
+    }
+
+    private func carryOut(
+        _ step: UploadPlan.Step, _ session: inout UploadSession?
+    ) async throws(RegistryError) -> UploadPlan.Outcome {
+        switch step {
+        case .monolithic:
+            let fresh = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
+            let feed = pump.feed()
+            defer { pump.release(feed) }
+            try await client.uploadMonolithic(fresh, digest: descriptor.digest, length: descriptor.size, source: feed)
+            return .committed
+        case .startSession:
+            session = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
+            return .sessionAt(0)
+        case .chunk(let from, let to):
+            guard let current = session else { return .sessionLost }
+            let feed = pump.feed(from: from, to: to)
+            defer { pump.release(feed) }
+            let receipt = try await client.uploadChunk(current, length: to - from, source: feed)
+            session = receipt.session
+            return .sessionAt(receipt.session.offset)
+        case .askStatus:
+            guard let current = session else { return .sessionLost }
+            // What the registry has can be no more than one chunk beyond what we know.
+            let sent = min(descriptor.size, current.offset + max(UploadPlan.chunk * 2, current.minimumChunk ?? 0))
+            let status = try await client.status(current, sent: sent)
+            session = status
+            return .sessionAt(status.offset)
+        case .commit:
+            guard let current = session else { return .sessionLost }
+            guard case .verified = await pump.result() else {
+                throw RegistryError(.cancelled, "the blob was not verified", url: current.description)
+            }
+            try await client.commit(current, digest: descriptor.digest, size: descriptor.size)
+            return .committed
+        case .giveUp: return .denied
+        }
+    }
+
+    private static func outcome(of error: RegistryError) -> UploadPlan.Outcome {
+        switch error.code {
+        case .uploadUnknown, .rangeInvalid: .sessionLost
+        case .digestMismatch: .digestRefused
+        case .unsupported, .notFound, .protocolViolation: .refused
+        case _ where error.isTransient: .broken
+        default: .denied
+        }
+    }
+}
