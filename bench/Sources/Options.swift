@@ -12,7 +12,8 @@ struct LinkOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Packets lost at random each way, in percent.", valueName: "percent"))
     var loss: Double?
 
-    @Option(help: ArgumentHelp("Where the random numbers start: losses, and the moments of kills.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp("Where the random numbers start: losses, and the moments of kills.", valueName: "number"))
     var seed: UInt64 = 1
 
     func validate() throws {

@@ -44,22 +44,10 @@ struct LayerWriter {
         let content = max(Self.tarBlock, wanted / Self.tarBlock * Self.tarBlock)
         let total = Self.tarBlock + content + 2 * Self.tarBlock
 
-        let compressed = DigestComputation(.sha256)
+        var output = HashedFile(path: path, descriptor: file)
         let tar = DigestComputation(.sha256)
         var checksum = CRC32()
-        var written = 0
-        func emit(_ bytes: UnsafeRawBufferPointer) throws {
-            compressed.update(bytes)
-            var rest = bytes
-            while !rest.isEmpty {
-                let count = Glibc.write(file, rest.baseAddress, rest.count)
-                guard count > 0 else { throw BenchError(.corpus, "cannot write \(path): \(errorText())") }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            }
-            written += bytes.count
-        }
-
-        try Self.gzipHeader.withUnsafeBytes(emit)
+        try Self.gzipHeader.withUnsafeBytes { try output.write($0) }
         let header = Self.tarHeader(name: name, size: content)
         var block = [UInt8](repeating: 0, count: 5 + Self.blockSize)
         var position = 0
@@ -75,7 +63,7 @@ struct LayerWriter {
                 fill(data, at: position, header: header, content: content)
                 tar.update(UnsafeRawBufferPointer(data))
                 checksum.update(UnsafeRawBufferPointer(data))
-                try emit(UnsafeRawBufferPointer(rebasing: block[..<(5 + count)]))
+                try output.write(UnsafeRawBufferPointer(rebasing: block[..<(5 + count)]))
             }
             position += count
         }
@@ -83,9 +71,9 @@ struct LayerWriter {
         for value in [checksum.value, UInt32(truncatingIfNeeded: total)] {
             withUnsafeBytes(of: value.littleEndian) { trailer += $0 }
         }
-        try trailer.withUnsafeBytes(emit)
-        return Layer(
-            digest: compressed.finish().description, size: written, diffID: tar.finish().description)
+        try trailer.withUnsafeBytes { try output.write($0) }
+        let size = output.size
+        return Layer(digest: output.finish().description, size: size, diffID: tar.finish().description)
     }
 
     /// Puts the archive's bytes from `position` on into a buffer: header, random content, zeros.
@@ -136,4 +124,30 @@ struct LayerWriter {
         put(octal(header.reduce(0) { $0 + Int($1) }, 6) + "\0 ", at: 148)
         return header
     }
+}
+
+/// A file that is written from its beginning and hashed meanwhile.
+private struct HashedFile: ~Copyable {
+    private let path: String
+    private let descriptor: Int32
+    private let computation = DigestComputation(.sha256)
+    private(set) var size = 0
+
+    init(path: String, descriptor: Int32) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
+        computation.update(bytes)
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
+            guard count > 0 else { throw BenchError(.corpus, "cannot write \(path): \(errorText())") }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+        size += bytes.count
+    }
+
+    consuming func finish() -> Digest { computation.finish() }
 }

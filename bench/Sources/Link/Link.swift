@@ -38,11 +38,6 @@ final class Link {
     /// What the link has carried so far.
     var snapshot: Forwarder.Snapshot { forwarder.snapshot }
 
-    /// Forgets what the kernel has learned about the path, so that no run profits or suffers from the one before.
-    func forgetPath() throws {
-        for side in [far, near] { try Command(["ip", "tcp_metrics", "flush", "all"]).run(in: side) }
-    }
-
     /// The settings of TCP that figures depend on.
     var settings: [String: String] {
         var settings: [String: String] = [:]

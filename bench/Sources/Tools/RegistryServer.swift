@@ -44,7 +44,8 @@ final class RegistryServer {
             if (try? probe.connect(address, port: UInt16(port))) != nil { break }
             guard attempt < 1000, child.isRunning(at: 0) else {
                 throw BenchError(
-                    .command, "docker-registry does not listen on \(authority): \(Scratch.tail(of: "\(directory)/log"))")
+                    .command, "docker-registry does not listen on \(authority): \(Scratch.tail(of: "\(directory)/log"))"
+                )
             }
             pause(milliseconds: 10)
         }
