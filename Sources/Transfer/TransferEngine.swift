@@ -21,7 +21,7 @@ public final class TransferEngine: Sendable {
     ///   - spool: a directory for blobs under way; created if its parent exists
     ///   - limits: the bounds
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be had
-    public init(
+    public convenience init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(),
         spool: String, limits: TransferLimits = TransferLimits()
     ) throws(TransferError) {
