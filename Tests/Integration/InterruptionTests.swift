@@ -23,10 +23,7 @@ import Testing
                         ["sync", "--config", "lab-1.yaml"], in: fleet.directory,
                         errors: fleet.directory.file("sync.log"))
                     try await reached.opened()
-                    // Sent is not arrived, and a debug build is slow: until all but a segment per connection is written.
-                    while try await fleet.spooled(image) < count.total - source.openSegments {
-                        try await Task.sleep(for: .milliseconds(20))
-                    }
+                    try await fleet.settle(image) { count.total - source.openSegments }
                     agent.signal(SIGKILL)
                     #expect(await agent.ended() == 128 + Int(SIGKILL))
                     mayGoOn.open()
@@ -90,6 +87,19 @@ extension ScriptedRegistry {
 }
 
 extension TestFleet {
+    /// Waits until the agent has written down what it was sent: sent is not arrived, and a debug build is slow. Where it
+    /// goes no further for ten seconds, what it took in vain counts against it.
+    fileprivate func settle(_ image: TestImage, at wanted: () -> Int64) async throws {
+        var (last, unchanged) = (Int64(-1), 0)
+        while unchanged < 200 {
+            let bytes = try await spooled(image)
+            if bytes >= wanted() { return }
+            unchanged = bytes == last ? unchanged + 1 : 0
+            last = bytes
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
     /// The bytes of an image's layers that a crash of the agent of lab-1 does not lose: in its journal, or delivered.
     fileprivate func spooled(_ image: TestImage) async throws -> Int64 {
         let query = """
