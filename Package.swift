@@ -39,7 +39,9 @@ let package = Package(
         // The files that users write.
         .target(
             name: "Configuration",
-            dependencies: ["HTTP", "ObjectStore", "OCI", "Readiness", .product(name: "Yams", package: "Yams")]
+            dependencies: [
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+            ]
         ),
 
         // The executables: parse, wire, run.
@@ -70,7 +72,9 @@ let package = Package(
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
             name: "ConfigurationTests",
-            dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "TestSupport"]),
+            dependencies: [
+                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+            ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [

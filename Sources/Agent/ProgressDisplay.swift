@@ -10,6 +10,8 @@ enum ProgressMode: String, ExpressibleByArgument, CaseIterable {
     case bars
     /// One line now and then.
     case plain
+    /// JSON lines on standard output.
+    case json
 }
 
 /// Draws a pass's figures on standard error while it runs: the driver around `ProgressRenderer`.
@@ -49,28 +51,18 @@ struct ProgressDisplay: Sendable {
 
     private func drawBars(_ board: ProgressBoard) async {
         var screen = BarScreen()
-        var rate = RateWindow()
-        let clock = ContinuousClock()
-        let start = clock.now
         write(BarScreen.hideCursor)
-        while !Task.isCancelled {
-            let progress = board.snapshot
-            rate.add(progress.fetchedBytes, at: (clock.now - start).seconds)
-            write(screen.draw(ProgressRenderer.bars(progress, rate: rate.perSecond, width: width() - 1)))
-            try? await clock.sleep(for: Self.frame)
+        for await progress in board.snapshots(every: Self.frame) {
+            write(screen.draw(ProgressRenderer.bars(progress, width: width() - 1)))
         }
         write(screen.clear() + BarScreen.showCursor)
     }
 
     private func writeLines(_ board: ProgressBoard) async {
-        var rate = RateWindow()
-        let clock = ContinuousClock()
-        let start = clock.now
-        var last = ""
-        while (try? await clock.sleep(for: Self.line)) != nil {
-            let progress = board.snapshot
-            rate.add(progress.fetchedBytes, at: (clock.now - start).seconds)
-            let line = ProgressRenderer.totals(progress, rate: rate.perSecond)
+        // A pass that is done before the first line is due needs none.
+        var last = ProgressRenderer.totals(board.snapshot)
+        for await progress in board.snapshots(every: Self.line) {
+            let line = ProgressRenderer.totals(progress)
             if line != last { write(line + "\n") }
             last = line
         }
@@ -115,10 +107,15 @@ enum Terminal {
 
     /// Writes text to standard error, all of it at once, so that lines of several threads do not mix. What cannot be
     /// written is dropped: there is nowhere left to say so.
-    static let write: @Sendable (String) -> Void = { text in
+    static let write: @Sendable (String) -> Void = { write($0, to: STDERR_FILENO) }
+
+    /// Writes text to standard output, at once and all of it, also where that is a pipe.
+    static let writeOutput: @Sendable (String) -> Void = { write($0, to: STDOUT_FILENO) }
+
+    private static func write(_ text: String, to descriptor: Int32) {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return }
             bytes = bytes.dropFirst(count)

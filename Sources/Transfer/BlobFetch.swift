@@ -9,6 +9,7 @@ struct BlobFetch: Sendable {
     let planner: SharedPlanner
     let pump: BlobPump
     let sources: [ActiveSource]
+    let contributors: Contributors
     let context: TransferContext
 
     /// The shortest range worth dividing, in bytes.
@@ -53,7 +54,8 @@ struct BlobFetch: Sendable {
     private func connect(_ index: Int, _ refusals: Refusals) async throws(TransferError) {
         while !planner.with({ $0.isComplete }), !pump.hasEnded {
             guard !Task.isCancelled else { throw stopped }
-            guard let source = try chooseSource(refusals), index < source.gate.share else {
+            try await context.ready()
+            guard let (source, share) = try chooseSource(refusals), index < share else {
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
@@ -82,23 +84,22 @@ struct BlobFetch: Sendable {
 
     private var stopped: TransferError { TransferError(.cancelled, "the transfer of \(task.digest) was stopped") }
 
-    /// The first source in order that may be asked and has room, else the first that may be asked; `nil` while all that
-    /// are left are resting.
-    private func chooseSource(_ refusals: Refusals) throws(TransferError) -> ActiveSource? {
-        var first: ActiveSource?
-        var isAnyResting = false
-        for source in sources where refusals[source.name] == nil {
-            switch source.availability {
-            case .usable:
-                if source.gate.hasRoom { return source }
-                first = first ?? source
-            case .resting: isAnyResting = true
-            case .givenUp: continue
-            }
+    /// The source to ask next, and how many connections this blob may have to it and its equals together; `nil` while
+    /// all that are left are resting.
+    private func chooseSource(_ refusals: Refusals) throws(TransferError) -> (source: ActiveSource, share: Int)? {
+        let candidates = sources.map { source in
+            let isRefused = refusals[source.name] != nil || source.corruption(of: task.digest) != nil
+            return source.candidate(isRefused: isRefused)
         }
-        if let first { return first }
-        if isAnyResting { return nil }
-        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
+        switch SourceChoice(among: candidates) {
+        case .use(let index, let group): return (sources[index], group.reduce(0) { $0 + sources[$1].gate.share })
+        case .wait: return nil
+        case .none: break
+        }
+        let reasons = sources.map { source in
+            let reason = source.corruption(of: task.digest) ?? refusals[source.name] ?? source.lastFailure
+            return "\(source.name): \(reason ?? "not asked")"
+        }
         throw TransferError(
             .sourceFailed,
             "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "
@@ -146,7 +147,10 @@ struct BlobFetch: Sendable {
         }
         defer {
             sink.flush()
-            if sink.receivedBytes > 0 { source.succeeded() }
+            if sink.receivedBytes > 0 {
+                source.succeeded()
+                contributors.insert(source.name)
+            }
         }
         do {
             guard let listed = task.missingIn.first else { return .failure(.ours) }
@@ -157,7 +161,9 @@ struct BlobFetch: Sendable {
             // A new connection took a round trip of its own before the request's.
             source.gate.measured(roundTrip: delivery.timeToFirstByte / (delivery.openedConnection ? 2 : 1))
         } catch {
-            if sink.isSatisfied || sink.isRefusedByPump || Task.isCancelled { return .failure(.ours) }
+            if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
+                return .failure(.ours)
+            }
             guard let error = error as? RegistryError else { return .failure(.refusal("\(error)")) }
             if error.code == .rangeIgnored { return .failure(.unranged) }
             return .failure(error.isTransient || error.code == .network ? .passing("\(error)") : .refusal("\(error)"))
@@ -166,6 +172,33 @@ struct BlobFetch: Sendable {
             return .failure(.passing("the response ended after \(sink.receivedBytes) bytes of a range"))
         }
         return .success(())
+    }
+}
+
+/// Who brought the bytes of a blob, should they turn out to be wrong.
+final class Contributors: Sendable {
+    private struct State {
+        var sources: Set<String> = []
+        var hasSpooled = false
+    }
+
+    private let state = Mutex(State())
+
+    /// Those that can be to blame: nobody where bytes of an earlier run are among them, which any source may have brought.
+    var suspects: Set<String> { state.withLock { $0.hasSpooled ? [] : $0.sources } }
+
+    /// All of them, for people.
+    var names: String {
+        state.withLock { ($0.sources.sorted() + ($0.hasSpooled ? ["an earlier run"] : [])).joined(separator: ", ") }
+    }
+
+    /// Begins anew, with or without bytes of an earlier run.
+    func begin(spooled: Bool) {
+        state.withLock { $0 = State(hasSpooled: spooled) }
+    }
+
+    func insert(_ name: String) {
+        state.withLock { _ = $0.sources.insert(name) }
     }
 }
 

@@ -10,6 +10,8 @@ struct BlobTransfer: Sendable {
     let destination: Destination
     let spool: SpoolDirectory
     let context: TransferContext
+    /// Who brought what the latest attempt has; an attempt that goes wrong is theirs.
+    private let contributors = Contributors()
 
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
@@ -35,14 +37,23 @@ struct BlobTransfer: Sendable {
         _ repositories: [Repository], after first: TransferError
     ) async throws(TransferError) -> [Repository: TransferError] {
         var last = first
+        let suspects = contributors.suspects
         // With one source its guilt is known already; yet a broken middlebox may pass: it gets its second chance.
         for source in sources where source.availability == .usable {
             do throws(TransferError) {
-                return try await attempt(repositories, sources: [source])
+                let failures = try await attempt(repositories, sources: [source])
+                // It has the right bytes: the wrong ones were another's.
+                for other in sources
+                where other.name != source.name && suspects.contains(other.name)
+                    && other.corruption(of: task.digest) == nil
+                {
+                    other.servedBadBytes(for: task.digest, first.message)
+                }
+                return failures
             } catch {
                 last = error
                 guard error.code == .digestMismatch else { continue }
-                source.servedBadBytes(error.message)
+                source.servedBadBytes(for: task.digest, error.message)
             }
         }
         throw last
@@ -62,8 +73,10 @@ struct BlobTransfer: Sendable {
                 }
             }
             let planner = SharedPlanner(RangePlanner(size: task.size, done: spooled.present))
+            contributors.begin(spooled: spooled.present.count > 0)
             let fetch = BlobFetch(
-                task: task, planner: planner, pump: pump, sources: sources, context: context)
+                task: task, planner: planner, pump: pump, sources: sources, contributors: contributors,
+                context: context)
             // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
             async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
             do throws(TransferError) {
@@ -77,7 +90,7 @@ struct BlobTransfer: Sendable {
             case .failed(let error): throw error
             case .mismatch(let actual):
                 spooled.discard()
-                let names = sources.map(\.name).joined(separator: ", ")
+                let names = contributors.names
                 throw TransferError(
                     .digestMismatch,
                     "\(names) served bytes for \(task.digest) that hash to \(actual): nothing was published;"
