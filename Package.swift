@@ -85,6 +85,13 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "CoordinatorTests",
+            dependencies: [
+                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+        .testTarget(
             name: "Integration",
             dependencies: [
                 "Agent", "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",

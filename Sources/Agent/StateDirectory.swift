@@ -42,7 +42,12 @@ final class StateDirectory: Sendable {
         lock = descriptor
     }
 
-    deinit { close(lock) }
+    deinit {
+        // Closing alone leaves the lock to a child process that another thread is just starting, until it has executed its
+        // program: the lock belongs to all copies of the descriptor, and so does its release.
+        flock(lock, LOCK_UN)
+        close(lock)
+    }
 
     /// Takes the next sequence number, and remembers it before anyone sees it.
     ///

@@ -43,7 +43,7 @@ private struct Scanner {
             if scheme != nil, rest.first == "=" {
                 rest.removeFirst()
                 skip(while: \.isBlank)
-                guard let value = quoted() ?? token68() else { break }
+                guard let value = rest.first == "\"" ? quoted() : unquoted() else { break }
                 if parameters[word.lowercased()] == nil { parameters[word.lowercased()] = value }
                 continue
             }
@@ -59,7 +59,9 @@ private struct Scanner {
     /// Skips `token68` after a scheme: one word that ends at a comma or the end. A parameter's name is not one.
     private mutating func skipToken68() {
         let start = rest
-        guard token68() != nil else { return }
+        guard take(while: { $0.isToken || $0 == "/" }) != nil else { return }
+        // Padding; a value after '=' makes it a parameter.
+        skip { $0 == "=" }
         skip(while: \.isBlank)
         if rest.isEmpty || rest.first == "," { return }
         rest = start
@@ -81,7 +83,7 @@ private struct Scanner {
     private mutating func token() -> String? { take(while: \.isToken) }
 
     /// An unquoted value. Slashes, colons and `=` are no token characters, yet occur in unquoted realms.
-    private mutating func token68() -> String? { take { $0.isToken || "/:=?&@".unicodeScalars.contains($0) } }
+    private mutating func unquoted() -> String? { take { $0.isToken || "/:=?&@".unicodeScalars.contains($0) } }
 
     private mutating func quoted() -> String? {
         guard rest.first == "\"" else { return nil }

@@ -16,6 +16,8 @@ struct Exchange: Sendable {
     var bodyLimit = ErrorBody.maximumSize
     /// The statuses that are answers rather than refusals.
     var accepts: Set<Int>
+    /// Whether a failure is retried here. Where the caller chooses between sources, it is the caller's to retry.
+    var retries = true
     /// What becomes of the body of an accepted response.
     var judge: @Sendable (HTTPResponseHead) -> Judgement = { _ in .take(length: nil) }
 
@@ -88,8 +90,8 @@ final class ResponseSink: BodySink {
     var delivered: Bool { state.withLock { $0.mode == .deliver } }
     /// Whether an accepted body went over its limit or its announced length.
     var overflowed: Bool { state.withLock { $0.overflowed && $0.mode != .refusal } }
-    /// Whether a refusal was cut at the limit: its head is still an answer.
-    var hasCutRefusal: Bool { state.withLock { $0.overflowed && $0.mode == .refusal } }
+    /// Whether the head is complete and refuses, or redirects: an answer, even where its body breaks off.
+    var isRefusal: Bool { state.withLock { $0.mode == .refusal } }
     /// Bytes still missing of a body whose exact length is known.
     var missing: Int64 { state.withLock { state in state.expected.map { max(0, $0 - state.received) } ?? 0 } }
 

@@ -41,8 +41,8 @@ extension RegistryClient {
     /// Fetches a blob, or a closed range of it, into a sink. Nothing is verified but the length: the caller hashes.
     ///
     /// The sink sees the body of an answer that fits the question, and no other: errors, redirects, a 200 to a range
-    /// request and a 206 of another range never reach it. Before its `begin`, the request is retried here; after it, the
-    /// error is thrown and the caller continues with another range, which asks the registry anew.
+    /// request and a 206 of another range never reach it. Nothing is retried here: the caller continues with another
+    /// range, connection or source, which asks the registry anew. A 429 or 503 pauses the host for everyone all the same.
     ///
     /// - Parameters:
     ///   - repository: the repository
@@ -62,6 +62,8 @@ extension RegistryClient {
         exchange.headers = ["Accept-Encoding": "identity"]
         if let range { exchange.headers["Range"] = "bytes=\(range.lowerBound)-\(range.upperBound)" }
         exchange.lane = .download
+        // Another source, or another connection count, is the better answer to a busy one.
+        exchange.retries = false
         exchange.timeouts = Timeouts()
         exchange.sink = sink
         exchange.judge = { head in

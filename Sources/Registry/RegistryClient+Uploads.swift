@@ -123,7 +123,7 @@ extension RegistryClient {
 
     /// Asks how far an upload got.
     ///
-    /// distribution 2.8 cancels a session that is asked with an outdated location: pass the latest.
+    /// distribution 2.8 answers 404 to an outdated location, as if the session were gone: pass the latest.
     ///
     /// - Parameters:
     ///   - session: the latest state

@@ -64,7 +64,8 @@ enum ErrorBody {
         let text = String(decoding: body, as: UTF8.self)
         let code = element("Code", in: text) ?? ""
         let message = element("Message", in: text) ?? element("title", in: text) ?? ""
-        return code.isEmpty && message.isEmpty ? [] : [RegistryError.Detail(code: clean(code), message: clean(message))]
+        return code.isEmpty && message.isEmpty
+            ? [] : [RegistryError.Detail(code: clean(code).uppercased(), message: clean(message))]
     }
 
     /// One line of at most 300 characters without URL queries, authorization values and tokens.

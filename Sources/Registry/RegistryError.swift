@@ -89,6 +89,7 @@ public struct RegistryError: Error, Sendable, CustomStringConvertible {
         self.status = status
     }
 
+    /// Where, and what happened.
     public var description: String { "\(url): \(message)" }
 }
 

@@ -8,8 +8,11 @@ public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugSt
     /// - Parameter text: what must not be shown
     public init(_ text: String) { self.text = text }
 
+    /// `‹secret›`.
     public var description: String { "‹secret›" }
+    /// `‹secret›`.
     public var debugDescription: String { description }
+    /// Nothing to reflect.
     public var customMirror: Mirror { Mirror(self, children: [:]) }
 }
 

@@ -51,5 +51,6 @@ public struct TokenScope: Hashable, Sendable, CustomStringConvertible {
         resource == other.resource && (actions.contains("*") || actions.isSuperset(of: other.actions))
     }
 
+    /// `TYPE:NAME:ACTION[,ACTION…]`, the actions sorted.
     public var description: String { "\(resource):\(actions.sorted().joined(separator: ","))" }
 }

@@ -42,7 +42,9 @@ struct Transport: Sendable {
             if case .status(let status, let retryAfter) = failure, RetryPolicy.throttles(status) {
                 pause(outcome.url, status: status, retryAfter: retryAfter, decision: decision)
             }
-            guard case .retry(let wait, let pausesHost) = decision, exchange.isReplayable, !outcome.delivered else {
+            guard case .retry(let wait, let pausesHost) = decision, exchange.retries, exchange.isReplayable,
+                !outcome.delivered
+            else {
                 return try outcome.result.get()
             }
             waited += wait
@@ -125,7 +127,8 @@ struct Transport: Sendable {
                     head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes,
                     timeToFirstByte: response.timeToFirstByte, openedConnection: response.openedConnection))
         } catch {
-            if let head = sink.head, sink.hasCutRefusal {
+            // A server that refuses an upload may close before it has read the body, or send a page without end.
+            if let head = sink.head, sink.isRefusal, error.code != .cancelled {
                 let body = sink.body
                 return .success(
                     Reply(

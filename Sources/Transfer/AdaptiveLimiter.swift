@@ -40,7 +40,7 @@ struct AdaptiveLimiter: Equatable {
     /// - Parameter roundTrip: seconds
     static func start(roundTrip: Double) -> Int {
         guard roundTrip.isFinite else { return 4 }
-        return max(4, min(48, Int(roundTrip * 500)))
+        return Int(max(4, min(48, roundTrip * 500)))
     }
 
     /// Records the first measured round trip: a far host starts higher.
@@ -94,7 +94,7 @@ struct AdaptiveLimiter: Equatable {
         case .steady:
             if let previousRate, rate < previousRate * 0.8, limit > limitBeforeGrowth {
                 limit = limitBeforeGrowth
-            } else if limit < bounds.upperBound, limit <= limitBeforeGrowth {
+            } else if limit < bounds.upperBound {
                 limitBeforeGrowth = limit
                 limit += 1
             }

@@ -38,6 +38,9 @@ final class FetchGate: Sendable {
     /// Requests in flight, and those that wait for a slot.
     var load: Int { state.withLock { $0.inFlight + $0.waiters.count } }
 
+    /// How many wait for a slot.
+    var waiting: Int { state.withLock { $0.waiters.count } }
+
     /// How many slots one large blob may use while others need some too: ranges of one blob on several connections
     /// arrive out of order, so connections go to different blobs first.
     var share: Int { state.withLock { max(1, $0.limiter.limit / max(1, $0.sharers)) } }

@@ -14,15 +14,21 @@ struct RangePlanner {
         var end: Int64
         /// When it was handed out, in seconds of a monotonic clock.
         let since: Double
+        /// How often its bytes were taken over from a request that was too slow.
+        let takeovers: Int
 
         var remaining: Int64 { end - position }
 
         /// Seconds until it is done at the rate it had so far; endless for one that has brought nothing for a while.
         func secondsLeft(now: Double) -> Double {
             let elapsed = now - since
-            guard position > start else { return elapsed > 1 ? .infinity : 0 }
+            guard position > start else { return elapsed > forbearance ? .infinity : 0 }
             return Double(remaining) * elapsed / Double(position - start)
         }
+
+        /// Doubles with each takeover: where every answer takes seconds to begin, as from a cache that fetches the blob
+        /// first, connections must not take a range from each other before any of them can bring a byte.
+        var forbearance: Double { Double(1 << min(takeovers, 10)) }
     }
 
     /// The blob's length in bytes.
@@ -61,13 +67,14 @@ struct RangePlanner {
     ///   - patience: seconds; a lease that will be done sooner is left alone
     ///   - minimum: bytes; less is not halved
     mutating func divide(patience: Double, minimum: Int64, now: Double) -> Lease? {
-        let slowest = leases.values.filter { $0.remaining > 0 }
+        let slowest = leases.values
+            .filter { $0.remaining > 0 && $0.secondsLeft(now: now) > patience * $0.forbearance }
             .max { ($0.secondsLeft(now: now), $0.remaining, $0.id) < ($1.secondsLeft(now: now), $1.remaining, $1.id) }
-        guard let slowest, slowest.secondsLeft(now: now) > patience else { return nil }
+        guard let slowest else { return nil }
         let half = slowest.remaining / 2
         let middle = half >= max(1, minimum) ? slowest.end - half : slowest.position
         leases[slowest.id]?.end = middle
-        return lease(middle..<slowest.end, now: now)
+        return lease(middle..<slowest.end, now: now, takeovers: slowest.takeovers + 1)
     }
 
     /// Records that bytes have arrived at a lease's position; those beyond its end are not counted.
@@ -91,9 +98,10 @@ struct RangePlanner {
     /// Bytes that are not there yet.
     var missing: Int64 { size - done.count }
 
-    private mutating func lease(_ range: Range<Int64>, now: Double) -> Lease {
+    private mutating func lease(_ range: Range<Int64>, now: Double, takeovers: Int = 0) -> Lease {
         let lease = Lease(
-            id: nextID, start: range.lowerBound, position: range.lowerBound, end: range.upperBound, since: now)
+            id: nextID, start: range.lowerBound, position: range.lowerBound, end: range.upperBound, since: now,
+            takeovers: takeovers)
         nextID += 1
         leases[lease.id] = lease
         return lease

@@ -67,6 +67,12 @@ final class ByteBudget: Sendable {
         state = Mutex(State(free: limit))
     }
 
+    /// The bytes that nobody holds.
+    var free: Int64 { state.withLock { $0.free } }
+
+    /// How many wait for bytes.
+    var waiting: Int { state.withLock { $0.waiters.count } }
+
     /// Holds bytes for the length of `body`.
     func withBytes<Result>(
         _ bytes: Int64, _ body: () async throws(TransferError) -> Result
@@ -94,6 +100,8 @@ final class ByteBudget: Sendable {
                 state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
             }
             waiter?.continuation.resume(returning: false)
+            // It may have been what held up those behind it.
+            giveBack(0)
         }
         guard granted else { throw TransferError(.cancelled, "the transfer was stopped") }
         defer { giveBack(bytes) }

@@ -25,10 +25,11 @@ public struct Inventory: Sendable {
 
     /// - Parameters:
     ///   - present: entries that the destination has
-    ///   - missing: entries that it lacks
+    ///   - missing: entries that it lacks; one that is there twice, as in the closures of two lists, counts once
     public init(present: [ClosureEntry], missing: [ClosureEntry]) {
+        var seen: Set<ClosureEntry.Identity> = []
         self.present = present
-        self.missing = missing
+        self.missing = missing.filter { seen.insert($0.identity).inserted }
     }
 
     /// The missing blobs, each once, largest first, so that no large one is left for the end.
@@ -166,7 +167,10 @@ struct TransferSchedule {
     private mutating func take<Element>(_ lane: Lane, limit: Int, from queue: WritableKeyPath<Self, [Element]>)
         -> Element?
     {
-        guard inFlight[lane, default: 0] < limit, let element = self[keyPath: queue].popLast() else { return nil }
+        // A limit below one would leave everything undone without a word.
+        guard inFlight[lane, default: 0] < max(1, limit), let element = self[keyPath: queue].popLast() else {
+            return nil
+        }
         inFlight[lane, default: 0] += 1
         return element
     }

@@ -231,6 +231,33 @@ struct ClientTests {
         }
     }
 
+    /// A server that closes a kept connection at the moment a request arrives: bytes in memory are sent again, from their
+    /// beginning; a source that was read from is not.
+    @Test(arguments: [true, false])
+    func aRequestOnADyingConnectionStartsAgainWhereItsBodyCan(isSource: Bool) async throws {
+        let content = GeneratedBytes(count: 300_000, seed: 3)
+        try await withScriptedServer { exchange in
+            exchange.request.numberOnConnection == 0
+                ? .init(201) : .init(201).failing(.close, .requestBody(100_000))
+        } _: { server in
+            try await withClient { client in
+                _ = try await client.send(try server.request(.get))
+                let source = GeneratedSource(content)
+                let body = isSource ? HTTPRequestBody.source(source, length: content.count) : .bytes(content.all)
+                let request = try server.request(.put, body: body)
+                if isSource {
+                    #expect(await failure(client, request)?.code == .connectionReset)
+                    #expect(server.requests.map(\.method) == ["GET", "PUT"])
+                } else {
+                    let response = try await client.send(request)
+                    #expect(response.status == 201 && response.openedConnection)
+                    #expect(server.requests.map(\.bodyLength) == [0, 100_000, content.count])
+                    #expect(server.requests.last?.bodyDigest == content.digest())
+                }
+            }
+        }
+    }
+
     @Test func aHundredRequestsAtOnce() async throws {
         try await withScriptedServer { exchange in
             .init(200, ["X-Path": exchange.request.path], text: exchange.request.path)

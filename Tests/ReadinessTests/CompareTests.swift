@@ -106,7 +106,7 @@ import Testing
         let verdict = compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
             environment: try Fixture.environment(), reports: reports, now: Fixture.now)
-        #expect(verdict.sites.map(\.name.text) == ["site-1", "site-2"])
+        try #require(verdict.sites.map(\.name.text) == ["site-1", "site-2"])
         #expect(verdict.sites[0].reasons.map(\.code) == testCase.reasons)
         #expect(verdict.sites[0].reasons.first.map { $0.message.contains(testCase.words) } ?? true)
         #expect(verdict.sites[1].isReady)
@@ -154,7 +154,7 @@ import Testing
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
             environment: try Fixture.environment(sites: ["site-1"]), reports: reports, now: Fixture.now)
         #expect(!verdict.isReady)
-        #expect(verdict.sites.map(\.name.text) == ["site-1", "site-9"])
+        try #require(verdict.sites.map(\.name.text) == ["site-1", "site-9"])
         #expect(verdict.sites[1].reasons.map(\.code) == [.unknownSite])
         #expect(verdict.sites[1].reasons[0].message.contains("rollcall site forget site-9 --environment lab"))
     }

@@ -52,7 +52,7 @@ extension ScriptedServer {
 
         /// The next bytes, not beyond `end`, nor beyond the place of a fault; `nil` at the body's end.
         private func nextPiece(_ end: Int64) throws -> [UInt8]? {
-            if awaitsContinue, server.state.read({ $0.continues }) {
+            if awaitsContinue {
                 awaitsContinue = false
                 try socket.send("HTTP/1.1 100 Continue\r\n\r\n")
             }

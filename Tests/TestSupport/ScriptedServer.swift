@@ -17,15 +17,12 @@ public final class ScriptedServer: Sendable {
     struct State: Sendable {
         var handler: Handler
         var welcome: @Sendable (Int) -> Welcome = { _ in .serve }
-        var continues = true
         var requests: [Request] = []
         var accepted = 0
         var open: [Int: Socket] = [:]
         var gates: [Gate] = []
         var threads = 0
         var isStopped = false
-        var sendBuffer: Int32?
-        var receiveBuffer: Int32?
     }
 
     let state: Monitor<State>
@@ -50,24 +47,11 @@ public final class ScriptedServer: Sendable {
         state.update { $0.welcome = welcome }
     }
 
-    /// Whether `Expect: 100-continue` is answered with an interim head before the body is read; true at first.
-    public func answersExpect(_ answers: Bool) {
-        state.update { $0.continues = answers }
-    }
-
-    /// Sets the kernel's socket buffers of the connections to come, in bytes: small ones make backpressure show early.
-    public func setBuffers(send: Int32? = nil, receive: Int32? = nil) {
-        state.update { ($0.sendBuffer, $0.receiveBuffer) = (send, receive) }
-    }
-
     /// Every request so far, in the order their heads came.
     public var requests: [Request] { state.current.requests }
 
     /// The connections accepted so far.
     public var connectionCount: Int { state.current.accepted }
-
-    /// The connections open now, at this end.
-    public var openConnectionCount: Int { state.read { $0.open.count } }
 
     /// Suspends until the record of requests is as wanted.
     ///
@@ -118,7 +102,6 @@ public final class ScriptedServer: Sendable {
         while let socket = listener.accept() {
             let number: Int? = state.update { state in
                 guard !state.isStopped else { return nil }
-                socket.setBuffers(send: state.sendBuffer, receive: state.receiveBuffer)
                 state.open[state.accepted] = socket
                 state.accepted += 1
                 return state.accepted - 1

@@ -47,12 +47,6 @@ final class Socket: @unchecked Sendable {
         }
     }
 
-    /// Sets the kernel's buffers, in bytes: small ones make backpressure show early.
-    func setBuffers(send: Int32?, receive: Int32?) {
-        if var send { setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &send, socklen_t(MemoryLayout<Int32>.size)) }
-        if var receive { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive, socklen_t(MemoryLayout<Int32>.size)) }
-    }
-
     /// The next bytes, at most `limit`; empty at the peer's end of the stream.
     func receive(_ limit: Int = 64 << 10) throws -> [UInt8] {
         var failed = false

@@ -1,0 +1,93 @@
+import FoundationEssentials
+import Glibc
+import OCI
+import ObjectStore
+import Readiness
+import TestSupport
+
+/// A directory with a fleet file and an object store, in which `rollcall` runs as a process, as its users run it.
+struct Workplace: Sendable {
+    /// The executable beside the tests' own.
+    static let executable: String = {
+        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/rollcall"
+    }()
+
+    let directory: TemporaryDirectory
+    let central: CentralStore
+    let lab: EnvironmentName
+
+    static func with(_ body: (Workplace) async throws -> Void) async throws {
+        try await withTemporaryDirectory("coordinator") { directory in
+            try directory.write("store/.keep", "")
+            try directory.write(
+                "fleet.yaml",
+                """
+                objectStore:
+                  url: file://\(directory.file("store"))
+                environments:
+                  - name: lab
+                    sites:
+                      - name: lab-1
+                        registry: https://registry.lab-1.example
+                      - name: lab-2
+                        registry: https://registry.lab-2.example
+                  - name: production
+                    sites:
+                      - name: prod-1
+                        registry: https://registry.prod-1.example
+
+                """)
+            let location = try ObjectStoreLocation("file://\(directory.file("store"))")
+            try await body(
+                Workplace(directory: directory, central: CentralStore(location.open()), lab: EnvironmentName("lab")))
+        }
+    }
+
+    /// Runs `rollcall` to its end, with nothing of the machine's own settings.
+    func run(_ arguments: String...) async throws -> CommandResult {
+        try await runCommand(
+            [Self.executable] + arguments,
+            environment: [
+                "HOME": directory.path, "XDG_RUNTIME_DIR": directory.path, "XDG_CONFIG_HOME": directory.file("config"),
+                "DOCKER_CONFIG": directory.file("docker"), "REGISTRY_AUTH_FILE": "", "ROLLCALL_FLEET": "",
+                "http_proxy": "", "https_proxy": "", "no_proxy": "*",
+            ], directory: directory.path)
+    }
+
+    /// Writes a list of one image to a file.
+    @discardableResult
+    func write(_ list: ImageList, to file: String = "list.json") throws -> ImageList {
+        try directory.write(file, list.documentBytes)
+        return list
+    }
+
+    /// What the site's agent would publish now.
+    func prove(_ list: ImageList, missing: [ClosureEntry] = [], at site: String) async throws {
+        let now = Timestamp(seconds: Int64(time(nil)))
+        try await central.publish(
+            CacheManifest(
+                environment: lab, site: SiteName(site), sequence: 1, issuedAt: now,
+                expiresAt: now.advanced(by: .seconds(3600)), agentVersion: "test",
+                holdings: [CacheManifest.Holding(of: list, missing: missing, verifiedAt: now, depth: .presence)]))
+    }
+
+    static func list(_ name: String = "platform", tag: String = "1", layers: Int = 1) throws -> ImageList {
+        let repository = try Repository("platform/api")
+        let manifest = ClosureEntry(
+            repository: repository, digest: Digest(of: Array("manifest \(tag)".utf8)), size: 500, kind: .manifest,
+            mediaType: .ociManifest)
+        let blobs = (0..<layers).map {
+            ClosureEntry(
+                repository: repository, digest: Digest(of: Array("layer \($0)".utf8)), size: 2048, kind: .blob,
+                mediaType: MediaType("application/vnd.oci.image.layer.v1.tar+gzip"))
+        }
+        return try ImageList(
+            name: ListName(name), source: "https://registry.central.example",
+            images: [
+                .init(
+                    repository: repository, tag: Tag(tag), digest: manifest.digest, mediaType: manifest.mediaType,
+                    size: manifest.size)
+            ], closure: Closure([manifest] + blobs))
+    }
+}
