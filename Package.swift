@@ -8,6 +8,7 @@ let package = Package(
     products: [
         .executable(name: "rollcall-agent", targets: ["Agent"]),
         .executable(name: "rollcall", targets: ["Coordinator"]),
+        .executable(name: "rollcall-bench", targets: ["Bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -20,12 +21,13 @@ let package = Package(
         // System libraries: a module map and typed inline wrappers over the C calls.
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSystem"),
 
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
         // The way of the bytes.
-        .target(name: "HTTP", dependencies: ["CLibcurl"]),
+        .target(name: "HTTP", dependencies: ["CLibcurl", "CSystem"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
@@ -44,11 +46,17 @@ let package = Package(
             ]
         ),
 
+        // What both executables share in talking to people.
+        .target(
+            name: "Console",
+            dependencies: ["CSystem", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+        ),
+
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -58,9 +66,17 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
+        ),
+
+        // The benchmark harness; no part of what is shipped.
+        .target(name: "CLinux", path: "bench/CLinux"),
+        .executableTarget(
+            name: "Bench",
+            dependencies: ["CLinux", "OCI", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "bench/Sources"
         ),
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
@@ -71,7 +87,8 @@ let package = Package(
             name: "TransferTests",
             dependencies: [
                 "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
-            ]),
+            ]
+        ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
@@ -88,6 +105,7 @@ let package = Package(
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]
         ),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [

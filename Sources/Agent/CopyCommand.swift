@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import FoundationEssentials
 import HTTP
 import OCI
@@ -24,7 +25,7 @@ struct CopyCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The credentials file; the usual places otherwise.", valueName: "file"))
     var authFile: String?
 
-    @OptionGroup var hosts: HostOptions
+    @OptionGroup var plainHTTP: PlainHTTPOptions
     @OptionGroup var display: ProgressOptions
 
     func run() async throws {
@@ -39,8 +40,8 @@ struct CopyCommand: AsyncParsableCommand {
         let http = HTTPClient()
         defer { http.shutdown() }
         let limits = TransferLimits()
-        let access = try RegistryAccess(
-            http: http, authFile: authFile, connections: limits.connections, plainHTTP: hosts.plainHTTP)
+        let access = RegistryAccess(
+            http: http, authFile: authFile, connections: limits.connections, plainHTTP: plainHTTP)
         let from = try access.client(ofHost: source.host)
         let to = try access.client(ofHost: destination.host)
         // Where an interrupted copy of the same image to the same place left off.

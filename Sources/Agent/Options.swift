@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Configuration
 import Transfer
 
@@ -7,15 +8,7 @@ struct SiteOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The agent's file.", valueName: "file"))
     var config: String
 
-    @OptionGroup var hosts: HostOptions
-}
-
-/// Which hosts are spoken to without TLS.
-struct HostOptions: ParsableArguments {
-    @Option(
-        name: .customLong("plain-http"),
-        help: ArgumentHelp("Speak plain HTTP to this host; may be repeated.", valueName: "host:port"))
-    var plainHTTP: [String] = []
+    @OptionGroup var plainHTTP: PlainHTTPOptions
 }
 
 /// How progress is shown.

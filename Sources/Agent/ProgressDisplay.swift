@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Glibc
 import Transfer
 
@@ -30,8 +31,8 @@ struct ProgressDisplay: Sendable {
     /// Shows progress on standard error.
     init(_ mode: ProgressMode) {
         bars = mode == .bars || mode == .auto && Terminal.isInteractive
-        write = Terminal.write
-        width = Terminal.width
+        write = { Terminal.write($0) }
+        width = { Terminal.width }
     }
 
     init(bars: Bool, write: @escaping @Sendable (String) -> Void, width: @escaping @Sendable () -> Int) {
@@ -87,39 +88,6 @@ struct BarScreen {
         defer { height = 0 }
         // Up to the first line, and from there to the end of the screen.
         return height > 0 ? "\u{1B}[\(height)A\r\u{1B}[J" : ""
-    }
-}
-
-/// Standard error, as a person may be watching it.
-enum Terminal {
-    /// Whether standard error is a terminal that can move its cursor.
-    static var isInteractive: Bool {
-        guard isatty(STDERR_FILENO) == 1 else { return false }
-        return getenv("TERM").map { String(cString: $0) } != "dumb"
-    }
-
-    /// The columns; 80 where nobody knows.
-    static let width: @Sendable () -> Int = {
-        var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-        return Int(size.ws_col)
-    }
-
-    /// Writes text to standard error, all of it at once, so that lines of several threads do not mix. What cannot be
-    /// written is dropped: there is nowhere left to say so.
-    static let write: @Sendable (String) -> Void = { write($0, to: STDERR_FILENO) }
-
-    /// Writes text to standard output, at once and all of it, also where that is a pipe.
-    static let writeOutput: @Sendable (String) -> Void = { write($0, to: STDOUT_FILENO) }
-
-    private static func write(_ text: String, to descriptor: Int32) {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }
-            bytes = bytes.dropFirst(count)
-        }
     }
 }
 

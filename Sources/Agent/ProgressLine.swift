@@ -1,3 +1,4 @@
+import Console
 import FoundationEssentials
 import Readiness
 import Registry
@@ -90,13 +91,13 @@ struct ProgressLine: Encodable {
             })
     }
 
-    /// The line, its keys in alphabetical order, ending in a line break.
+    /// The line, its keys in alphabetical order.
     var text: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Numbers and strings always encode.
         guard let data = try? encoder.encode(self) else { return "" }
-        return String(decoding: data, as: UTF8.self) + "\n"
+        return String(decoding: data, as: UTF8.self)
     }
 }
 
@@ -107,10 +108,11 @@ struct ProgressReporter: Sendable {
 
     let interval: Duration
     let now: @Sendable () -> Timestamp
+    /// Where lines go.
     let write: @Sendable (String) -> Void
 
     /// Writes to standard output.
-    init() { self.init(interval: Self.interval, now: { Timestamp(.system) }, write: Terminal.writeOutput) }
+    init() { self.init(interval: Self.interval, now: { Timestamp(.system) }, write: Terminal.say) }
 
     init(
         interval: Duration, now: @escaping @Sendable () -> Timestamp, write: @escaping @Sendable (String) -> Void

@@ -1,3 +1,4 @@
+import Console
 import OCI
 import Transfer
 

@@ -1,4 +1,5 @@
 import Configuration
+import Console
 import HTTP
 import Readiness
 import Registry
@@ -9,8 +10,8 @@ struct RegistryAccess: Sendable {
     private let credentials: CredentialStore
     private let configuration: RegistryClient.Configuration
     private let hosts: @Sendable (HTTPURL) -> AgentFile.Host?
-    /// The hosts, as `host` or `host:port`, that the command line names as plain.
-    private let plainHTTP: Set<String>
+    /// The hosts that the command line names as plain.
+    private let plainHTTP: PlainHTTPOptions
 
     /// - Parameters:
     ///   - http: the client that sends; it is the caller's to shut down
@@ -18,31 +19,22 @@ struct RegistryAccess: Sendable {
     ///   - connections: the most downloads from one host at once
     ///   - plainHTTP: the values of `--plain-http`
     ///   - hosts: settings by host
-    /// - Throws: `AgentError.usage` for a value that is no host
     init(
-        http: HTTPClient, authFile: String?, connections: Int, plainHTTP: [String],
+        http: HTTPClient, authFile: String?, connections: Int, plainHTTP: PlainHTTPOptions,
         hosts: @escaping @Sendable (HTTPURL) -> AgentFile.Host? = { _ in nil }
-    ) throws(AgentError) {
+    ) {
         self.http = http
         self.hosts = hosts
         credentials = CredentialStore(authFile: authFile)
         var limits = HostGate.Limits()
         limits.download = max(connections, 1)
         configuration = RegistryClient.Configuration(gates: HostGates(limits: limits))
-        var plain: Set<String> = []
-        for text in plainHTTP {
-            guard !text.contains("/"), let url = try? HTTPURL("http://\(text)"), url.query == nil else {
-                throw AgentError(.usage, "--plain-http '\(text)' is not a host: write HOST or HOST:PORT")
-            }
-            plain.insert(url.authority)
-        }
-        self.plainHTTP = plain
+        self.plainHTTP = plainHTTP
     }
 
     /// A client of the registry at a URL.
     func client(of url: HTTPURL) throws(RegistryError) -> RegistryClient {
-        let text = plainHTTP.contains(url.authority) ? "http://\(url.authority)" : url.redacted
-        return try client(text, host: hosts(url))
+        try client(plainHTTP.registryURL(url), host: hosts(url))
     }
 
     /// A client of the registry that an image reference names.

@@ -1,11 +1,10 @@
 import ArgumentParser
+import Console
 import Configuration
 
 /// The agent of one site: parse, wire, run.
 @main
 struct RollcallAgent: AsyncParsableCommand {
-    static let version = "0.1.0"
-
     static let configuration = CommandConfiguration(
         commandName: "rollcall-agent",
         abstract: "Keeps the images of an environment's lists in one site's registry, and proves that they are there.",
@@ -13,12 +12,14 @@ struct RollcallAgent: AsyncParsableCommand {
             Exit codes: 0 success; 1 something failed or is still missing, standard error says what; 3 verify found \
             something missing; 64 wrong arguments or a wrong configuration file.
             """,
-        version: version,
+        version: Product.version,
         subcommands: [SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self])
 
     static func main() async {
+        Product.prepareProcess()
         do {
-            var command = try parseAsRoot()
+            // The asynchronous way, without which completion scripts cannot be made.
+            var command = try await asyncParseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -50,13 +51,5 @@ struct RollcallAgent: AsyncParsableCommand {
         }
         Terminal.complain(message)
         exit(withError: code)
-    }
-}
-
-extension Terminal {
-    /// Writes `rollcall-agent: MESSAGE` as one line to standard error.
-    static func complain(_ message: String) {
-        let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
-        write("rollcall-agent: \(line)\n")
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Configuration
 import Logging
 import Readiness
@@ -25,11 +26,11 @@ struct RunCommand: AsyncParsableCommand {
         let agent = try SiteAgent(options)
         defer { agent.shutdown() }
         let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: Terminal.write)
+            Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: { Terminal.write($0) })
         var logger = Logger(label: "rollcall-agent", factory: { _ in handler })
         logger[metadataKey: "site"] = "\(agent.file.site)"
         logger[metadataKey: "environment"] = "\(agent.file.environment)"
-        logger.info("started", metadata: ["version": "\(RollcallAgent.version)"])
+        logger.info("started", metadata: ["version": "\(Product.version)"])
         let service = AgentService(
             pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)

@@ -1,4 +1,5 @@
 import Configuration
+import Console
 import HTTP
 import OCI
 import ObjectStore
@@ -21,9 +22,9 @@ struct SiteAgent: Sendable {
         file = try AgentFile(path: options.config)
         let file = file
         http = HTTPClient()
-        let access = try RegistryAccess(
+        let access = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
-            plainHTTP: options.hosts.plainHTTP, hosts: { file.host(of: $0) })
+            plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
         let sources = try file.sources.enumerated().map { index, source in
             // Two entries may have one host and different names of repositories there.
             let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
@@ -38,7 +39,7 @@ struct SiteAgent: Sendable {
             spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
         pass = SitePass(
-            site: file.site, environment: file.environment, validity: file.validity, version: RollcallAgent.version,
+            site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
             central: CentralStore(file.objectStore.open()), registry: engine, state: state,
             now: { Timestamp(.system) })
     }

@@ -4,9 +4,6 @@
 
 #include <curl/curl.h>
 #include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 typedef size_t (*rollcall_data_callback)(char *_Nonnull buffer, size_t size, size_t count, void *_Nullable context);
 typedef int (*rollcall_socket_callback)(CURL *_Nullable easy, curl_socket_t fd, int what, void *_Nullable context,
@@ -71,9 +68,6 @@ static inline size_t rollcall_readfunc_pause(void) { return CURL_READFUNC_PAUSE;
 static inline size_t rollcall_readfunc_abort(void) { return CURL_READFUNC_ABORT; }
 static inline curl_socket_t rollcall_socket_timeout(void) { return CURL_SOCKET_TIMEOUT; }
 static inline CURLcode rollcall_global_init(void) { return curl_global_init(CURL_GLOBAL_DEFAULT); }
-
-/// Names the calling thread, at most 15 characters, for debuggers and top.
-static inline void rollcall_name_thread(const char *_Nonnull name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 /// The result and easy handle of a finished transfer; NULL easy handle for any other message.
 static inline CURL *_Nullable rollcall_message_done(const CURLMsg *_Nonnull message, CURLcode *_Nonnull result) {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Configuration
 import HTTP
 import OCI
@@ -26,10 +27,7 @@ struct ListCommand: AsyncParsableCommand {
         @Option(name: [.short, .long], help: ArgumentHelp("The image list to write.", valueName: "file"))
         var output: String
 
-        @Option(
-            name: .customLong("plain-http"),
-            help: ArgumentHelp("Speak plain HTTP to this host; may be repeated.", valueName: "host:port"))
-        var plainHTTP: [String] = []
+        @OptionGroup var plainHTTP: PlainHTTPOptions
 
         @Option(help: ArgumentHelp("The credentials file; the usual places otherwise.", valueName: "file"))
         var authFile: String?
@@ -39,7 +37,7 @@ struct ListCommand: AsyncParsableCommand {
             let http = HTTPClient()
             defer { http.shutdown() }
             let client = RegistryClient(
-                try SourceEndpoint(of: file.source, plainHTTP: plainHTTP).endpoint, http: http,
+                try RegistryEndpoint(plainHTTP.registryURL(file.source)), http: http,
                 credentials: CredentialStore(authFile: authFile))
             let walk = ClosureWalk(source: client)
             let list = try await ListResolution(file: file).resolve { image in
@@ -59,11 +57,12 @@ struct ListCommand: AsyncParsableCommand {
 
         func run() async throws {
             let list = try ListFile.read(self.list)
-            var table = Table("REPOSITORY", "TAG", "PLATFORM", "DIGEST", "SIZE")
+            // No size: the list's is that of the manifest alone, which a reader would take for the image's.
+            var table = Table("REPOSITORY", "TAG", "PLATFORM", "DIGEST")
             for image in list.images {
                 table.add(
                     image.repository.name, image.tag?.name ?? "-", image.platform?.description ?? "-",
-                    image.digest.description, readable(bytes: image.size))
+                    image.digest.description)
             }
             Terminal.say(
                 """
@@ -82,6 +81,6 @@ extension ImageList {
     /// The list in one line, for people.
     var summary: String {
         "\(name) \(generation.short): \(images.count) \(images.count == 1 ? "image" : "images"),"
-            + " \(closure.entries.count) entries, \(readable(bytes: closure.uniqueBytes))"
+            + " \(closure.entries.count) entries, \(Quantity.bytes(closure.uniqueBytes))"
     }
 }

@@ -66,26 +66,6 @@ struct ResolutionError: Error, CustomStringConvertible {
     var description: String { "\(file.path):\(image.line): cannot resolve \(image.repository): \(cause)" }
 }
 
-/// How the source is spoken to.
-struct SourceEndpoint {
-    let endpoint: RegistryEndpoint
-
-    /// - Parameters:
-    ///   - url: the source as the images file names it
-    ///   - plainHTTP: the hosts that `--plain-http` names
-    /// - Throws: `UsageError` for a value that is no host; `RegistryError` for a URL that is no registry's
-    init(of url: HTTPURL, plainHTTP: [String]) throws {
-        var plain: Set<String> = []
-        for text in plainHTTP {
-            guard !text.contains("/"), let host = try? HTTPURL("http://\(text)"), host.query == nil else {
-                throw UsageError("--plain-http '\(text)' is not a host: write HOST or HOST:PORT")
-            }
-            plain.insert(host.authority)
-        }
-        endpoint = try RegistryEndpoint(plain.contains(url.authority) ? "http://\(url.authority)" : url.redacted)
-    }
-}
-
 extension String {
     fileprivate var withoutSlashAtEnd: String { hasSuffix("/") ? String(dropLast()) : self }
 }

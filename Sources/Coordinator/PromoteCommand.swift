@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Readiness
 
 /// What is staged becomes what may be used.

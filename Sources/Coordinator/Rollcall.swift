@@ -1,13 +1,12 @@
 import ArgumentParser
 import Configuration
+import Console
 import ObjectStore
 import Readiness
 
 /// The coordinator: parse, wire, run.
 @main
 struct Rollcall: AsyncParsableCommand {
-    static let version = "0.1.0"
-
     static let configuration = CommandConfiguration(
         commandName: "rollcall",
         abstract: "Stages image lists to environments, and promotes them once every site proved that it holds them.",
@@ -15,13 +14,14 @@ struct Rollcall: AsyncParsableCommand {
             Exit codes: 0 success, or ready; 1 something failed, standard error says what and what to do; 3 blocked: not \
             ready, or refused; 64 wrong arguments or a wrong configuration file.
             """,
-        version: version,
+        version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
             SiteCommand.self,
         ])
 
     static func main() async {
+        Product.prepareProcess()
         do {
             // The asynchronous way, without which completion scripts cannot be made.
             var command = try await asyncParseAsRoot()
@@ -58,11 +58,6 @@ struct Rollcall: AsyncParsableCommand {
             exitCode(for: error)
         }
     }
-}
-
-extension ExitCode {
-    /// A correct negative answer: not ready, or refused.
-    static let blocked = ExitCode(3)
 }
 
 /// An error whose description is the line to show.

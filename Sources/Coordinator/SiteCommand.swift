@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Readiness
 
 /// Sites of the central object store.

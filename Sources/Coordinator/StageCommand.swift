@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Readiness
 
 /// A list to an environment.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Readiness
 
 /// The whole fleet at a glance.

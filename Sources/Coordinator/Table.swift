@@ -1,3 +1,5 @@
+import Console
+
 /// Rows in aligned columns, for people: plain text, two spaces between columns, no colour.
 struct Table {
     private var rows: [[String]]
@@ -23,19 +25,4 @@ struct Table {
             return line
         }
     }
-}
-
-/// Bytes as people read them: at most three digits and one after the point, with a binary unit.
-func readable(bytes: Int64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"]
-    guard bytes >= 1024 else { return "\(bytes) B" }
-    // In tenths, so that rounding to the next unit shows: 1023.96 KiB is 1.0 MiB.
-    var tenths = Double(bytes) / 1024 * 10
-    var unit = 0
-    while tenths.rounded() >= 10_240, unit < units.count - 1 {
-        tenths /= 1024
-        unit += 1
-    }
-    let rounded = Int64(tenths.rounded())
-    return rounded < 1000 ? "\(rounded / 10).\(rounded % 10) \(units[unit])" : "\((rounded + 5) / 10) \(units[unit])"
 }

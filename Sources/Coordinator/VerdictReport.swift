@@ -1,3 +1,4 @@
+import Console
 import OCI
 import Readiness
 
@@ -73,7 +74,7 @@ struct VerdictReport: Encodable {
         ]
         if let staged {
             lines.append(
-                "staged \(staged.generation.short), \(staged.entries) entries, \(readable(bytes: staged.bytes)),"
+                "staged \(staged.generation.short), \(staged.entries) entries, \(Quantity.bytes(staged.bytes)),"
                     + " \(staged.at) by \(staged.by)".printable)
         }
         lines += reasons.map { "\($0.code): \($0.message)" }
@@ -82,7 +83,7 @@ struct VerdictReport: Encodable {
         for site in sites {
             table.add(
                 site.site, site.ready ? "ready" : "blocked", site.verifiedAt?.description ?? "-",
-                site.missing.isEmpty ? "-" : "\(site.missingEntries) (\(readable(bytes: site.missingBytes)))",
+                site.missing.isEmpty ? "-" : "\(site.missingEntries) (\(Quantity.bytes(site.missingBytes)))",
                 site.reasons.first.map { "\($0.code): \($0.message)" } ?? "")
             for reason in site.reasons.dropFirst() { table.add("", "", "", "", "\(reason.code): \(reason.message)") }
         }
@@ -90,7 +91,7 @@ struct VerdictReport: Encodable {
         for site in sites where !site.missing.isEmpty {
             lines += ["", "missing at \(site.site):"]
             lines += site.missing.prefix(Self.namedEntries).map {
-                "  \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(readable(bytes: $0.size)))"
+                "  \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"
             }
             if site.missingEntries > Self.namedEntries {
                 lines.append("  and \(site.missingEntries - Self.namedEntries) more: --output json names them all")

@@ -1,4 +1,5 @@
 import CLibcurl
+import CSystem
 import Glibc
 import Synchronization
 

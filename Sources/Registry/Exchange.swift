@@ -16,8 +16,6 @@ struct Exchange: Sendable {
     var bodyLimit = ErrorBody.maximumSize
     /// The statuses that are answers rather than refusals.
     var accepts: Set<Int>
-    /// Whether a failure is retried here. Where the caller chooses between sources, it is the caller's to retry.
-    var retries = true
     /// What becomes of the body of an accepted response.
     var judge: @Sendable (HTTPResponseHead) -> Judgement = { _ in .take(length: nil) }
 
@@ -46,6 +44,10 @@ struct Exchange: Sendable {
         if case .source = body { return false }
         return true
     }
+
+    /// Whether a failure that may pass is retried here. Where bytes stream to the caller, another range, connection or
+    /// source may be the better answer, which is the caller's to choose.
+    var isRetried: Bool { isReplayable && sink == nil }
 }
 
 /// A response with where it came from.
@@ -86,8 +88,6 @@ final class ResponseSink: BodySink {
     var head: HTTPResponseHead? { state.withLock(\.head) }
     /// What was collected.
     var body: [UInt8] { state.withLock(\.body) }
-    /// Whether the caller's sink has seen the response: from then on only the caller can go on.
-    var delivered: Bool { state.withLock { $0.mode == .deliver } }
     /// Whether an accepted body went over its limit or its announced length.
     var overflowed: Bool { state.withLock { $0.overflowed && $0.mode != .refusal } }
     /// Whether the head is complete and refuses, or redirects: an answer, even where its body breaks off.

@@ -62,8 +62,6 @@ extension RegistryClient {
         exchange.headers = ["Accept-Encoding": "identity"]
         if let range { exchange.headers["Range"] = "bytes=\(range.lowerBound)-\(range.upperBound)" }
         exchange.lane = .download
-        // Another source, or another connection count, is the better answer to a busy one.
-        exchange.retries = false
         exchange.timeouts = Timeouts()
         exchange.sink = sink
         exchange.judge = { head in

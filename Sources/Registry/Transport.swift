@@ -42,9 +42,7 @@ struct Transport: Sendable {
             if case .status(let status, let retryAfter) = failure, RetryPolicy.throttles(status) {
                 pause(outcome.url, status: status, retryAfter: retryAfter, decision: decision)
             }
-            guard case .retry(let wait, let pausesHost) = decision, exchange.retries, exchange.isReplayable,
-                !outcome.delivered
-            else {
+            guard case .retry(let wait, let pausesHost) = decision, exchange.isRetried else {
                 return try outcome.result.get()
             }
             waited += wait
@@ -67,27 +65,23 @@ struct Transport: Sendable {
         let result: Result<Reply, RegistryError>
         /// The host that answered or failed.
         let url: HTTPURL
-        /// Whether the caller's sink has seen the response.
-        let delivered: Bool
     }
 
     private func attemptOnce(_ exchange: Exchange) async -> Outcome {
         var url = exchange.url
-        var delivered = false
         do throws(RegistryError) {
             for _ in 0...Self.maximumRedirects {
                 let sink = ResponseSink(exchange)
                 let result = await hop(exchange, to: url, sink: sink)
-                delivered = sink.delivered
                 let reply = try result.get()
                 guard let next = try redirect(reply, of: exchange, from: url) else {
-                    return Outcome(result: .success(reply), url: url, delivered: delivered)
+                    return Outcome(result: .success(reply), url: url)
                 }
                 url = next
             }
             throw .violation("more than \(Self.maximumRedirects) redirects: they may go in a circle", url)
         } catch {
-            return Outcome(result: .failure(error), url: url, delivered: delivered)
+            return Outcome(result: .failure(error), url: url)
         }
     }
 

@@ -57,11 +57,19 @@ final class RangeSink: BodySink, @unchecked Sendable {
         }
         // All or nothing: with a pause, none of these bytes may have been taken. They are at most 16 KiB, so that one
         // further segment holds what the current one does not.
+        let skipped = min(toSkip, Int64(bytes.count))
+        let wanted = UnsafeRawBufferPointer(rebasing: bytes[Int(skipped)...])
+        // A division may make it less before they are taken, never more.
+        let expected = min(Int64(wanted.count), planner.remaining(lease))
         var next: Segment?
-        let room = segment.map { SegmentPool.segmentSize - $0.count } ?? 0
-        if room < bytes.count {
-            next = pool.take(offset: position + Int64(room)) { control.resume() }
-            guard next != nil else { return .pause }
+        let room = Int64(segment?.room ?? 0)
+        if room < expected {
+            next = takeSegment(at: position + room, control)
+            guard next != nil else {
+                // Others may be waiting for what this one holds.
+                flush()
+                return .pause
+            }
         }
         switch meter.admit(bytes.count, of: flow) {
         case .now: break
@@ -72,9 +80,7 @@ final class RangeSink: BodySink, @unchecked Sendable {
         }
         receivedBytes += Int64(bytes.count)
         onReceived(bytes.count)
-        let skipped = min(toSkip, Int64(bytes.count))
         toSkip -= skipped
-        let wanted = UnsafeRawBufferPointer(rebasing: bytes[Int(skipped)...])
         let accepted = Int(planner.advance(lease, by: Int64(wanted.count)))
         var rest = UnsafeRawBufferPointer(rebasing: wanted[..<accepted])
         while !rest.isEmpty {
@@ -87,13 +93,20 @@ final class RangeSink: BodySink, @unchecked Sendable {
             position += Int64(taken)
             rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
         }
-        if planner.isFinished(lease) {
+        if planner.remaining(lease) == 0 {
             isSatisfied = true
             flush()
             // A response that has more to come was divided: the rest of it is another connection's.
             return accepted < wanted.count ? .refuse : .consumed
         }
         return .consumed
+    }
+
+    /// A segment from the pool's limit, or, for a blob that keeps them, of the blob's own bound.
+    private func takeSegment(at offset: Int64, _ control: TransferControl) -> Segment? {
+        guard pump.keepsSegments else { return pool.take(offset: offset) { control.resume() } }
+        let capacity = min(Int64(SegmentPool.segmentSize), pump.descriptor.size - offset)
+        return pool.takeUnbounded(offset: offset, capacity: Int(capacity))
     }
 
     /// Hands on what has arrived so far. Also called by the owner once the request has ended, however it did.
@@ -116,8 +129,9 @@ final class SharedPlanner: Sendable {
         planner.withLock { $0.advance(id, by: count) }
     }
 
-    func isFinished(_ id: Int) -> Bool {
-        planner.withLock { ($0.leases[id]?.remaining ?? 0) == 0 }
+    /// Bytes that the lease is still to bring; 0 for one that is no more.
+    func remaining(_ id: Int) -> Int64 {
+        planner.withLock { $0.leases[id]?.remaining ?? 0 }
     }
 
     func with<Result>(_ body: (inout RangePlanner) -> Result) -> Result {

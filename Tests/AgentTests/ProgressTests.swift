@@ -3,6 +3,8 @@ import Synchronization
 import Testing
 @testable import Transfer
 
+import Console
+
 @testable import Agent
 
 @Suite struct ProgressTests {

@@ -14,16 +14,6 @@ import Testing
         #expect(table.lines == ["A      LONG NAME  C", "first  x", "b      ?[31mred?  end"])
     }
 
-    @Test(
-        arguments: [
-            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (102_348, "99.9 KiB"),
-            (102_400, "100 KiB"), (1_048_524, "1024 KiB"), (1_048_575, "1.0 MiB"), (64_382_566, "61.4 MiB"),
-            (Int64.max, "8192 PiB"),
-        ] as [(Int64, String)])
-    func bytesAreReadable(_ bytes: Int64, _ text: String) {
-        #expect(readable(bytes: bytes) == text)
-    }
-
     @Test func manyMissingEntriesAreCounted() async throws {
         try await Workplace.with { workplace in
             let list = try Workplace.list(layers: 30)

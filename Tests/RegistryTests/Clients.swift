@@ -82,6 +82,39 @@ final class BytesSource: BodySource {
     }
 }
 
+/// Gives bytes once, and then waits until it is told to fail.
+final class BreakingSource: BodySource {
+    private struct State {
+        var control: TransferControl?
+        var isBroken = false
+    }
+    private let bytes: BytesSource
+    private let left: Mutex<Int>
+    private let state = Mutex(State())
+
+    init(_ bytes: some Collection<UInt8>) {
+        self.bytes = BytesSource(bytes)
+        left = Mutex(bytes.count)
+    }
+
+    func breakOff() {
+        let control = state.withLock { state in
+            state.isBroken = true
+            return state.control
+        }
+        control?.resume()
+    }
+
+    func begin(_ control: TransferControl) { state.withLock { $0.control = control } }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> BodySourceAnswer {
+        if left.withLock({ $0 }) == 0 { return state.withLock(\.isBroken) ? .fail : .pause }
+        let answer = bytes.read(into: buffer)
+        if case .bytes(let count) = answer { left.withLock { $0 -= count } }
+        return answer
+    }
+}
+
 /// The registry error that `body` ends with.
 func registryError(_ body: () async throws -> Void) async throws -> RegistryError? {
     do {

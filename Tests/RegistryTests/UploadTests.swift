@@ -120,15 +120,17 @@ struct UploadTests {
             #expect(error?.isTransient == true)
             let unmoved = try await client.status(first.session, sent: 300_000)
             #expect(unmoved.offset == 100_000)
-            // A source that ends early breaks the connection; the registry keeps what came.
-            let stopped = try await registryError {
-                _ = try await client.uploadChunk(
-                    unmoved, length: 200_000, source: BytesSource(bytes[100_000..<200_000]))
+            // What came before the connection breaks is kept.
+            let source = BreakingSource(bytes[100_000..<200_000])
+            async let stopped = registryError {
+                _ = try await client.uploadChunk(unmoved, length: 200_000, source: source)
             }
-            #expect(stopped?.code == .stopped)
+            try await registry.server.until { $0.last { $0.method == "PATCH" }?.bodyLength == 100_000 }
+            source.breakOff()
+            #expect(try await stopped?.code == .stopped)
             try await registry.server.until { $0.last { $0.method == "PATCH" }?.outcome != nil }
             let resumed = try await client.status(unmoved, sent: 300_000)
-            #expect(resumed.offset > 100_000 && resumed.offset <= 200_000)
+            #expect(resumed.offset == 200_000)
             let last = try await client.uploadChunk(
                 resumed, length: 300_000 - resumed.offset, source: BytesSource(bytes[Int(resumed.offset)...]))
             try await client.commit(last.session, digest: digest, size: 300_000)

@@ -1,7 +1,7 @@
 /// Amounts as people read them.
-enum Quantity {
+public enum Quantity {
     /// Bytes with three digits at most and a binary unit: `512 B`, `1.5 KiB`, `85 MiB`.
-    static func bytes(_ count: Int64) -> String {
+    public static func bytes(_ count: Int64) -> String {
         var value = Double(max(0, count))
         var units = ["B", "KiB", "MiB", "GiB", "TiB"][...]
         // 999.95 would be shown as 1000.0.
@@ -14,13 +14,13 @@ enum Quantity {
     }
 
     /// Bytes a second.
-    static func rate(_ bytesPerSecond: Double) -> String {
+    public static func rate(_ bytesPerSecond: Double) -> String {
         // A rate beyond what a number of bytes can be is no rate.
         bytes(Int64(exactly: bytesPerSecond.rounded()) ?? 0) + "/s"
     }
 
     /// Seconds as `42 s`, `3 min 10 s` or `2 h 5 min`.
-    static func seconds(_ count: Double) -> String {
+    public static func seconds(_ count: Double) -> String {
         guard let seconds = Int64(exactly: count.rounded(.up)), seconds < 100 * 3600 else { return "days" }
         return switch seconds {
         case ..<60: "\(max(0, seconds)) s"
