@@ -54,7 +54,7 @@ struct BlobTransfer: Sendable {
         let innocent = sources.filter { !suspects.contains($0.name) }
         for source in innocent + sources.filter({ suspects.contains($0.name) }) {
             do throws(TransferError) {
-                switch try await attempt(repositories, sources: [source]) {
+                switch try await attempt(repositories, sources: [source], isSecondChance: true) {
                 case .ended(let failures):
                     // Of two that took part, the other one.
                     suspects.remove(source.name)
@@ -78,13 +78,12 @@ struct BlobTransfer: Sendable {
     private func blame(_ names: Set<String>, _ actual: Digest) {
         for source in sources where names.contains(source.name) {
             let reason = "served bytes for \(task.digest) that hash to \(actual)"
-            source.servedBadBytes(reason)
-            context.board.update { $0.corruptSources[source.name] = reason }
+            source.servedBadBytes(for: task.digest, reason)
         }
     }
 
     private func attempt(
-        _ repositories: [Repository], sources: [ActiveSource]
+        _ repositories: [Repository], sources: [ActiveSource], isSecondChance: Bool = false
     ) async throws(TransferError) -> Attempt {
         try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
             let pump = BlobPump(
@@ -98,7 +97,8 @@ struct BlobTransfer: Sendable {
             }
             let planner = SharedPlanner(RangePlanner(size: task.size, done: spooled.present))
             let fetch = BlobFetch(
-                task: task, planner: planner, pump: pump, sources: sources, context: context)
+                task: task, planner: planner, pump: pump, sources: sources, context: context,
+                isSecondChance: isSecondChance)
             // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
             async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
             do throws(TransferError) {
@@ -112,7 +112,9 @@ struct BlobTransfer: Sendable {
             case .failed(let error): throw error
             case .mismatch(let actual):
                 spooled.discard()
-                return .mismatch(actual: actual, contributors: fetch.contributors.names)
+                // Bytes of an earlier run may be any source's.
+                return .mismatch(
+                    actual: actual, contributors: spooled.present.count > 0 ? [] : fetch.contributors.names)
             }
             let failures = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
             if failures.isEmpty { spooled.discard() }
@@ -124,7 +126,7 @@ struct BlobTransfer: Sendable {
     private func sharing(
         _ sources: ArraySlice<ActiveSource>, _ body: () async throws(TransferError) -> Void
     ) async throws(TransferError) {
-        guard let source = sources.first, task.size > TransferSchedule.Limits().smallBlobSize else {
+        guard let source = sources.first, task.size > BlobFetch.bytesPerConnection else {
             return try await body()
         }
         try await source.gate.sharing { () async throws(TransferError) in
