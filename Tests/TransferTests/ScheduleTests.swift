@@ -199,7 +199,7 @@ import Testing
         let second = try entry(.manifest, 10)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [manifest, second]),
-            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1))
+            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
         let work = drain(&schedule)
         #expect(work.count == 3)
         for case .fetchManifest(let entry) in work {
