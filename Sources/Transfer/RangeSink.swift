@@ -25,6 +25,8 @@ final class RangeSink: BodySink, @unchecked Sendable {
     /// Whether the pump takes no more, for a reason that is its own.
     private(set) var isRefusedByPump = false
     private(set) var receivedBytes: Int64 = 0
+    /// Bytes that the lease was served with.
+    private(set) var acceptedBytes: Int64 = 0
 
     init(
         lease: RangePlanner.Lease, skipping toSkip: Int64 = 0, planner: SharedPlanner, pump: BlobPump,
@@ -72,6 +74,7 @@ final class RangeSink: BodySink, @unchecked Sendable {
         onReceived(bytes.count)
         toSkip -= skipped
         let accepted = Int(planner.advance(lease, by: Int64(wanted.count)))
+        acceptedBytes += Int64(accepted)
         var rest = UnsafeRawBufferPointer(rebasing: wanted[..<accepted])
         while !rest.isEmpty {
             if segment == nil || segment?.isFull == true {
