@@ -9,8 +9,9 @@ struct BlobFetch: Sendable {
     let planner: SharedPlanner
     let pump: BlobPump
     let sources: [ActiveSource]
-    let contributors: Contributors
     let context: TransferContext
+    /// The names of the sources whose bytes were taken.
+    let contributors = Contributors()
 
     /// The shortest range worth dividing, in bytes.
     static let minimumDivision: Int64 = 256 << 10
@@ -71,7 +72,7 @@ struct BlobFetch: Sendable {
             source.gate.release()
             switch result {
             case .success, .failure(.ours): continue
-            case .failure(.unranged): source.ignoresRanges = true
+            case .failure(.unranged): source.ignoredRange()
             case .failure(.refusal(let reason)):
                 refusals.add(source.name, reason)
                 context.board.update { $0.retries += 1 }
@@ -87,19 +88,12 @@ struct BlobFetch: Sendable {
     /// The source to ask next, and how many connections this blob may have to it and its equals together; `nil` while
     /// all that are left are resting.
     private func chooseSource(_ refusals: Refusals) throws(TransferError) -> (source: ActiveSource, share: Int)? {
-        let candidates = sources.map { source in
-            let isRefused = refusals[source.name] != nil || source.corruption(of: task.digest) != nil
-            return source.candidate(isRefused: isRefused)
-        }
-        switch SourceChoice(among: candidates) {
+        switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
         case .use(let index, let group): return (sources[index], group.reduce(0) { $0 + sources[$1].gate.share })
         case .wait: return nil
         case .none: break
         }
-        let reasons = sources.map { source in
-            let reason = source.corruption(of: task.digest) ?? refusals[source.name] ?? source.lastFailure
-            return "\(source.name): \(reason ?? "not asked")"
-        }
+        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
         throw TransferError(
             .sourceFailed,
             "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "
@@ -147,9 +141,10 @@ struct BlobFetch: Sendable {
         }
         defer {
             sink.flush()
-            if sink.receivedBytes > 0 {
+            // Not for bytes that were there already, or it would be asked for them for ever.
+            if sink.acceptedBytes > 0 {
                 source.succeeded()
-                contributors.insert(source.name)
+                contributors.add(source.name)
             }
         }
         do {
@@ -175,30 +170,14 @@ struct BlobFetch: Sendable {
     }
 }
 
-/// Who brought the bytes of a blob, should they turn out to be wrong.
+/// The sources whose bytes one attempt took.
 final class Contributors: Sendable {
-    private struct State {
-        var sources: Set<String> = []
-        var hasSpooled = false
-    }
+    private let state = Mutex<Set<String>>([])
 
-    private let state = Mutex(State())
+    var names: Set<String> { state.withLock { $0 } }
 
-    /// Those that can be to blame: nobody where bytes of an earlier run are among them, which any source may have brought.
-    var suspects: Set<String> { state.withLock { $0.hasSpooled ? [] : $0.sources } }
-
-    /// All of them, for people.
-    var names: String {
-        state.withLock { ($0.sources.sorted() + ($0.hasSpooled ? ["an earlier run"] : [])).joined(separator: ", ") }
-    }
-
-    /// Begins anew, with or without bytes of an earlier run.
-    func begin(spooled: Bool) {
-        state.withLock { $0 = State(hasSpooled: spooled) }
-    }
-
-    func insert(_ name: String) {
-        state.withLock { _ = $0.sources.insert(name) }
+    func add(_ name: String) {
+        state.withLock { _ = $0.insert(name) }
     }
 }
 

@@ -28,6 +28,8 @@ final class RangeSink: BodySink, @unchecked Sendable {
     /// Whether the site's limits ended it.
     private(set) var isStoppedByMeter = false
     private(set) var receivedBytes: Int64 = 0
+    /// Bytes that the lease was served with.
+    private(set) var acceptedBytes: Int64 = 0
 
     init(
         lease: RangePlanner.Lease, skipping toSkip: Int64 = 0, planner: SharedPlanner, pump: BlobPump,
@@ -82,6 +84,7 @@ final class RangeSink: BodySink, @unchecked Sendable {
         onReceived(bytes.count)
         toSkip -= skipped
         let accepted = Int(planner.advance(lease, by: Int64(wanted.count)))
+        acceptedBytes += Int64(accepted)
         var rest = UnsafeRawBufferPointer(rebasing: wanted[..<accepted])
         while !rest.isEmpty {
             if segment == nil || segment?.isFull == true {

@@ -33,13 +33,13 @@ public final class TransferEngine: Sendable {
             meter: Self.meter(limits, ledger: ledger))
     }
 
-    /// An engine with a meter of the caller's.
+    /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
     init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping, spool: String,
-        limits: TransferLimits, meter: any ByteMeter
+        limits: TransferLimits, meter: any ByteMeter = Unmetered(),
+        clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
+        chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws(TransferError) {
-        let clock = Self.monotonicClock
-        let chance: @Sendable () -> Double = { Double.random(in: 0..<1) }
         let board = ProgressBoard {
             switch meter.standing {
             case .open: nil
@@ -48,7 +48,7 @@ public final class TransferEngine: Sendable {
         }
         progress = board
         self.sources = sources.map {
-            ActiveSource($0, connections: limits.connections, board: board, clock: clock, chance: chance)
+            ActiveSource($0, connections: max(1, limits.connections), board: board, clock: clock, chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
@@ -72,7 +72,7 @@ public final class TransferEngine: Sendable {
     }
 
     private static let start = ContinuousClock.now
-    private static let monotonicClock: @Sendable () -> Double = {
+    static let monotonicClock: @Sendable () -> Double = {
         let elapsed = start.duration(to: .now).components
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
@@ -92,21 +92,19 @@ public final class TransferEngine: Sendable {
         } stopWhen: { answer in
             if case .failure = answer { true } else { false }
         }
+        // The failure that stopped the others, not one of those that it stopped.
+        let failures = answers.compactMap { answer -> TransferError? in
+            if case .failure(let error) = answer { error } else { nil }
+        }
+        if let error = failures.first(where: { $0.code != .cancelled }) ?? failures.first { throw error }
         var present: [ClosureEntry] = []
         var missing: [ClosureEntry] = []
         for (entry, answer) in zip(entries, answers) {
             switch answer {
             case .success(true): present.append(entry)
             case .success(false): missing.append(entry)
-            case .failure(let error): throw error
-            case nil: continue
+            default: throw TransferError(.cancelled, "the inventory was stopped")
             }
-        }
-        guard present.count + missing.count == entries.count else {
-            if case .failure(let error) = answers.compactMap({ $0 }).first(where: { (try? $0.get()) == nil }) {
-                throw error
-            }
-            throw TransferError(.cancelled, "the inventory was stopped")
         }
         return Inventory(present: present, missing: missing)
     }
@@ -139,7 +137,12 @@ public final class TransferEngine: Sendable {
                 return error
             }
         }
-        return zip(tags, answers).compactMap { tag, error in error.flatMap { $0 }.map { (tag, $0) } }
+        return zip(tags, answers).compactMap { tag, answer in
+            switch answer {
+            case .some(let error): error.map { (tag, $0) }
+            case nil: (tag, TransferError(.cancelled, "the tag was not assigned: the transfer was stopped"))
+            }
+        }
     }
 }
 

@@ -60,7 +60,7 @@ struct TransferPass: Sendable {
                         group.addTask { .fetched(entry, await fetch(entry)) }
                     case .pushManifest(let entry):
                         let manifest = held.removeValue(forKey: entry.identity)
-                        heldBytes -= manifest == nil ? 0 : entry.size
+                        heldBytes -= Int64(manifest?.bytes.count ?? 0)
                         group.addTask { .pushed(entry, await push(entry, manifest)) }
                     }
                 }
@@ -81,9 +81,10 @@ struct TransferPass: Sendable {
                     }
                     heldBack = schedule.finish(blob: task, missing: Set(errors.keys))
                 case .fetched(let entry, .success(let manifest)):
-                    if heldBytes + entry.size <= Self.heldManifestBytes {
+                    // Not the entry's size, which only somebody says.
+                    if heldBytes + Int64(manifest.bytes.count) <= Self.heldManifestBytes {
                         held[entry.identity] = manifest
-                        heldBytes += entry.size
+                        heldBytes += Int64(manifest.bytes.count)
                     }
                     heldBack = schedule.finish(fetched: entry, children: manifest.children(in: entry.repository))
                 case .fetched(let entry, .failure(let error)):
@@ -113,7 +114,7 @@ struct TransferPass: Sendable {
         // What was never started is still missing.
         if pause != nil {
             postponed.formUnion(schedule.abandoned)
-        } else if Task.isCancelled {
+        } else {
             failures += schedule.abandoned.map {
                 .init(entry: $0, error: TransferError(.cancelled, "the transfer was stopped"))
             }
@@ -157,6 +158,9 @@ struct TransferPass: Sendable {
                     if let error = error as? RegistryError, error.isTransient || error.code == .network {
                         source.failed("\(error)")
                     } else {
+                        if (error as? RegistryError)?.code == .digestMismatch {
+                            source.servedBadBytes(for: entry.digest, "\(error)")
+                        }
                         refusals[source.name] = "\(error)"
                     }
                 }

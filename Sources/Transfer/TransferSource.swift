@@ -87,8 +87,14 @@ final class ActiveSource: Sendable {
 
     /// Whether it answers a range request with the whole blob: then it is asked for whole blobs, by one connection each.
     var ignoresRanges: Bool {
-        get { health.withLock { $0.ignoresRanges } }
-        set { health.withLock { $0.ignoresRanges = newValue } }
+        let now = clock()
+        return health.withLock { $0.ignoresRanges(now: now) }
+    }
+
+    /// Records that it answered a range request with the whole blob.
+    func ignoredRange() {
+        let now = clock()
+        health.withLock { $0.ignoredRange(now: now) }
     }
 
     /// Records that it delivered something.
@@ -108,8 +114,11 @@ final class ActiveSource: Sendable {
     /// Records that bytes from here did not hash to the digest that was asked for.
     func servedBadBytes(for digest: Digest, _ reason: String) {
         let now = clock()
-        health.withLock { $0.servedBadBytes(for: digest, reason, now: now) }
-        board.fault(of: name, reason, isCorrupt: true)
+        let isNew = health.withLock { health in
+            defer { health.servedBadBytes(for: digest, reason, now: now) }
+            return health.corruption(of: digest, now: now) == nil
+        }
+        if isNew { board.fault(of: name, reason, isCorrupt: true) }
     }
 }
 
@@ -145,10 +154,20 @@ struct SourceHealth {
     private var failingSince: Double?
     private var restUntil = -Double.infinity
     private var hasDelivered = false
+    private var ignoresRangesUntil = -Double.infinity
     private var corruptions: [Digest: (at: Double, reason: String)] = [:]
     private var lastCorruption = -Double.infinity
     private(set) var lastFailure: String?
-    var ignoresRanges = false
+
+    /// How long a source is believed to ignore ranges, in seconds: a pull-through cache does it for what it does not
+    /// have yet, and only then (distribution/distribution#4667).
+    static let rangeDoubt = 600.0
+
+    func ignoresRanges(now: Double) -> Bool { now < ignoresRangesUntil }
+
+    mutating func ignoredRange(now: Double) {
+        ignoresRangesUntil = now + Self.rangeDoubt
+    }
 
     func availability(now: Double) -> Availability {
         if let failingSince, now - failingSince > (hasDelivered ? Self.patience : Self.firstPatience),

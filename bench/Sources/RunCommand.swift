@@ -42,6 +42,12 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Write the tables as Markdown.", valueName: "file"))
     var markdown: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Write what the registries answered in each run, as JSON lines; makes them slower.", valueName: "directory")
+    )
+    var logs: String?
+
     @OptionGroup var link: LinkOptions
     @OptionGroup var place: PlaceOptions
 
@@ -59,6 +65,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let chosen = Scenario.all(scale: scale, link).filter { scenarios.isEmpty || scenarios.contains($0.name) }
         try Scratch.open(in: place.work)
+        if let logs { try Scratch.makeDirectory(logs) }
         let tools = chosenTools()
         let hashRate = Self.hashRate()
         let machine = Machine(work: place.work, hashRate: hashRate)
@@ -75,7 +82,7 @@ struct RunCommand: ParsableCommand {
                     .run()
                 : try ScenarioRun(
                     scenario: scenario, corpus: corpus, tools: tools, rounds: runs, timeout: timeout,
-                    hashRate: hashRate
+                    hashRate: hashRate, logs: logs
                 ).run()
             print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
             figures.append(result)

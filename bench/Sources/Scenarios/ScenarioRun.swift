@@ -9,6 +9,8 @@ struct ScenarioRun {
     let timeout: Double
     /// Bytes a second that one processor hashes: the limit where there is no link.
     let hashRate: Double
+    /// A directory for what the registries answered in each run.
+    let logs: String?
 
     /// - Throws: `BenchError` where the surroundings cannot be made; a tool's failure is a figure
     func run() throws -> ScenarioFigures {
@@ -21,7 +23,9 @@ struct ScenarioRun {
             for index in measured.indices {
                 // Each round begins with another tool, so that none always profits from what the one before left.
                 let tool = measured[(index + round) % measured.count].tool
-                let stage = try Stage(scenario, corpus, round: round)
+                let name = tool.name.filter { $0.isLetter || $0.isNumber }
+                let stage = try Stage(
+                    scenario, corpus, round: round, logs: logs.map { "\($0)/\(scenario.name)-\(name)-\(round + 1)" })
                 guard let result = try measure(tool, stage, round) else { continue }
                 warn("\(scenario.name), round \(round + 1): \(Self.line(result.figures))")
                 runs.append(result.figures)

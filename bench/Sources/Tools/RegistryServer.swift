@@ -15,8 +15,12 @@ final class RegistryServer {
     ///   - address: where it listens
     ///   - namespace: the network it listens in
     ///   - isReadOnly: whether pushes are refused
+    ///   - log: a file for a JSON line for each response; it costs the registry some time
     /// - Throws: `BenchError` where it is not installed or does not start
-    init(storage: String, address: String = "127.0.0.1", in namespace: Namespace? = nil, isReadOnly: Bool) throws {
+    init(
+        storage: String, address: String = "127.0.0.1", in namespace: Namespace? = nil, isReadOnly: Bool,
+        log: String? = nil
+    ) throws {
         directory = try Scratch.directory("registry")
         self.namespace = namespace
         let port = try Self.freePort(address, namespace)
@@ -24,7 +28,7 @@ final class RegistryServer {
         try Scratch.write(
             """
             version: 0.1
-            log: {level: error, accesslog: {disabled: true}}
+            log: {level: \(log == nil ? "error" : "info"), formatter: json, accesslog: {disabled: true}}
             storage:
               filesystem: {rootdirectory: '\(storage)'}
               cache: {blobdescriptor: inmemory}
@@ -38,7 +42,7 @@ final class RegistryServer {
             """, to: "\(directory)/config.yml")
         child = try Child(
             Command(["docker-registry", "serve", "\(directory)/config.yml"]), in: namespace,
-            output: "\(directory)/log", errors: "\(directory)/log")
+            output: "\(directory)/output", errors: log ?? "\(directory)/errors")
         for attempt in 1... {
             let probe = try namespace.map { try $0.enter { try Socket(SOCK_STREAM) } } ?? Socket(SOCK_STREAM)
             if (try? probe.connect(address, port: UInt16(port))) != nil { break }
