@@ -10,8 +10,6 @@ struct BlobFetch: Sendable {
     let pump: BlobPump
     let sources: [ActiveSource]
     let context: TransferContext
-    /// Whether a source is asked although it served wrong bytes for this blob before.
-    var isSecondChance = false
     /// The names of the sources whose bytes were taken.
     let contributors = Contributors()
 
@@ -93,20 +91,12 @@ struct BlobFetch: Sendable {
     /// The source to ask next, and how many connections this blob may have to it and its equals together; `nil` while
     /// all that are left are resting.
     private func chooseSource(_ refusals: Refusals) throws(TransferError) -> (source: ActiveSource, share: Int)? {
-        let candidates = sources.map { source in
-            let isKnownBad = !isSecondChance && source.corruption(of: task.digest) != nil
-            let isRefused = refusals[source.name] != nil || isKnownBad
-            return source.candidate(isRefused: isRefused)
-        }
-        switch SourceChoice(among: candidates) {
+        switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
         case .use(let index, let group): return (sources[index], group.reduce(0) { $0 + sources[$1].gate.share })
         case .wait: return nil
         case .none: break
         }
-        let reasons = sources.map { source in
-            let reason = source.corruption(of: task.digest) ?? refusals[source.name] ?? source.lastFailure
-            return "\(source.name): \(reason ?? "not asked")"
-        }
+        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
         throw TransferError(
             .sourceFailed,
             "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "

@@ -33,12 +33,11 @@ public final class TransferEngine: Sendable {
             meter: Self.meter(limits, ledger: ledger))
     }
 
-    /// An engine with a meter, time and chance of the caller's: seconds of a monotonic clock, and a random number in
-    /// `0..<1`.
+    /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
     init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping, spool: String,
         limits: TransferLimits, meter: any ByteMeter = Unmetered(),
-        clock: @escaping @Sendable () -> Double = monotonicClock,
+        clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
         chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws(TransferError) {
         let board = ProgressBoard {
@@ -73,7 +72,7 @@ public final class TransferEngine: Sendable {
     }
 
     private static let start = ContinuousClock.now
-    private static let monotonicClock: @Sendable () -> Double = {
+    static let monotonicClock: @Sendable () -> Double = {
         let elapsed = start.duration(to: .now).components
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }

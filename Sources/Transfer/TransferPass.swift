@@ -158,6 +158,9 @@ struct TransferPass: Sendable {
                     if let error = error as? RegistryError, error.isTransient || error.code == .network {
                         source.failed("\(error)")
                     } else {
+                        if (error as? RegistryError)?.code == .digestMismatch {
+                            source.servedBadBytes(for: entry.digest, "\(error)")
+                        }
                         refusals[source.name] = "\(error)"
                     }
                 }

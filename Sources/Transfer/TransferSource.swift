@@ -114,8 +114,11 @@ final class ActiveSource: Sendable {
     /// Records that bytes from here did not hash to the digest that was asked for.
     func servedBadBytes(for digest: Digest, _ reason: String) {
         let now = clock()
-        health.withLock { $0.servedBadBytes(for: digest, reason, now: now) }
-        board.fault(of: name, reason, isCorrupt: true)
+        let isNew = health.withLock { health in
+            defer { health.servedBadBytes(for: digest, reason, now: now) }
+            return health.corruption(of: digest, now: now) == nil
+        }
+        if isNew { board.fault(of: name, reason, isCorrupt: true) }
     }
 }
 
