@@ -140,11 +140,7 @@ struct TransferPass: Sendable {
                 }
             }
             guard isAnyResting else {
-                let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
-                return .failure(
-                    TransferError(
-                        .sourceFailed,
-                        "cannot fetch \(entry.repository)@\(entry.digest): \(reasons.joined(separator: "; "))"))
+                return .failure(TransferError(noneDelivers: sources, refusals: { refusals[$0] }))
             }
             guard await context.pause(BlobFetch.recheck) else { break }
         }
