@@ -91,6 +91,7 @@ public final class TransferEngine: Sendable {
     /// large blobs continue from their spool files next time.
     public func bring(_ inventory: Inventory) async -> TransferReport {
         defer { spool.flush() }
+        spool.discard(inventory.deliveredBlobs)
         return await TransferPass(
             inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
         ).run()
