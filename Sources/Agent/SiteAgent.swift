@@ -70,7 +70,7 @@ extension TransferEngine: SiteRegistry {
     func bringMissing(_ inventory: Inventory) async throws -> [String] {
         let report = await bring(inventory)
         try Task.checkCancellation()
-        return report.failures.map { "\($0.entry.repository)@\($0.entry.digest): \($0.error)" }
+        return report.causes
     }
 
     func assignTags(_ tags: [TagAssignment]) async throws -> [String] {
