@@ -4,7 +4,7 @@ import Registry
 public struct TransferError: Error, Sendable, CustomStringConvertible {
     /// What kept it from its end.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, cancelled }
+        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, paused, cancelled }
         private let kind: Kind
 
         /// No source delivered the content.
@@ -19,6 +19,8 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
         public static let spoolFull = Code(kind: .spoolFull)
         /// A manifest was held back because content that it names is not at the destination.
         public static let missingDependency = Code(kind: .dependency)
+        /// No transfer window is open, or a quota is used up: a later pass goes on.
+        public static let paused = Code(kind: .paused)
         /// The pass was stopped.
         public static let cancelled = Code(kind: .cancelled)
     }
