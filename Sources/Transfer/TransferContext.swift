@@ -6,7 +6,7 @@ public struct TransferLimits: Sendable, Hashable {
     /// Large blobs on their way at once.
     public var blobs = 4
     /// Other blobs on their way at once.
-    public var smallBlobs = 40
+    public var smallBlobs = 64
     /// The most connections to one source at once.
     public var connections = 64
     /// Small requests to the destination at once.
