@@ -157,8 +157,8 @@ struct BlobFetch: Sendable {
             let delivery = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
                 into: sink)
-            // A new connection took a round trip of its own before the request's.
-            source.gate.measured(roundTrip: delivery.timeToFirstByte / (delivery.openedConnection ? 2 : 1))
+            // Not the time to the first byte: a busy registry nearby is not a distant one.
+            if let handshake = delivery.handshake { source.gate.measured(roundTrip: handshake) }
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)
