@@ -68,8 +68,8 @@ final class ByteLedger: Sendable {
             }
             throw TransferError(
                 .spoolFailed,
-                "cannot use the byte ledger \(path): \(error): make it readable and writable and see that its disk has room,"
-                    + " or delete it, which begins the count of bytes by day and month anew")
+                "cannot use the byte ledger \(path): \(error): make it readable and writable, or delete it, which begins"
+                    + " the count of bytes by day and month anew")
         }
     }
 

@@ -171,7 +171,7 @@ import Testing
         ),
         (
             .agent, "DIRECTORY/state", 0,
-            BadInput("state", ["verify"] + agent, 1, ["DIRECTORY/state", "disk is full", "room"]) {
+            BadInput("state", ["verify"] + agent, 1, ["DIRECTORY/state", "disk is full", "free some space"]) {
                 try $0.directory.write("state/other", "")
             }
         ),
