@@ -13,7 +13,8 @@ struct CopyCommand: AsyncParsableCommand {
         abstract: "Copy one image, with all that it needs, from one registry to another.",
         discussion: """
             References are written HOST[:PORT]/REPOSITORY:TAG or HOST[:PORT]/REPOSITORY@DIGEST. A destination by \
-            digest gets no tag. An interrupted copy continues when it is started again.
+            digest gets no tag. An interrupted copy continues when it is started again. Credentials come from the usual \
+            files, certificates from /etc/containers/certs.d/HOST[:PORT] and its like.
             """)
 
     @Argument(help: "What to copy.")

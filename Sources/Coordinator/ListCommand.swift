@@ -17,7 +17,8 @@ struct ListCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Pin an images file's tags to digests, find all that the images need, and write the image list.",
             discussion: """
-                Asks the registry that the file names as its source; credentials come from the usual files. The list's \
+                Asks the registry that the file names as its source; credentials come from the usual files, \
+                certificates from /etc/containers/certs.d/HOST[:PORT] and its like. The list's \
                 generation is what jq -cjS 'del(.generation)' LIST.json | sha256sum prints.
                 """)
 

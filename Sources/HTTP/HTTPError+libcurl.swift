@@ -28,7 +28,10 @@ extension HTTPError {
                 .connectionReset, "the connection broke: \(sentence): check the server and the proxies on the way"
             )
         case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_ISSUER_ERROR:
-            return (.untrustedCertificate, "\(sentence): give the registry's certificate authority with 'ca'")
+            return (
+                .untrustedCertificate,
+                "\(sentence): give the registry's certificate authority with 'ca' in the agent's file, or in certs.d"
+            )
         case CURLE_SSL_CACERT_BADFILE:
             return (
                 .untrustedCertificate,

@@ -45,6 +45,9 @@ import Testing
         var result = try await run(1, .rollcall, "list", "resolve", "web.yaml", "-o", "web.json")
         #expect(result.errorText.contains(central.origin) && result.errorText.contains("certificate"))
         let host = ".config/containers/certs.d/\(central.authority)"
+        try fleet.directory.write("\(host)/ca.crt", try bytes(certificates.otherCAFile))
+        result = try await run(1, .rollcall, "list", "resolve", "web.yaml", "-o", "web.json")
+        #expect(result.errorText.contains("certificate authority") && result.errorText.contains("certs.d"))
         try fleet.directory.write("\(host)/ca.crt", try bytes(certificates.caFile))
         result = try await run(1, .rollcall, "list", "resolve", "web.yaml", "-o", "web.json")
         #expect(result.errorText.contains(central.origin) && result.errorText.contains("certificate"))
@@ -57,10 +60,14 @@ import Testing
         result = try await run(0, .rollcall, "list", "resolve", "web.yaml", "-o", "web.json")
         result = try await run(0, .rollcall, "stage", "web.json", "-e", "lab")
 
-        // The agent knows only what its own file says.
+        // The agent knows only what its own file says: no authority, then a wrong one.
         try fleet.directory.remove(".config")
         result = try await run(1, .agent, "verify", "--config", site.config)
         #expect(result.errorText.contains(site.registry.origin) && result.errorText.contains("certificate"))
+        try fleet.writeAgentFile(
+            of: site, settings: "hosts: {'\(site.registry.authority)': {ca: \(certificates.otherCAFile)}}")
+        result = try await run(1, .agent, "verify", "--config", site.config)
+        result.expectFailure(of: .agent, 1, naming: [site.registry.origin, "certificate authority", "'ca'"])
         try fleet.writeAgentFile(
             of: site,
             settings: """

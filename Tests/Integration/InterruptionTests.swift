@@ -180,19 +180,22 @@ private final class ServedBytes: Sendable {
     /// Serves what the agent of lab-1 keeps up with, until `isDone`.
     func follow(_ fleet: TestFleet, _ image: TestImage, until isDone: () -> Bool) async throws {
         let path = fleet.directory.file("state-lab-1/spool/journal.sqlite")
-        var journal: ResumeJournal?
-        var (safe, unchanged, lost) = (Int64(0), 0, Int64(0))
+        // A first agent makes its journal before it asks for the first blob, but not long before.
+        func open() -> ResumeJournal? { access(path, F_OK) == 0 ? try? ResumeJournal(path: path) : nil }
+        var journal = open()
+        // What earlier ones were sent in vain does not come any more.
+        var lost = try journal.map { total - (try fleet.safeBytes(of: image, $0)) } ?? 0
+        var (safe, unchanged) = (Int64(0), 0)
         while !isDone() {
-            // The agent has made its journal before it asks for the first blob, but not long before.
-            if journal == nil, total > 0, access(path, F_OK) == 0 {
-                journal = try? ResumeJournal(path: path)
-                lost = try journal.map { total - (try fleet.safeBytes(of: image, $0)) } ?? 0
-            }
+            if journal == nil, total > 0 { journal = open() }
             let now = try journal.map { try fleet.safeBytes(of: image, $0) } ?? 0
             unchanged = now == safe ? unchanged + 1 : 0
             safe = now
-            // What another connection took over does not come any more either.
-            if unchanged > 50 { lost = max(lost, total - safe) }
+            // Nor does what another connection took over, from one that seemed to stand.
+            if unchanged == 400 {
+                lost += Self.window / 4
+                unchanged = 0
+            }
             serve(upTo: safe + lost + Self.window)
             try await Task.sleep(for: .milliseconds(5))
         }
