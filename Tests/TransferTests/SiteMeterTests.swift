@@ -62,7 +62,8 @@ private final class MeteredLink: @unchecked Sendable {
         }
     }
 
-    var isAlarmSet: Bool { alarm?.time != nil }
+    var alarmTime: Double? { alarm?.time }
+    var isAlarmSet: Bool { alarmTime != nil }
 
     func ask(_ index: Int) -> ByteMeterAnswer { meter.admit(Self.piece, of: flows[index]) }
 
@@ -201,6 +202,19 @@ private final class MeteredLink: @unchecked Sendable {
         let before = link.connections[0].taken
         link.run(until: 11)
         #expect(Double(link.connections[0].taken - before) > 0.97 * 10_000_000)
+    }
+
+    /// Those that come while others wait do not put off the moment at which those are let on.
+    @Test func newcomersDoNotPutOffTheAlarm() throws {
+        let link = MeteredLink(rate: 1_000_000, speeds: Self.even(8, 1e9))
+        #expect(link.ask(0) == .now)
+        #expect(link.ask(0) == .later)
+        let time = try #require(link.alarmTime)
+        for index in 1..<8 {
+            link.now += 0.01
+            #expect(link.ask(index) == .later)
+            #expect(link.alarmTime == time)
+        }
     }
 
     @Test func manifestsCount() {
