@@ -27,7 +27,7 @@ public struct AgentFile: Hashable, Sendable {
         /// Bytes of blobs that are kept on disk on their way.
         public var spool: Int64 = 64 << 30
         /// Bytes of blobs that are kept in memory on their way.
-        public var memory: Int64 = 24 << 20
+        public var memory: Int64 = 16 << 20
         /// Bytes a second from all sources together; `nil` for any.
         public var rate: Int64?
         /// Bytes from all sources together in one day of the site's calendar; `nil` for any.

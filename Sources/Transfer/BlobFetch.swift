@@ -14,9 +14,12 @@ struct BlobFetch: Sendable {
     let contributors = Contributors()
 
     /// The shortest range worth dividing, in bytes.
-    static let minimumDivision: Int64 = 256 << 10
-    /// A range that will be done within this many seconds is not divided.
-    static let patience = 1.0
+    static let minimumDivision: Int64 = 512 << 10
+    /// A range that will be done within this many seconds is not divided: dividing drops what is on its way of the second
+    /// half, and with the connection the window that it had opened.
+    static let patience = 1.5
+    /// A blob gets one connection for each so many bytes, at most.
+    static let bytesPerConnection: Int64 = 1 << 20
     /// How long a connection without work waits before it looks for some again.
     static let recheck = Duration.milliseconds(200)
 
@@ -27,7 +30,7 @@ struct BlobFetch: Sendable {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
         let refusals = Refusals()
-        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.minimumDivision)))
+        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.bytesPerConnection)))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
             for index in 0..<connections {
                 group.addTask {

@@ -135,7 +135,7 @@ struct BlobTransfer: Sendable {
     private func sharing(
         _ sources: ArraySlice<ActiveSource>, _ body: () async throws(TransferError) -> Void
     ) async throws(TransferError) {
-        guard let source = sources.first, task.size > TransferSchedule.Limits().smallBlobSize else {
+        guard let source = sources.first, task.size > BlobFetch.bytesPerConnection else {
             return try await body()
         }
         try await source.gate.sharing { () async throws(TransferError) in

@@ -5,14 +5,14 @@ import Synchronization
 public struct TransferLimits: Sendable, Hashable {
     /// Large blobs on their way at once.
     public var blobs = 4
-    /// Blobs in memory on their way at once.
-    public var smallBlobs = 32
+    /// Other blobs on their way at once.
+    public var smallBlobs = 64
     /// The most connections to one source at once.
     public var connections = 64
     /// Small requests to the destination at once.
     public var checks = 32
     /// Bytes of memory for blobs on their way: segments of 256 KiB.
-    public var memory: Int64 = 24 << 20
+    public var memory: Int64 = 16 << 20
     /// Bytes of spool files at once.
     public var spool: Int64 = 64 << 30
     /// Bytes a second from all sources together; `nil` for any. At least 1000.

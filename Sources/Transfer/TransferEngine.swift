@@ -53,7 +53,7 @@ public final class TransferEngine: Sendable {
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
             path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
-            smallBlobSize: TransferSchedule.Limits().smallBlobSize)
+            smallBlobSize: SpoolDirectory.memoryBlobSize)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
             board: board, meter: meter, clock: clock, chance: chance)

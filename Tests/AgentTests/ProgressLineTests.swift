@@ -71,7 +71,7 @@ import Testing
     }
 
     /// Every line is one object; the last one, and no other, says how it ended.
-    @Test(.timeLimit(.minutes(1)), arguments: [true, false])
+    @Test(.timeLimit(.minutes(5)), arguments: [true, false])
     func theLastLineSaysHowItEnded(failing: Bool) async throws {
         struct Failure: Error, CustomStringConvertible { var description: String { "central.example: gone" } }
         let lines = Mutex<[String]>.Reference([])

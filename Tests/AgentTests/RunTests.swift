@@ -59,7 +59,7 @@ import Testing
 
 @Suite struct AgentServiceTests {
     /// Polls, brings a list when it is staged, goes on after failures, and stops without waiting.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func runFollowsTheRecord() async throws {
         let fixture = try SiteFixture()
         defer { fixture.directory.remove() }
@@ -106,7 +106,7 @@ import Testing
     }
 
     /// A pause of the transfers: the site is proved as it is, polling goes on, and the next pass is made when it ends.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func runWaitsForTheWindow() async throws {
         let fixture = try SiteFixture()
         defer { fixture.directory.remove() }
@@ -142,7 +142,7 @@ import Testing
     }
 
     /// A cancelled service, as after the grace time, ends although its pass hangs.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func cancellationAbandonsAPass() async throws {
         let fixture = try SiteFixture()
         defer { fixture.directory.remove() }

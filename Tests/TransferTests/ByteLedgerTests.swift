@@ -102,7 +102,7 @@ import Testing
     }
 
     /// What a process counted is in the file shortly after, without its doing anything: `kill -9` leaves it there.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func isWrittenByItself() async throws {
         try await withTemporaryDirectory { directory in
             let path = directory.file("ledger.sqlite")

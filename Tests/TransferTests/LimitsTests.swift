@@ -7,7 +7,7 @@ import Testing
 @testable import Transfer
 
 /// The site's limits at work: engines between scripted registries, on a wall clock that is set by hand.
-@Suite(.timeLimit(.minutes(1))) struct LimitsTests {
+@Suite(.timeLimit(.minutes(5))) struct LimitsTests {
     private let api: Repository
     private let image = TestImage(seed: 5, layers: [3_000_000, 700, 2_000_000])
 

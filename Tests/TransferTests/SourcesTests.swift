@@ -6,7 +6,7 @@ import Testing
 @testable import Transfer
 
 /// Several sources, some of which do wrong.
-@Suite(.timeLimit(.minutes(1))) struct SourcesTests {
+@Suite(.timeLimit(.minutes(5))) struct SourcesTests {
     private let api: Repository
     private let image = TestImage(seed: 9, layers: [3_000_000, 700_000, 5000])
 
