@@ -31,7 +31,6 @@ final class Segment: @unchecked Sendable {
         if isCounted.exchange(false, ordering: .relaxed) { pool.uncount() }
     }
 
-
     var isFull: Bool { count == storage.count }
     /// How many more bytes fit.
     var room: Int { storage.count - count }
