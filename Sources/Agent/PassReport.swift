@@ -39,7 +39,10 @@ struct PassReport: Sendable {
         lines += sourceFaults.sorted { $0.key < $1.key }
             .filter { fault in !named.contains { $0.contains(fault.key) } }
             .map { "source \($0.key): \($0.value)" }
-        if let pause { lines.append("transfers are paused, \(postponed) entries wait: \(pause)") }
+        if let pause {
+            let waiting = postponed == 1 ? "1 entry waits" : "\(postponed) entries wait"
+            lines.append("transfers are paused, \(waiting): \(pause)")
+        }
         // Where reasons were named, they say why things are missing; naming those again would hide them.
         if failures.isEmpty, pause == nil {
             lines += Self.bounded(

@@ -15,7 +15,7 @@ public struct TransferLimits: Sendable, Hashable {
     public var memory: Int64 = 16 << 20
     /// Bytes of spool files at once.
     public var spool: Int64 = 64 << 30
-    /// Bytes a second from all sources together; `nil` for any. At least 1000.
+    /// Bytes a second from all sources together; `nil` for any.
     public var rate: Int64?
     /// When transfers may run; days and months of the quotas are those of its time zone.
     public var windows = TransferWindows()

@@ -117,6 +117,28 @@ import Testing
         }
     }
 
+    /// A quota holds across processes: the next one does not begin anew.
+    @Test func syncStopsAtTheQuota() async throws {
+        try await RealSite.with { site in
+            let file = String(
+                decoding: try Data(contentsOf: URL(filePath: site.directory.file(site.config))), as: UTF8.self)
+            try site.directory.write(site.config, file + "limits: {quotaPerMonth: 1MiB}\n")
+            var result = try await site.run("sync")
+            #expect(result.status == 1)
+            #expect(
+                result.errorText.contains(" wait: the month's quota of 1048576 bytes is used up until "),
+                "\(result.errorText)")
+            let requests = site.source.requests.count
+            result = try await site.run("sync")
+            #expect(result.status == 1)
+            #expect(site.source.requests.count == requests)
+            // With a greater one it goes on. There is no room to fetch again what it has.
+            try site.directory.write(site.config, file + "limits: {quotaPerMonth: 3584KiB, rate: 80Mbit/s}\n")
+            result = try await site.run("sync")
+            #expect(result.status == 0, "\(result.errorText)")
+        }
+    }
+
     /// Standard output is JSON lines and nothing else; the last says how it ended. The ledger has what was fetched.
     @Test func progressForPrograms() async throws {
         try await RealSite.with { site in

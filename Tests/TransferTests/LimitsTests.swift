@@ -85,9 +85,11 @@ import Testing
 
             // Another try outside the window takes nothing, and does not even ask.
             let requests = fixture.source.requests.count
+            let uploads = fixture.destination.requests.count { $0.method != "HEAD" }
             report = await engine.bring(try await engine.inventory(of: entries))
             #expect(report.pause?.reason == .window)
             #expect(fixture.source.requests.count == requests)
+            #expect(fixture.destination.requests.count { $0.method != "HEAD" } == uploads)
 
             // A new process in the next window.
             time.update { $0 = Self.opening + 86_400 }
@@ -158,7 +160,10 @@ import Testing
             let entries = try await fixture.entries([(api, image)])
             var limits = TransferLimits()
             limits.rate = 3_000_000
-            let engine = try fixture.engine(limits: limits)
+            let engine = try TransferEngine(
+                sources: [TransferSource(name: "central", client: fixture.client(fixture.source))],
+                destination: fixture.client(fixture.destination), spool: fixture.directory.file("spool"),
+                limits: limits)
             let clock = ContinuousClock()
             let start = clock.now
             let report = await engine.bring(try await engine.inventory(of: entries))

@@ -37,9 +37,16 @@ private final class MeteredLink: @unchecked Sendable {
     var wakeUps = 0
     private var alarm: HandAlarm?
     private var flows: [MeteredFlow] = []
-    // Made of closures over `self`, so only once everything else is there.
-    // swift-format-ignore: NeverUseImplicitlyUnwrappedOptionals
-    private(set) var meter: SiteMeter!
+    private let rate: Int64?
+    private let windows: TransferWindows
+    private(set) lazy var meter = SiteMeter(
+        rate: rate, windows: windows, clock: { self.now }, unixTime: { self.unixTime },
+        makeAlarm: { ring in
+            let alarm = HandAlarm(ring)
+            alarm.link = self
+            self.alarm = alarm
+            return alarm
+        })
 
     static let piece = 16 << 10
 
@@ -48,14 +55,8 @@ private final class MeteredLink: @unchecked Sendable {
     ) {
         self.lateness = lateness
         connections = speeds.map { Connection(speed: $0) }
-        meter = SiteMeter(
-            rate: rate, windows: windows, clock: { self.now }, unixTime: { self.unixTime },
-            makeAlarm: { ring in
-                let alarm = HandAlarm(ring)
-                self.alarm = alarm
-                return alarm
-            })
-        alarm?.link = self
+        self.rate = rate
+        self.windows = windows
         flows = connections.indices.map { index in
             MeteredFlow { [unowned self] in
                 wakeUps += 1
@@ -64,7 +65,8 @@ private final class MeteredLink: @unchecked Sendable {
         }
     }
 
-    var isAlarmSet: Bool { alarm?.time != nil }
+    var alarmTime: Double? { alarm?.time }
+    var isAlarmSet: Bool { alarmTime != nil }
 
     func ask(_ index: Int) -> ByteMeterAnswer { meter.admit(Self.piece, of: flows[index]) }
 
@@ -73,10 +75,10 @@ private final class MeteredLink: @unchecked Sendable {
         alarm?.ring()
     }
 
-    /// Lets all connections read until a time, in steps of half a millisecond.
-    func run(until end: Double) {
+    /// Lets all connections read until a time.
+    func run(until end: Double, step: Double = 0.0005) {
         while now < end {
-            now += 0.0005
+            now += step
             if let time = alarm?.time, time <= now { ring() }
             for index in connections.indices { read(index) }
         }
@@ -123,7 +125,9 @@ private final class MeteredLink: @unchecked Sendable {
         let speeds: [Double]
         /// How late the alarm rings at most, in seconds.
         var lateness = 0.0
-        var seconds = 20.0
+        var seconds = 6.0
+        /// The clock's step, in seconds.
+        var step = 0.0005
         var testDescription: String { "\(rate) B/s, \(speeds.count) connections, \(lateness) s" }
     }
 
@@ -140,14 +144,14 @@ private final class MeteredLink: @unchecked Sendable {
         Load(rate: 25_000_000, speeds: even(64, 1e9), lateness: 0.02),
         Load(rate: 1_000_000, speeds: even(16, 1e8)),
         Load(rate: 400_000, speeds: even(16, 1e8)),
-        Load(rate: 8_000, speeds: even(4, 1e8), seconds: 400),
+        Load(rate: 8_000, speeds: even(4, 1e8), seconds: 400, step: 0.01),
         Load(rate: 1_250_000_000, speeds: even(64, 1e9), seconds: 3),
     ]
 
     @Test(arguments: loads)
     func keepsTheRate(_ load: Load) {
         let link = MeteredLink(rate: load.rate, speeds: load.speeds, lateness: load.lateness)
-        link.run(until: load.seconds)
+        link.run(until: load.seconds, step: load.step)
         let taken = Double(link.connections.reduce(0) { $0 + $1.taken })
         let allowed = Double(load.rate) * load.seconds
         #expect(taken <= allowed * 1.03 + Double(MeteredLink.piece))
@@ -161,8 +165,8 @@ private final class MeteredLink: @unchecked Sendable {
     @Test(arguments: [2, 16, 64])
     func isFair(connections: Int) {
         let link = MeteredLink(rate: 25_000_000, speeds: Self.even(connections, 1e9))
-        link.run(until: 10)
-        let share = 250_000_000 / Double(connections)
+        link.run(until: 5)
+        let share = 125_000_000 / Double(connections)
         for connection in link.connections {
             #expect(abs(Double(connection.taken) - share) < 0.1 * share)
         }
@@ -171,16 +175,16 @@ private final class MeteredLink: @unchecked Sendable {
     /// One that brings less than its share gets all of it through, however greedy the others are.
     @Test func theSlowAreNotHeldBack() {
         let link = MeteredLink(rate: 25_000_000, speeds: [200_000] + Self.even(31, 1e9))
-        link.run(until: 10)
-        #expect(Double(link.connections[0].taken) > 0.9 * 200_000 * 10)
+        link.run(until: 4)
+        #expect(Double(link.connections[0].taken) > 0.9 * 200_000 * 4)
     }
 
     /// Wake-ups grow with the rate, not with the connections; and nobody is woken to find that it has to wait again.
     @Test(arguments: [4, 64, 256])
     func wakesFew(connections: Int) {
         let link = MeteredLink(rate: 25_000_000, speeds: Self.even(connections, 1e9))
-        link.run(until: 10)
-        #expect(link.wakeUps < 10 * 250)
+        link.run(until: 4)
+        #expect(link.wakeUps < 4 * 250)
     }
 
     /// After a silence there is no more than a twentieth of a second's worth of bytes to catch up.
@@ -203,6 +207,19 @@ private final class MeteredLink: @unchecked Sendable {
         let before = link.connections[0].taken
         link.run(until: 11)
         #expect(Double(link.connections[0].taken - before) > 0.97 * 10_000_000)
+    }
+
+    /// Those that come while others wait do not put off the moment at which those are let on.
+    @Test func newcomersDoNotPutOffTheAlarm() throws {
+        let link = MeteredLink(rate: 1_000_000, speeds: Self.even(8, 1e9))
+        #expect(link.ask(0) == .now)
+        #expect(link.ask(0) == .later)
+        let time = try #require(link.alarmTime)
+        for index in 1..<8 {
+            link.now += 0.01
+            #expect(link.ask(index) == .later)
+            #expect(link.alarmTime == time)
+        }
     }
 
     @Test func manifestsCount() {
