@@ -39,16 +39,13 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
-
-    /// Whether the same attempt may succeed when it is made again.
-    var isRetryable = false
 }
 
 extension TransferError {
-    /// What a destination registry did not do. Its refusals are final; everything else may pass.
-    init(destination error: RegistryError) {
-        self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")
-        isRetryable =
-            error.isTransient || [.uploadUnknown, .rangeInvalid, .network, .digestMismatch].contains(error.code)
+    /// What a destination registry did not do.
+    ///
+    /// - Parameter what: what it was about, where the registry's URL does not say it
+    init(destination error: RegistryError, doing what: String = "") {
+        self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(what)\(error)")
     }
 }
