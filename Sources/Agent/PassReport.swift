@@ -34,7 +34,11 @@ struct PassReport: Sendable {
     /// What failed and what is missing, bounded.
     var complaints: [String] {
         var lines = Self.bounded(failures, of: "failures")
-        lines += sourceFaults.sorted { $0.key < $1.key }.map { "source \($0.key): \($0.value)" }
+        // Each cause once: a failure names the source that it comes from.
+        let named = lines
+        lines += sourceFaults.sorted { $0.key < $1.key }
+            .filter { fault in !named.contains { $0.contains(fault.key) } }
+            .map { "source \($0.key): \($0.value)" }
         if let pause { lines.append("transfers are paused, \(postponed) entries wait: \(pause)") }
         // Where reasons were named, they say why things are missing; naming those again would hide them.
         if failures.isEmpty, pause == nil {

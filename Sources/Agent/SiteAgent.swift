@@ -80,8 +80,8 @@ extension TransferEngine: SiteRegistry {
         let report = await bring(inventory)
         try Task.checkCancellation()
         return Delivery(
-            failures: report.failures.map { "\($0.entry.repository)@\($0.entry.digest): \($0.error)" },
-            postponed: report.postponed, pause: report.pause, sourceFaults: report.sourceFaults)
+            failures: report.causes, postponed: report.postponed, pause: report.pause,
+            sourceFaults: report.sourceFaults)
     }
 
     func assignTags(_ tags: [TagAssignment]) async throws -> [String] {

@@ -10,7 +10,7 @@ protocol SiteRegistry: Sendable {
     /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory
 
-    /// Brings what is missing. What fails does not stop the rest.
+    /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
     ///
     /// - Throws: `CancellationError` only
     func bringMissing(_ inventory: Inventory) async throws -> Delivery

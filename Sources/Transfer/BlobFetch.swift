@@ -64,6 +64,11 @@ struct BlobFetch: Sendable {
                 continue
             }
             do { try await source.gate.acquire() } catch { throw stopped }
+            // Others may have found out meanwhile that it is not to be asked now: whoever waited must not ask it in turn.
+            guard source.availability == .usable else {
+                source.gate.release()
+                continue
+            }
             guard let lease = takeLease(source) else {
                 source.gate.release()
                 // Others bring the rest. Stay near, in case one of them gets slow or fails.
@@ -96,11 +101,7 @@ struct BlobFetch: Sendable {
         case .wait: return nil
         case .none: break
         }
-        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
-        throw TransferError(
-            .sourceFailed,
-            "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "
-                + reasons.joined(separator: "; "))
+        throw TransferError(noneDelivers: sources, refusals: { refusals[$0] })
     }
 
     private func takeLease(_ source: ActiveSource) -> RangePlanner.Lease? {
@@ -156,8 +157,8 @@ struct BlobFetch: Sendable {
             let delivery = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
                 into: sink)
-            // A new connection took a round trip of its own before the request's.
-            source.gate.measured(roundTrip: delivery.timeToFirstByte / (delivery.openedConnection ? 2 : 1))
+            // Not the time to the first byte: a busy registry nearby is not a distant one.
+            if let handshake = delivery.handshake { source.gate.measured(roundTrip: handshake) }
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)

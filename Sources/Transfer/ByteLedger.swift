@@ -1,5 +1,6 @@
 import Dispatch
 import GRDB
+import Glibc
 import Synchronization
 
 /// The tally of the network's bytes, kept across restarts: an SQLite file, one row a day.
@@ -34,6 +35,7 @@ final class ByteLedger: Sendable {
     /// - Throws: `TransferError.spoolFailed` where it cannot be read or written. Unlike the journal it is not replaced:
     ///   a month's quota would begin anew.
     init(path: String, quotas: ByteTally.Quotas, timeZone: SiteTimeZone, now: Int64) throws(TransferError) {
+        let existed = access(path, F_OK) == 0
         do {
             var configuration = Configuration()
             configuration.prepareDatabase { database in
@@ -59,6 +61,11 @@ final class ByteLedger: Sendable {
             }
             state = Mutex(State(tally: ByteTally(days: days, quotas: quotas, timeZone: timeZone, now: now)))
         } catch {
+            if !existed { unlink(path) }
+            if (error as? DatabaseError)?.resultCode == .SQLITE_FULL {
+                throw TransferError(
+                    .spoolFull, "cannot write the byte ledger \(path): the disk is full: free some space there")
+            }
             throw TransferError(
                 .spoolFailed,
                 "cannot use the byte ledger \(path): \(error): make it readable and writable, or delete it, which begins"

@@ -69,7 +69,7 @@ final class SpoolFile: Sendable {
                 .spoolFull, "cannot \(what) \(path): \(reason): free some space there, or move 'state' to a larger disk"
             )
         default:
-            return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason)")
+            return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason): check the directory and its disk")
         }
     }
 }

@@ -119,6 +119,7 @@ public final class TransferEngine: Sendable {
             spool.flush()
             context.meter.flush()
         }
+        spool.discard(inventory.deliveredBlobs)
         return await TransferPass(
             inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
         ).run()

@@ -42,10 +42,19 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
 }
 
 extension TransferError {
+    /// Content that no source delivers; why is told of each. Which content is for the caller to say.
+    init(noneDelivers sources: [ActiveSource], refusals: (_ source: String) -> String?) {
+        self.init(
+            .sourceFailed,
+            sources.map { source in
+                let reason = refusals(source.name) ?? source.lastFailure ?? "it was not asked"
+                // Most reasons begin with a URL at the source.
+                return reason.contains(source.name) ? reason : "\(source.name): \(reason)"
+            }.joined(separator: "; "))
+    }
+
     /// What a destination registry did not do.
-    ///
-    /// - Parameter what: what it was about, where the registry's URL does not say it
-    init(destination error: RegistryError, doing what: String = "") {
-        self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(what)\(error)")
+    init(destination error: RegistryError) {
+        self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")
     }
 }

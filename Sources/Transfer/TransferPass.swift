@@ -167,11 +167,7 @@ struct TransferPass: Sendable {
             case .wait:
                 guard await context.pause(BlobFetch.recheck) else { break }
             case .none:
-                let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
-                return .failure(
-                    TransferError(
-                        .sourceFailed,
-                        "cannot fetch \(entry.repository)@\(entry.digest): \(reasons.joined(separator: "; "))"))
+                return .failure(TransferError(noneDelivers: sources, refusals: { refusals[$0] }))
             }
         }
         return .failure(TransferError(.cancelled, "the transfer was stopped"))

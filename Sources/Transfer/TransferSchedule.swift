@@ -32,6 +32,14 @@ public struct Inventory: Sendable {
         self.missing = missing.filter { seen.insert($0.identity).inserted }
     }
 
+    /// The digests of the blobs that every repository which needs them has.
+    var deliveredBlobs: Set<Digest> {
+        func digests(_ entries: [ClosureEntry]) -> Set<Digest> {
+            Set(entries.lazy.filter { $0.kind == .blob }.map(\.digest))
+        }
+        return digests(present).subtracting(digests(missing))
+    }
+
     /// The missing blobs, each once, largest first, so that no large one is left for the end.
     public var blobTasks: [BlobTask] {
         var missingIn: [Digest: [ClosureEntry]] = [:]

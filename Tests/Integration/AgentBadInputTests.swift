@@ -9,6 +9,11 @@ import Testing
     private static let run = ["run", "--config", "agent.yaml"]
     private static func copy(_ from: String, _ to: String) -> [String] { ["copy", from, to] }
 
+    /// To the same name, both registries being named as plain.
+    private static func copyPlainly(_ image: String) -> [String] {
+        copy("SOURCEHOST/\(image)", "SITEHOST/\(image)") + ["--plain-http", "SOURCEHOST", "--plain-http", "SITEHOST"]
+    }
+
     static let files = [
         BadInput("no agent's file", sync, 64, ["agent.yaml: ", "No such file"]) {
             try $0.directory.remove("agent.yaml")
@@ -28,7 +33,7 @@ import Testing
                 "agent.yaml", "url: http://\($0.source.authority)",
                 "url: http://user:\(BadInputFixture.password)@\($0.source.authority)")
         },
-        BadInput("no CA file", sync, 1, ["https://", "DIRECTORY/none.pem"]) {
+        BadInput("no CA file", sync, 1, ["https://", "none.pem: check the file"]) {
             try $0.edit("agent.yaml", "url: \($0.site.origin)", "url: https://\($0.site.authority)")
             try $0.edit("agent.yaml", "state: ", "hosts: {'\($0.site.authority)': {ca: none.pem}}\nstate: ")
         },
@@ -47,12 +52,23 @@ import Testing
         ) { _ in },
         BadInput("a bad digest", copy("a.example/api@sha256:12", "b.example/api:1"), 64, ["sha256:12"]) { _ in },
         BadInput("no registry", copy("api:1", "b.example/api:1"), 64, ["'api:1'", "registry"]) { _ in },
-        BadInput(
-            "no such image",
-            copy("SOURCEHOST/web/none:1", "SITEHOST/web/none:1") + [
-                "--plain-http", "SOURCEHOST", "--plain-http", "SITEHOST",
-            ], 1, ["SOURCE/v2/web/none/manifests/1", "404"]
-        ) { _ in },
+        BadInput("no such image", copyPlainly("web/none:1"), 1, ["SOURCE/v2/web/none/manifests/1", "404"]) { _ in },
+        BadInput("copy: 401", copyPlainly("web/api:1"), 1, ["SOURCE/v2/web/api/manifests/1", "401", "log in"]) {
+            $0.source.behaviour.authorization = .basic(user: "user", password: "other")
+        },
+        BadInput("copy: 403 at the destination", copyPlainly("web/api:1"), 1, ["SITE/v2/web/api/", "403"]) {
+            $0.site.answer(.init(403), where: { $0.method != "GET" && $0.method != "HEAD" })
+        },
+        BadInput("copy: schema 1", copyPlainly("web/api:1"), 1, ["SOURCE/v2/web/api/manifests/1", "schema 1"]) {
+            $0.source.storeManifest(BadInput.schema1, type: BadInput.schema1Type, in: "web/api", tag: "1")
+        },
+        BadInput("copy: other bytes", copyPlainly("web/api:1"), 1, ["SOURCEHOST", "LAYER", "nothing was published"]) {
+            $0.source.store(
+                .generated(GeneratedBytes(count: $0.layer.size, seed: 98)), as: $0.layer.digest, in: "web/api")
+        },
+        BadInput("copy: truncated manifest", copyPlainly("web/api:1"), 1, ["SOURCE/v2/web/api/manifests/1", "ended"]) {
+            $0.source.answer($0.truncatedManifest, where: { $0.target.contains("/manifests/") })
+        },
         BadInput(
             "plain HTTP where nobody said so", copy("SOURCEHOST/web/api:1", "SITEHOST/web/api:1"), 1,
             ["https://", "--plain-http"]
@@ -111,8 +127,14 @@ import Testing
         BadInput("404 of the manifest", sync, 1, ["SOURCE/v2/web/api/manifests/MANIFEST", "404"]) {
             $0.source.remove($0.image.descriptor.digest, from: "web/api")
         },
-        BadInput("429", sync, 1, ["SOURCE/v2/web/api/manifests/MANIFEST", "429", "3600 s"]) {
-            $0.source.answer(.init(429, ["Retry-After": "3600"]), where: { $0.target.contains("/manifests/") })
+        BadInput("429", sync, 1, ["SOURCE/v2/", "429", "too many requests"]) {
+            $0.source.answer(.init(429), where: { _ in true })
+        },
+        BadInput("503", sync, 1, ["SOURCE/v2/", "503", "see its log"]) {
+            $0.source.answer(.init(503), where: { _ in true })
+        },
+        BadInput("no TLS", sync, 1, ["https://SOURCEHOST/v2/", "plain HTTP"]) {
+            try $0.edit("agent.yaml", $0.source.origin, "https://\($0.source.authority)")
         },
         BadInput("other bytes for a layer", sync, 1, ["SOURCEHOST", "LAYER", "nothing was published"]) {
             $0.source.store(
@@ -120,18 +142,6 @@ import Testing
         },
         BadInput("other bytes for the manifest", sync, 1, ["SOURCE/v2/web/api/manifests/MANIFEST", "corrupt"]) {
             $0.source.storeManifest(Array("{}".utf8), in: "web/api", as: $0.image.descriptor.digest)
-        },
-        BadInput("truncated manifest", sync, 1, ["SOURCE/v2/web/api/manifests/MANIFEST", "ended"]) { fixture in
-            var response = ScriptedServer.Response(200, ["Content-Type": "\(fixture.image.descriptor.mediaType)"])
-            response.body = .bytes(Array(fixture.image.manifest.prefix(100)))
-            response.framing = .falseContentLength(fixture.image.descriptor.size)
-            fixture.source.answer(response, where: { $0.target.contains("/manifests/") })
-        },
-        BadInput("schema 1", sync, 1, ["SOURCE/v2/web/api/manifests/MANIFEST", "schema 1"]) {
-            $0.source.storeManifest(
-                Array("{\"schemaVersion\": 1, \"name\": \"web/api\", \"tag\": \"1\", \"fsLayers\": []}".utf8),
-                type: MediaType("application/vnd.docker.distribution.manifest.v1+prettyjws"), in: "web/api",
-                as: $0.image.descriptor.digest)
         },
         BadInput("a read-only registry", sync, 1, ["SITE/v2/web/api/", "405"]) {
             $0.site.answer(.init(405), where: { $0.method != "GET" && $0.method != "HEAD" })
@@ -143,9 +153,6 @@ import Testing
         try await BadInputFixture.with { fixture in
             try input.spoil(fixture)
             let result = try await Executable.agent.run(input.arguments, in: fixture.directory)
-            if ProcessInfo.processInfo.environment["SHOW"] != nil {
-                print("CASE \(input.testDescription): \(result.status)\n\(result.text)\(result.errorText)")
-            }
             #expect(result.status == input.status)
             let complaints = result.complaints(of: .agent)
             #expect(complaints.count == 1, "\(result.errorText)")

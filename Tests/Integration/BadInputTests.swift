@@ -24,6 +24,12 @@ struct BadInput: Sendable, CustomTestStringConvertible {
     }
 }
 
+extension BadInput {
+    /// A manifest of Docker's first schema.
+    static let schema1 = Array(#"{"schemaVersion": 1, "name": "web/api", "tag": "1", "fsLayers": []}"#.utf8)
+    static let schema1Type = MediaType("application/vnd.docker.distribution.manifest.v1+prettyjws")
+}
+
 /// Two scripted registries, an object store with a staged list, and every file in order.
 struct BadInputFixture: Sendable {
     let directory: TemporaryDirectory
@@ -35,7 +41,7 @@ struct BadInputFixture: Sendable {
 
     /// Runs `body` with everything in order and the list `web` staged.
     static func with(_ body: (BadInputFixture) async throws -> Void) async throws {
-        try await Turnstile.fleets.withTurn {
+        try await Turnstile.badInput.withTurn {
             try await withScriptedRegistry { source in
                 try await withScriptedRegistry { site in
                     try await withTemporaryDirectory("bad-input") { directory in
@@ -103,6 +109,14 @@ struct BadInputFixture: Sendable {
     /// The layer that is large enough to go through the spool.
     var layer: Descriptor { image.blobs.last?.descriptor ?? image.descriptor }
 
+    /// The image's manifest, of which the connection's end cuts off most.
+    var truncatedManifest: ScriptedServer.Response {
+        var response = ScriptedServer.Response(200, ["Content-Type": "\(image.descriptor.mediaType)"])
+        response.body = .bytes(Array(image.manifest.prefix(100)))
+        response.framing = .falseContentLength(image.descriptor.size)
+        return response
+    }
+
     func edit(_ file: String, _ old: String, _ new: String) throws {
         let old = replacingNames(old)
         let text = String(decoding: try directory.read(file), as: UTF8.self)
@@ -128,13 +142,16 @@ struct BadInputFixture: Sendable {
     }
 
     /// Runs the command on what was spoiled, and expects what is promised of every failure.
-    func check(_ input: BadInput, of executable: Executable) async throws {
+    ///
+    /// - Parameters:
+    ///   - input: what to spoil, and what to expect
+    ///   - executable: which one
+    ///   - prefix: a command that runs it
+    func check(_ input: BadInput, of executable: Executable, prefix: [String] = []) async throws {
         try input.spoil(self)
         let before = storedObjects
-        let result = try await executable.run(input.arguments.map(replacingNames), in: directory)
-        if ProcessInfo.processInfo.environment["SHOW"] != nil {
-            print("CASE \(input.testDescription): \(result.status)\n\(result.text)\(result.errorText)")
-        }
+        let result = try await executable.run(
+            input.arguments.map(replacingNames), in: directory, prefix: prefix.map(replacingNames))
         result.expectFailure(of: executable, input.status, naming: input.words.map(replacingNames))
         let said = result.text + result.errorText
         for secret in [Self.password, Data("user:\(Self.password)".utf8).base64EncodedString()] {

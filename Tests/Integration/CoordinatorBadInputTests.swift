@@ -25,7 +25,7 @@ import Testing
             try $0.edit("images.yaml", "tag: \"1\"", "digest: sha256:12")
         },
         BadInput(
-            "output in no directory", ["list", "resolve", "images.yaml", "-o", "none/new.json"], 64, ["none/new.json: "]
+            "output in no directory", ["list", "resolve", "images.yaml", "-o", "none/new.json"], 1, ["none/new.json: "]
         ) { _ in },
         BadInput("no list", stage, 64, ["list.json: ", "No such file"]) { try $0.directory.remove("list.json") },
         BadInput("list is no JSON", stage, 64, ["list.json: ", "line 1"]) {
@@ -142,16 +142,10 @@ import Testing
             $0.source.storeManifest(Array("<html></html>".utf8), in: "web/api", tag: "1")
         },
         BadInput("truncated manifest", resolve, 1, ["images.yaml:4: ", "SOURCE/v2/web/api/manifests/1", "ended"]) {
-            fixture in
-            var response = ScriptedServer.Response(200, ["Content-Type": "\(fixture.image.descriptor.mediaType)"])
-            response.body = .bytes(Array(fixture.image.manifest.prefix(100)))
-            response.framing = .falseContentLength(fixture.image.descriptor.size)
-            Self.answer(response)(fixture)
+            $0.source.answer($0.truncatedManifest, where: { $0.target.contains("/manifests/") })
         },
         BadInput("schema 1", resolve, 1, ["images.yaml:4: ", "web/api", "schema 1"]) {
-            $0.source.storeManifest(
-                Array("{\"schemaVersion\": 1, \"name\": \"web/api\", \"tag\": \"1\", \"fsLayers\": []}".utf8),
-                type: MediaType("application/vnd.docker.distribution.manifest.v1+prettyjws"), in: "web/api", tag: "1")
+            $0.source.storeManifest(BadInput.schema1, type: BadInput.schema1Type, in: "web/api", tag: "1")
         },
         BadInput(
             "a redirect to nowhere", resolve, 1, ["images.yaml:4: ", "SOURCE/v2/web/api/manifests/1", "redirect"],

@@ -37,6 +37,8 @@ private final class MeteredLink: @unchecked Sendable {
     var wakeUps = 0
     private var alarm: HandAlarm?
     private var flows: [MeteredFlow] = []
+    // Made of closures over `self`, so only once everything else is there.
+    // swift-format-ignore: NeverUseImplicitlyUnwrappedOptionals
     private(set) var meter: SiteMeter!
 
     static let piece = 16 << 10
