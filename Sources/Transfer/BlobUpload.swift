@@ -33,7 +33,7 @@ struct BlobUpload: Sendable {
                 plan.ended(outcome, minimumChunk: session?.minimumChunk)
                 if let session, case .sessionAt = outcome { spooled.recordSession(session, host) }
             } catch {
-                last = TransferError(destination: error, doing: "cannot upload \(descriptor.digest): ")
+                last = TransferError(destination: error)
                 // When the pump has ended there is nothing to send; the session stays for the next run, unless what it
                 // holds is wrong.
                 if pump.hasEnded, case .mismatch = await pump.result(), let session { await client.cancel(session) }

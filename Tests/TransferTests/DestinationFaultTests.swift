@@ -194,7 +194,6 @@ import Testing
             #expect(failure.error.code == .destinationFailed)
             #expect(failure.error.message.contains(fixture.destination.authority))
             #expect(failure.error.message.contains("HTTP \(status)"))
-            #expect(failure.error.message.contains(large.hex))
             // The image that does not need it is there; the index and the image that do are not, and say why.
             #expect(
                 fixture.destination.manifests(in: EngineFixture.repository) == [image.children[1].descriptor.digest])
@@ -234,7 +233,6 @@ import Testing
             let engine = try fixture.engine(speed: 10)
             let report = await engine.bring(try fixture.missing(image))
             let failure = try #require(report.failures.first { $0.entry.digest == large })
-            #expect(failure.error.message.contains(large.hex))
             #expect(failure.error.message.contains(fixture.destination.authority))
             let progress = engine.progress.snapshot
             #expect(progress.fetchedBytes <= progress.totalBytes * 105 / 100)
