@@ -273,7 +273,10 @@ final class Exchange: @unchecked Sendable {
         guard isPaused, let easy else { return CURLE_OK }
         isPaused = false
         rollcall_setopt_long(easy, CURLOPT_LOW_SPEED_TIME, request.timeouts.stall)
-        return curl_easy_pause(easy, CURLPAUSE_CONT)
+        let code = curl_easy_pause(easy, CURLPAUSE_CONT)
+        // Without a connection there is nothing to continue: either libcurl is about to try a fresh one, which starts
+        // unpaused, or the transfer has ended, and its own message says how (curl 7.88.1, lib/easy.c).
+        return code == CURLE_BAD_FUNCTION_ARGUMENT ? CURLE_OK : code
     }
 
     // MARK: End

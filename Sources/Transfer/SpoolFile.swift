@@ -19,7 +19,8 @@ final class SpoolFile: Sendable {
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw Self.failure(errno, path: path, doing: "open") }
         // Leaves existing bytes alone.
-        let code = posix_fallocate(descriptor, 0, off_t(size))
+        var code: Int32
+        repeat { code = posix_fallocate(descriptor, 0, off_t(size)) } while code == EINTR
         if code != 0 {
             // Nothing of it is good, or it would have been allocated before. The descriptor is `deinit`'s to close, which
             // runs although this throws: closed twice, it might be another thread's by then.

@@ -39,9 +39,6 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
-
-    /// Whether the same attempt may succeed when it is made again.
-    var isRetryable = false
 }
 
 extension TransferError {
@@ -56,10 +53,8 @@ extension TransferError {
             }.joined(separator: "; "))
     }
 
-    /// What a destination registry did not do. Its refusals are final; everything else may pass.
+    /// What a destination registry did not do.
     init(destination error: RegistryError) {
         self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")
-        isRetryable =
-            error.isTransient || [.uploadUnknown, .rangeInvalid, .network, .digestMismatch].contains(error.code)
     }
 }

@@ -40,21 +40,25 @@ public struct Inventory: Sendable {
         return digests(present).subtracting(digests(missing))
     }
 
-    /// The missing blobs, each once, largest first, so that no large one is left for the end.
+    /// The missing blobs, each once, largest first, so that no large one is left for the end. One whose size two manifests
+    /// do not agree on is two: only the one of the right size can be had, whoever named it.
     public var blobTasks: [BlobTask] {
-        var missingIn: [Digest: [ClosureEntry]] = [:]
-        for entry in missing where entry.kind == .blob { missingIn[entry.digest, default: []].append(entry) }
-        var presentIn: [Digest: [Repository]] = [:]
-        for entry in present where entry.kind == .blob && missingIn[entry.digest] != nil {
-            presentIn[entry.digest, default: []].append(entry.repository)
+        struct Content: Hashable {
+            let digest: Digest
+            let size: Int64
         }
-        return missingIn.values.compactMap { entries in
-            entries.first.map { first in
-                BlobTask(
-                    digest: first.digest, size: first.size, mediaType: first.mediaType,
-                    missingIn: entries.map(\.repository).sorted(),
-                    presentIn: (presentIn[first.digest] ?? []).sorted())
-            }
+        var missingIn: [Content: [ClosureEntry]] = [:]
+        for entry in missing where entry.kind == .blob {
+            missingIn[Content(digest: entry.digest, size: entry.size), default: []].append(entry)
+        }
+        var presentIn: [Content: [Repository]] = [:]
+        for entry in present where entry.kind == .blob {
+            presentIn[Content(digest: entry.digest, size: entry.size), default: []].append(entry.repository)
+        }
+        return missingIn.map { content, entries in
+            BlobTask(
+                digest: content.digest, size: content.size, mediaType: entries[0].mediaType,
+                missingIn: entries.map(\.repository).sorted(), presentIn: (presentIn[content] ?? []).sorted())
         }.sorted { ($0.size, $0.digest) > ($1.size, $1.digest) }
     }
 }

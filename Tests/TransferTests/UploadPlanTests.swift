@@ -116,4 +116,17 @@ import Testing
         plan.ended(.sessionAt(0), minimumChunk: UploadPlan.chunk * 2)
         #expect(plan.step == .chunk(from: 0, to: UploadPlan.chunk * 2))
     }
+
+    /// `OCI-Chunk-Min-Length` may be any number: it makes chunks larger, up to the whole blob.
+    @Test(
+        arguments: [(-5, UploadPlan.chunk), (1, UploadPlan.chunk), (40 << 20, 40 << 20), (.max, nil)]
+            as [(Int64, Int64?)])
+    func theLeastChunkIsTheRegistrysToSay(minimum: Int64, end: Int64?) {
+        var plan = UploadPlan(size: large, capability: UploadCapability())
+        plan.ended(.sessionAt(0), minimumChunk: minimum)
+        #expect(plan.step == .chunk(from: 0, to: end ?? large))
+        plan.ended(.broken)
+        plan.ended(.sessionAt(.max), minimumChunk: .max)
+        #expect(plan.step == .commit)
+    }
 }
