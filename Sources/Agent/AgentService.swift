@@ -1,7 +1,7 @@
+import HTTP
 import Logging
 import ObjectStore
 import Readiness
-import Registry
 import ServiceLifecycle
 
 /// `rollcall-agent run`: passes whenever the environment's record changes, something is missing, or time has passed.

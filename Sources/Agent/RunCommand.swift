@@ -1,9 +1,9 @@
 import ArgumentParser
 import Console
 import Configuration
+import HTTP
 import Logging
 import Readiness
-import Registry
 import ServiceLifecycle
 import UnixSignals
 
