@@ -34,7 +34,7 @@ let package = Package(
         ),
 
         // The way of the decision.
-        .target(name: "ObjectStore", dependencies: ["OCI"]),
+        .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
         .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
 
         // The files that users write.
@@ -73,7 +73,7 @@ let package = Package(
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "TransferTests", dependencies: ["Transfer", "Registry", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
             name: "ConfigurationTests",

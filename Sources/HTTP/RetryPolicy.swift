@@ -87,11 +87,11 @@ extension HTTPResponseHead {
 }
 
 /// Dates in HTTP fields.
-enum HTTPDate {
+package enum HTTPDate {
     private static let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
     /// Seconds since 1970 for any of the three forms that recipients must accept (RFC 9110 section 5.6.7).
-    static func unixTime(of text: String) -> Int64? {
+    package static func unixTime(of text: String) -> Int64? {
         var month: Int64?
         var clock: [Int64]?
         var numbers: [Int64] = []

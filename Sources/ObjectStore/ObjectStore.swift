@@ -4,6 +4,14 @@
 /// conditional, listing in pages. Each operation is atomic: a reader sees a whole object, old or new. A write that has
 /// returned is durable.
 public protocol ObjectStore: Sendable {
+    /// Makes sure that the store does what conditional writes need.
+    ///
+    /// A store does so by itself before its first conditional write; whoever runs for long calls this at its start, to
+    /// fail there and not hours later.
+    ///
+    /// - Throws: `ObjectStoreError`; `unsupportedStore` where conditional writes do not exclude each other.
+    func prepare() async throws(ObjectStoreError)
+
     /// Reads an object.
     ///
     /// - Parameters:
@@ -48,6 +56,9 @@ public enum ObjectStoreLimit {
 }
 
 extension ObjectStore {
+    /// Nothing to make sure of.
+    public func prepare() async throws(ObjectStoreError) {}
+
     /// Reads an object; `nil` where there is none.
     ///
     /// - Throws: `ObjectStoreError`.
