@@ -8,6 +8,7 @@ let package = Package(
     products: [
         .executable(name: "rollcall-agent", targets: ["Agent"]),
         .executable(name: "rollcall", targets: ["Coordinator"]),
+        .executable(name: "rollcall-bench", targets: ["Bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -68,11 +69,24 @@ let package = Package(
             ]
         ),
 
+        // The benchmark harness; no part of what is shipped.
+        .target(name: "CLinux", path: "bench/CLinux"),
+        .executableTarget(
+            name: "Bench",
+            dependencies: ["CLinux", "OCI", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "bench/Sources"
+        ),
+
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "TransferTests", dependencies: ["Transfer", "Registry", "HTTP", "OCI", "TestSupport"]),
+        .testTarget(
+            name: "TransferTests",
+            dependencies: [
+                "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
@@ -87,6 +101,7 @@ let package = Package(
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]
         ),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [

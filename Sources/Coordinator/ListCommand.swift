@@ -57,11 +57,12 @@ struct ListCommand: AsyncParsableCommand {
 
         func run() async throws {
             let list = try ListFile.read(self.list)
-            var table = Table("REPOSITORY", "TAG", "PLATFORM", "DIGEST", "SIZE")
+            // No size: the list's is that of the manifest alone, which a reader would take for the image's.
+            var table = Table("REPOSITORY", "TAG", "PLATFORM", "DIGEST")
             for image in list.images {
                 table.add(
                     image.repository.name, image.tag?.name ?? "-", image.platform?.description ?? "-",
-                    image.digest.description, Quantity.bytes(image.size))
+                    image.digest.description)
             }
             Terminal.say(
                 """

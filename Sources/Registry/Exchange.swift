@@ -36,8 +36,6 @@ struct Exchange: Sendable {
 
     /// Five minutes bound any small request: a server that drips bytes does not hold a slot for ever.
     static let controlTimeouts = Timeouts(total: 300)
-    /// A registry may hash a whole blob again before it answers a commit: 10 GiB at 20 MB/s takes nine minutes.
-    static let commitTimeouts = Timeouts(stall: 600)
 
     /// A streamed body can be sent once only; whoever owns it decides how to go on.
     var isReplayable: Bool {

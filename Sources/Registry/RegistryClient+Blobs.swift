@@ -62,7 +62,7 @@ extension RegistryClient {
         exchange.headers = ["Accept-Encoding": "identity"]
         if let range { exchange.headers["Range"] = "bytes=\(range.lowerBound)-\(range.upperBound)" }
         exchange.lane = .download
-        exchange.timeouts = Timeouts()
+        exchange.timeouts = bodyTimeouts
         exchange.sink = sink
         exchange.judge = { head in
             switch BlobAnswer(head, range: range, size: size) {

@@ -80,7 +80,7 @@ extension RegistryClient {
     ) async throws(RegistryError) {
         var exchange = try exchange(.put, session, query: "digest=\(digest)", accepts: [200, 201, 202, 204])
         exchange.headers["Content-Type"] = "application/octet-stream"
-        exchange.timeouts = Exchange.commitTimeouts
+        exchange.timeouts = commitTimeouts
         exchange.lane = .upload
         if length > 0 { exchange.body = .source(source, length: length) }
         try await commit(exchange, session, digest: digest, size: length)
@@ -111,7 +111,7 @@ extension RegistryClient {
         exchange.headers["Content-Type"] = "application/octet-stream"
         // Without unit and total: ACR rejects the form that RFC 9110 has (dotnet/sdk-container-builds#258).
         exchange.headers["Content-Range"] = "\(session.offset)-\(end - 1)"
-        exchange.timeouts = Timeouts()
+        exchange.timeouts = bodyTimeouts
         exchange.lane = .upload
         exchange.body = .source(source, length: length)
         let reply = try await performInSession(exchange, session)
@@ -149,7 +149,7 @@ extension RegistryClient {
     public func commit(_ session: UploadSession, digest: Digest, size: Int64) async throws(RegistryError) {
         var exchange = try exchange(.put, session, query: "digest=\(digest)", accepts: [200, 201, 202, 204])
         exchange.headers["Content-Type"] = "application/octet-stream"
-        exchange.timeouts = Exchange.commitTimeouts
+        exchange.timeouts = commitTimeouts
         try await commit(exchange, session, digest: digest, size: size)
     }
 

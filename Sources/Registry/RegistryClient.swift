@@ -15,6 +15,9 @@ public struct RegistryClient: Sendable {
         public var timing: Timing
         /// Where certificates are looked up by host.
         public var certificates: CertificateDirectory
+        /// Seconds of near silence after which a blob's body is given up, either way. A commit may take ten times as
+        /// long: registries hash the blob again before they answer.
+        public var stall = 60
 
         /// - Parameters:
         ///   - gates: the budgets of requests in flight
@@ -35,6 +38,10 @@ public struct RegistryClient: Sendable {
     /// The registry.
     public let endpoint: RegistryEndpoint
     let transport: Transport
+    /// How long a blob's body may be silent.
+    let bodyTimeouts: Timeouts
+    /// The same where the registry may hash the whole blob again before it answers: 10 GiB at 20 MB/s takes nine minutes.
+    let commitTimeouts: Timeouts
     private let authenticator: Authenticator
 
     /// - Parameters:
@@ -50,6 +57,8 @@ public struct RegistryClient: Sendable {
         transport = Transport(
             endpoint: endpoint, http: http, gates: configuration.gates, retry: configuration.retry,
             timing: configuration.timing, certificates: configuration.certificates)
+        bodyTimeouts = Timeouts(stall: configuration.stall)
+        commitTimeouts = Timeouts(stall: configuration.stall * 10)
         authenticator = Authenticator(transport: transport, credentials: credentials)
     }
 

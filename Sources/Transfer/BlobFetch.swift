@@ -10,6 +10,8 @@ struct BlobFetch: Sendable {
     let pump: BlobPump
     let sources: [ActiveSource]
     let context: TransferContext
+    /// The names of the sources whose bytes were taken.
+    let contributors = Contributors()
 
     /// The shortest range worth dividing, in bytes.
     static let minimumDivision: Int64 = 256 << 10
@@ -69,7 +71,7 @@ struct BlobFetch: Sendable {
             source.gate.release()
             switch result {
             case .success, .failure(.ours): continue
-            case .failure(.unranged): source.ignoresRanges = true
+            case .failure(.unranged): source.ignoredRange()
             case .failure(.refusal(let reason)):
                 refusals.add(source.name, reason)
                 context.board.update { $0.retries += 1 }
@@ -83,21 +85,23 @@ struct BlobFetch: Sendable {
     private var stopped: TransferError { TransferError(.cancelled, "the transfer of \(task.digest) was stopped") }
 
     /// The first source in order that may be asked and has room, else the first that may be asked; `nil` while all that
-    /// are left are resting.
+    /// are left are resting. One that served wrong bytes comes after all others: what it has is verified all the same.
     private func chooseSource(_ refusals: Refusals) throws(TransferError) -> ActiveSource? {
-        var first: ActiveSource?
-        var isAnyResting = false
-        for source in sources where refusals[source.name] == nil {
-            switch source.availability {
-            case .usable:
-                if source.gate.hasRoom { return source }
-                first = first ?? source
-            case .resting: isAnyResting = true
-            case .givenUp: continue
+        for isTrusted in [true, false] {
+            var first: ActiveSource?
+            var isAnyResting = false
+            for source in sources where source.isTrusted == isTrusted && refusals[source.name] == nil {
+                switch source.availability {
+                case .usable:
+                    if source.gate.hasRoom { return source }
+                    first = first ?? source
+                case .resting: isAnyResting = true
+                case .givenUp: continue
+                }
             }
+            if let first { return first }
+            if isAnyResting { return nil }
         }
-        if let first { return first }
-        if isAnyResting { return nil }
         let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
         throw TransferError(
             .sourceFailed,
@@ -146,7 +150,11 @@ struct BlobFetch: Sendable {
         }
         defer {
             sink.flush()
-            if sink.receivedBytes > 0 { source.succeeded() }
+            // Not for bytes that were there already, or it would be asked for them for ever.
+            if sink.acceptedBytes > 0 {
+                source.succeeded()
+                contributors.add(source.name)
+            }
         }
         do {
             guard let listed = task.missingIn.first else { return .failure(.ours) }
@@ -166,6 +174,17 @@ struct BlobFetch: Sendable {
             return .failure(.passing("the response ended after \(sink.receivedBytes) bytes of a range"))
         }
         return .success(())
+    }
+}
+
+/// The sources whose bytes one attempt took.
+final class Contributors: Sendable {
+    private let state = Mutex<Set<String>>([])
+
+    var names: Set<String> { state.withLock { $0 } }
+
+    func add(_ name: String) {
+        state.withLock { _ = $0.insert(name) }
     }
 }
 

@@ -66,6 +66,11 @@ final class BlobPump: @unchecked Sendable {
         queue.async { self.advance() }
     }
 
+    /// Whether its segments stay in memory until it is published.
+    var keepsSegments: Bool {
+        if case .memory = storage { true } else { false }
+    }
+
     /// Whether no more bytes are wanted because of a failure. Any thread.
     var hasEnded: Bool { ended.load(ordering: .relaxed) }
 

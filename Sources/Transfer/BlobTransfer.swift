@@ -14,43 +14,78 @@ struct BlobTransfer: Sendable {
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
         do throws(TransferError) {
+            guard task.size > 0 || task.digest == Digest(of: [], algorithm: task.digest.algorithm) else {
+                throw TransferError(
+                    .digestMismatch,
+                    "\(task.digest) is said to have no bytes, but is not the digest of nothing: correct the manifest")
+            }
             let remaining = try await mount(into: task.missingIn, from: task.presentIn)
             guard !remaining.isEmpty else { return [:] }
             context.board.update { $0.active.append(.init(digest: task.digest, size: task.size, received: 0)) }
             defer { context.board.update { $0.active.removeAll { $0.digest == task.digest } } }
-            do throws(TransferError) {
-                return try await attempt(remaining, sources: sources)
-            } catch {
-                // Bytes that hash to something else: once more, afresh, from one source at a time, which names the liar.
-                guard error.code == .digestMismatch else { throw error }
+            switch try await attempt(remaining, sources: sources) {
+            case .ended(let failures): return failures
+            case .mismatch(let actual, let contributors):
                 context.board.update { $0.retries += 1 }
-                return try await retryOneByOne(remaining, after: error)
+                return try await retryOneByOne(remaining, after: actual, suspects: contributors)
             }
         } catch {
-            return Dictionary(uniqueKeysWithValues: task.missingIn.map { ($0, error) })
+            return Dictionary(task.missingIn.map { ($0, error) }) { first, _ in first }
         }
     }
 
+    /// How one attempt ended whose bytes all arrived.
+    private enum Attempt {
+        /// They are what was asked for. Repositories that did not take them, and why.
+        case ended([Repository: TransferError])
+        /// They hash to something else; they came from these sources, or from the spool where there are none.
+        case mismatch(actual: Digest, contributors: Set<String>)
+    }
+
+    /// Fetches afresh from one source at a time, which tells who served the wrong bytes. With one source its guilt is
+    /// known already; yet a broken middlebox may pass: it gets its second chance.
     private func retryOneByOne(
-        _ repositories: [Repository], after first: TransferError
+        _ repositories: [Repository], after actual: Digest, suspects: Set<String>
     ) async throws(TransferError) -> [Repository: TransferError] {
-        var last = first
-        // With one source its guilt is known already; yet a broken middlebox may pass: it gets its second chance.
-        for source in sources where source.availability == .usable {
+        var suspects = suspects
+        if suspects.count == 1 { blame(suspects, actual) }
+        var code = TransferError.Code.digestMismatch
+        var reasons: [String] = []
+        let innocent = sources.filter { !suspects.contains($0.name) }
+        for source in innocent + sources.filter({ suspects.contains($0.name) }) {
             do throws(TransferError) {
-                return try await attempt(repositories, sources: [source])
+                switch try await attempt(repositories, sources: [source]) {
+                case .ended(let failures):
+                    // Of two that took part, the other one.
+                    suspects.remove(source.name)
+                    if suspects.count == 1 { blame(suspects, actual) }
+                    return failures
+                case .mismatch(let actual, let contributors):
+                    blame(contributors, actual)
+                    reasons.append("\(source.name) served bytes that hash to \(actual): check its storage")
+                }
             } catch {
-                last = error
-                guard error.code == .digestMismatch else { continue }
-                source.servedBadBytes(error.message)
+                guard error.code == .sourceFailed, !Task.isCancelled else { throw error }
+                code = .sourceFailed
+                reasons.append(error.message)
             }
         }
-        throw last
+        throw TransferError(
+            code, "no source has the bytes of \(task.digest): \(reasons.joined(separator: "; ")); nothing was published"
+        )
+    }
+
+    private func blame(_ names: Set<String>, _ actual: Digest) {
+        for source in sources where names.contains(source.name) {
+            let reason = "served bytes for \(task.digest) that hash to \(actual)"
+            source.servedBadBytes(reason)
+            context.board.update { $0.corruptSources[source.name] = reason }
+        }
     }
 
     private func attempt(
         _ repositories: [Repository], sources: [ActiveSource]
-    ) async throws(TransferError) -> [Repository: TransferError] {
+    ) async throws(TransferError) -> Attempt {
         try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
             let pump = BlobPump(
                 task.descriptor, storage: spooled.storage, spooled: spooled.present, pool: context.pool,
@@ -77,15 +112,11 @@ struct BlobTransfer: Sendable {
             case .failed(let error): throw error
             case .mismatch(let actual):
                 spooled.discard()
-                let names = sources.map(\.name).joined(separator: ", ")
-                throw TransferError(
-                    .digestMismatch,
-                    "\(names) served bytes for \(task.digest) that hash to \(actual): nothing was published;"
-                        + " check that registry's storage")
+                return .mismatch(actual: actual, contributors: fetch.contributors.names)
             }
-            let result = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
-            if result.isEmpty { spooled.discard() }
-            return result
+            let failures = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
+            if failures.isEmpty { spooled.discard() }
+            return .ended(failures)
         }
     }
 

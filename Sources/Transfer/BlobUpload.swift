@@ -71,7 +71,10 @@ struct BlobUpload: Sendable {
         case .askStatus:
             guard let current = session else { return .sessionLost }
             // What the registry has can be no more than one chunk beyond what we know.
-            let sent = min(descriptor.size, current.offset + max(UploadPlan.chunk * 2, current.minimumChunk ?? 0))
+            let known = min(current.offset, descriptor.size)
+            let sent = min(
+                descriptor.size,
+                known + max(UploadPlan.chunk * 2, min(current.minimumChunk ?? 0, descriptor.size)))
             let status = try await client.status(current, sent: sent)
             session = status
             return .sessionAt(status.offset)

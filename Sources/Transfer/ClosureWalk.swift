@@ -73,13 +73,6 @@ public struct ClosureWalk: Sendable {
         var level = [root]
         var depth = 0
         while !level.isEmpty {
-            guard depth < Self.depthLimit, seen.count <= Self.manifestLimit else {
-                throw OCIError(
-                    .invalidManifest,
-                    "\(repository)@\(root.digest) is nested deeper than \(Self.depthLimit) indexes or has more than"
-                        + " \(Self.manifestLimit) manifests")
-            }
-            depth += 1
             var children: [Digest] = []
             for manifest in level {
                 entries.append(
@@ -93,6 +86,14 @@ public struct ClosureWalk: Sendable {
                             mediaType: blob.mediaType))
                 }
                 children += manifest.manifest.manifests.map(\.digest).filter { seen.insert($0).inserted }
+            }
+            depth += 1
+            // Before any of them is fetched.
+            guard children.isEmpty || depth < Self.depthLimit, seen.count <= Self.manifestLimit else {
+                throw OCIError(
+                    .invalidManifest,
+                    "\(repository)@\(root.digest) is nested deeper than \(Self.depthLimit) indexes or has more than"
+                        + " \(Self.manifestLimit) manifests")
             }
             let source = source
             let answers = await bounded(children, atOnce: Self.requestsAtOnce) { digest in

@@ -25,6 +25,8 @@ final class RangeSink: BodySink, @unchecked Sendable {
     /// Whether the pump takes no more, for a reason that is its own.
     private(set) var isRefusedByPump = false
     private(set) var receivedBytes: Int64 = 0
+    /// Bytes that the lease was served with.
+    private(set) var acceptedBytes: Int64 = 0
 
     init(
         lease: RangePlanner.Lease, skipping toSkip: Int64 = 0, planner: SharedPlanner, pump: BlobPump,
@@ -53,19 +55,26 @@ final class RangeSink: BodySink, @unchecked Sendable {
         }
         // All or nothing: with a pause, none of these bytes may have been taken. They are at most 16 KiB, so that one
         // further segment holds what the current one does not.
+        let skipped = min(toSkip, Int64(bytes.count))
+        let wanted = UnsafeRawBufferPointer(rebasing: bytes[Int(skipped)...])
+        // A division may make it less before they are taken, never more.
+        let expected = min(Int64(wanted.count), planner.remaining(lease))
         var next: Segment?
-        let room = segment.map { SegmentPool.segmentSize - $0.count } ?? 0
-        if room < bytes.count {
-            next = pool.take(offset: position + Int64(room)) { control.resume() }
-            guard next != nil else { return .pause }
+        let room = Int64(segment?.room ?? 0)
+        if room < expected {
+            next = takeSegment(at: position + room, control)
+            guard next != nil else {
+                // Others may be waiting for what this one holds.
+                flush()
+                return .pause
+            }
         }
         guard case .now = meter.admit(bytes.count, resume: { control.resume() }) else { return .pause }
         receivedBytes += Int64(bytes.count)
         onReceived(bytes.count)
-        let skipped = min(toSkip, Int64(bytes.count))
         toSkip -= skipped
-        let wanted = UnsafeRawBufferPointer(rebasing: bytes[Int(skipped)...])
         let accepted = Int(planner.advance(lease, by: Int64(wanted.count)))
+        acceptedBytes += Int64(accepted)
         var rest = UnsafeRawBufferPointer(rebasing: wanted[..<accepted])
         while !rest.isEmpty {
             if segment == nil || segment?.isFull == true {
@@ -77,13 +86,20 @@ final class RangeSink: BodySink, @unchecked Sendable {
             position += Int64(taken)
             rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
         }
-        if planner.isFinished(lease) {
+        if planner.remaining(lease) == 0 {
             isSatisfied = true
             flush()
             // A response that has more to come was divided: the rest of it is another connection's.
             return accepted < wanted.count ? .refuse : .consumed
         }
         return .consumed
+    }
+
+    /// A segment from the pool's limit, or, for a blob that keeps them, of the blob's own bound.
+    private func takeSegment(at offset: Int64, _ control: TransferControl) -> Segment? {
+        guard pump.keepsSegments else { return pool.take(offset: offset) { control.resume() } }
+        let capacity = min(Int64(SegmentPool.segmentSize), pump.descriptor.size - offset)
+        return pool.takeUnbounded(offset: offset, capacity: Int(capacity))
     }
 
     /// Hands on what has arrived so far. Also called by the owner once the request has ended, however it did.
@@ -106,8 +122,9 @@ final class SharedPlanner: Sendable {
         planner.withLock { $0.advance(id, by: count) }
     }
 
-    func isFinished(_ id: Int) -> Bool {
-        planner.withLock { ($0.leases[id]?.remaining ?? 0) == 0 }
+    /// Bytes that the lease is still to bring; 0 for one that is no more.
+    func remaining(_ id: Int) -> Int64 {
+        planner.withLock { $0.leases[id]?.remaining ?? 0 }
     }
 
     func with<Result>(_ body: (inout RangePlanner) -> Result) -> Result {

@@ -35,30 +35,44 @@ final class ResumeJournal: Sendable {
     /// The format of the tables. Another one is not read: the spool is fetched again.
     static let version = 2
 
-    /// Opens or creates the journal; one that cannot be read is replaced, since it only saves work.
+    /// Opens or creates the journal; a damaged one is replaced, since it only saves work. One that cannot be opened for
+    /// another reason, such as a full disk, may be good later, and stays.
     ///
-    /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
-    init(path: String, now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }) throws(TransferError) {
+    /// - Parameters:
+    ///   - path: the file
+    ///   - patience: seconds to wait for another process that writes to it
+    ///   - now: seconds since 1970
+    /// - Throws: `TransferError.spoolFailed` when the file cannot be opened or written
+    init(
+        path: String, patience: Double = 5, now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
+    ) throws(TransferError) {
         self.now = now
         do {
-            database = try Self.open(path)
+            database = try Self.open(path, patience)
         } catch {
-            for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            if Self.isDamage(error) {
+                for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            }
             do {
-                database = try Self.open(path)
+                database = try Self.open(path, patience)
             } catch {
                 throw TransferError(.spoolFailed, "cannot open the journal \(path): \(error)")
             }
         }
     }
 
-    private static func open(_ path: String) throws -> DatabaseQueue {
+    private static func open(_ path: String, _ patience: Double) throws -> DatabaseQueue {
         var configuration = Configuration()
+        configuration.busyMode = .timeout(patience)
         configuration.prepareDatabase { database in
             try database.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
         }
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         try queue.write { database in
+            // SQLite looks at a page when it needs it: damage would otherwise show at every later record, and be silent.
+            guard try String.fetchOne(database, sql: "PRAGMA quick_check(1)") == "ok" else {
+                throw DatabaseError(resultCode: .SQLITE_CORRUPT)
+            }
             if try Int.fetchOne(database, sql: "PRAGMA user_version") != version {
                 try database.execute(
                     sql: """
@@ -85,6 +99,12 @@ final class ResumeJournal: Sendable {
         return queue
     }
 
+    private static func isDamage(_ error: any Error) -> Bool {
+        guard let error = error as? DatabaseError else { return false }
+        // Also tables of this version that are not as they should be.
+        return [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR].contains(error.resultCode)
+    }
+
     /// Records bytes that are in the spool file. Returns at once; written in the next transaction.
     func record(_ extent: Extent, of digest: Digest) {
         submit(.extent(digest, extent))
@@ -105,10 +125,11 @@ final class ResumeJournal: Sendable {
                 arguments: [digest.description, host, repository.name])
         }
         return row.flatMap { row in
-            let offset: Int64 = row[1]
-            return offset < 0
-                ? nil
-                : UploadSession(repository: repository, location: row[0], offset: offset, minimumChunk: row[2])
+            guard let location: String = Self.value(row, 0), let offset: Int64 = Self.value(row, 1), offset >= 0 else {
+                return nil
+            }
+            return UploadSession(
+                repository: repository, location: location, offset: offset, minimumChunk: Self.value(row, 2))
         }
     }
 
@@ -125,7 +146,10 @@ final class ResumeJournal: Sendable {
                 database, sql: "SELECT chunks, resumes FROM host WHERE name = ? AND learned > ?",
                 arguments: [host, now() - UploadCapability.lifetime])
         }
-        return row.map { UploadCapability(takesChunks: $0[0], resumesSessions: $0[1]) } ?? UploadCapability()
+        guard let row, let takesChunks: Bool = Self.value(row, 0), let resumesSessions: Bool = Self.value(row, 1) else {
+            return UploadCapability()
+        }
+        return UploadCapability(takesChunks: takesChunks, resumesSessions: resumesSessions)
     }
 
     /// Forgets a blob that was published or given up. In order with `record`.
@@ -142,12 +166,16 @@ final class ResumeJournal: Sendable {
                 arguments: [digest.description])
         }
         return (rows ?? []).compactMap { row in
-            let start: Int64 = row[0]
-            let end: Int64 = row[1]
-            let checksum: Int64 = row[2]
-            guard 0 <= start, start < end else { return nil }
+            guard let start: Int64 = Self.value(row, 0), let end: Int64 = Self.value(row, 1),
+                let checksum: Int64 = Self.value(row, 2), 0 <= start, start < end
+            else { return nil }
             return Extent(range: start..<end, checksum: UInt64(bitPattern: checksum))
         }
+    }
+
+    /// A column's value; `nil` where it is of another type, on which GRDB's own subscript traps.
+    private static func value<Value: DatabaseValueConvertible>(_ row: Row, _ column: Int) -> Value? {
+        Value.fromDatabaseValue(row[column] as DatabaseValue)
     }
 
     /// The blobs of which anything is recorded.

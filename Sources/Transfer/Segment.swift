@@ -12,17 +12,22 @@ final class Segment: @unchecked Sendable {
 
     private let memory: SegmentMemory
     private let pool: SegmentPool
+    /// Whether it counts towards the pool's limit.
+    private let isCounted: Bool
     private var storage: UnsafeMutableRawBufferPointer { memory.buffer }
 
-    fileprivate init(offset: Int64, memory: SegmentMemory, pool: SegmentPool) {
+    fileprivate init(offset: Int64, memory: SegmentMemory, pool: SegmentPool, isCounted: Bool) {
         self.offset = offset
         self.memory = memory
         self.pool = pool
+        self.isCounted = isCounted
     }
 
-    deinit { pool.recycle(memory) }
+    deinit { pool.recycle(memory, isCounted: isCounted) }
 
     var isFull: Bool { count == storage.count }
+    /// How many more bytes fit.
+    var room: Int { storage.count - count }
     var end: Int64 { offset + Int64(count) }
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage[..<count]) }
 
@@ -55,10 +60,11 @@ struct SegmentMemory: @unchecked Sendable {
     }
 }
 
-/// The memory for segments in flight: `limit` segments of `Segment` bytes, over all blobs of an engine.
+/// The memory for segments in flight: `limit` segments of `segmentSize` bytes, over all blobs of an engine.
 ///
-/// Taking one beyond the limit fails, and the taker asks to be called when one is back. Blobs that have a file behind
-/// them give their segments back without waiting for one another, so there is always one on its way.
+/// Taking one beyond the limit fails, and the taker asks to be called when one is back. Who waits must hold none itself,
+/// and blobs that have a file behind them give theirs back without waiting for anything but the disk, so there is always
+/// one on its way.
 final class SegmentPool: Sendable {
     /// A segment's length in bytes. At 256 KiB a write into the page cache costs a third of one of 16 KiB
     /// (docs/performance.md).
@@ -66,6 +72,7 @@ final class SegmentPool: Sendable {
 
     private struct State {
         var free: [SegmentMemory] = []
+        /// Segments that count towards the limit.
         var outstanding = 0
         var waiting: [@Sendable () -> Void] = []
     }
@@ -94,24 +101,28 @@ final class SegmentPool: Sendable {
             state.outstanding += 1
             return state.free.popLast() ?? SegmentMemory(capacity: Self.segmentSize)
         }
-        return memory.map { Segment(offset: offset, memory: $0, pool: self) }
+        return memory.map { Segment(offset: offset, memory: $0, pool: self, isCounted: true) }
     }
 
-    /// A segment outside the limit, for a holder that is bounded in another way: one a blob for reading its spool.
+    /// A segment outside the limit, for a holder that is bounded in another way: one a blob for reading its spool and a
+    /// few for each upload's feed; a small blob's own, within the bound on blobs in memory.
     func takeUnbounded(offset: Int64, capacity: Int = segmentSize) -> Segment {
         let memory: SegmentMemory = state.withLock { state in
-            state.outstanding += 1
             if capacity == Self.segmentSize, let free = state.free.popLast() { return free }
             return SegmentMemory(capacity: capacity)
         }
-        return Segment(offset: offset, memory: memory, pool: self)
+        return Segment(offset: offset, memory: memory, pool: self, isCounted: false)
     }
 
-    fileprivate func recycle(_ memory: SegmentMemory) {
+    fileprivate func recycle(_ memory: SegmentMemory, isCounted: Bool) {
         let waiting: [@Sendable () -> Void] = state.withLock { state in
+            if memory.buffer.count == Self.segmentSize, state.free.count < limit {
+                state.free.append(memory)
+            } else {
+                memory.buffer.deallocate()
+            }
+            guard isCounted else { return [] }
             state.outstanding -= 1
-            if memory.buffer.count == Self.segmentSize { state.free.append(memory) } else { memory.buffer.deallocate() }
-            guard state.outstanding < limit else { return [] }
             defer { state.waiting.removeAll() }
             return state.waiting
         }

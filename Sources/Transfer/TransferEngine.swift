@@ -21,14 +21,22 @@ public final class TransferEngine: Sendable {
     ///   - spool: a directory for blobs under way; created if its parent exists
     ///   - limits: the bounds
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be had
-    public init(
+    public convenience init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(),
         spool: String, limits: TransferLimits = TransferLimits()
     ) throws(TransferError) {
-        let clock = Self.monotonicClock
-        let chance: @Sendable () -> Double = { Double.random(in: 0..<1) }
+        try self.init(
+            sources: sources, destination: destination, mapping: mapping, spool: spool, limits: limits,
+            clock: Self.monotonicClock, chance: { Double.random(in: 0..<1) })
+    }
+
+    /// Tests bring their own time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
+    init(
+        sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping, spool: String,
+        limits: TransferLimits, clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
+    ) throws(TransferError) {
         self.sources = sources.map {
-            ActiveSource($0, connections: limits.connections, clock: clock, chance: chance)
+            ActiveSource($0, connections: max(1, limits.connections), clock: clock, chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
@@ -60,21 +68,19 @@ public final class TransferEngine: Sendable {
         } stopWhen: { answer in
             if case .failure = answer { true } else { false }
         }
+        // The failure that stopped the others, not one of those that it stopped.
+        let failures = answers.compactMap { answer -> TransferError? in
+            if case .failure(let error) = answer { error } else { nil }
+        }
+        if let error = failures.first(where: { $0.code != .cancelled }) ?? failures.first { throw error }
         var present: [ClosureEntry] = []
         var missing: [ClosureEntry] = []
         for (entry, answer) in zip(entries, answers) {
             switch answer {
             case .success(true): present.append(entry)
             case .success(false): missing.append(entry)
-            case .failure(let error): throw error
-            case nil: continue
+            default: throw TransferError(.cancelled, "the inventory was stopped")
             }
-        }
-        guard present.count + missing.count == entries.count else {
-            if case .failure(let error) = answers.compactMap({ $0 }).first(where: { (try? $0.get()) == nil }) {
-                throw error
-            }
-            throw TransferError(.cancelled, "the inventory was stopped")
         }
         return Inventory(present: present, missing: missing)
     }
@@ -103,7 +109,12 @@ public final class TransferEngine: Sendable {
                 return error
             }
         }
-        return zip(tags, answers).compactMap { tag, error in error.flatMap { $0 }.map { (tag, $0) } }
+        return zip(tags, answers).compactMap { tag, answer in
+            switch answer {
+            case .some(let error): error.map { (tag, $0) }
+            case nil: (tag, TransferError(.cancelled, "the tag was not assigned: the transfer was stopped"))
+            }
+        }
     }
 }
 

@@ -48,7 +48,7 @@ struct TransferPass: Sendable {
                         group.addTask { .fetched(entry, await fetch(entry)) }
                     case .pushManifest(let entry):
                         let manifest = held.removeValue(forKey: entry.identity)
-                        heldBytes -= manifest == nil ? 0 : entry.size
+                        heldBytes -= Int64(manifest?.bytes.count ?? 0)
                         group.addTask { .pushed(entry, await push(entry, manifest)) }
                     }
                 }
@@ -69,9 +69,10 @@ struct TransferPass: Sendable {
                     }
                     heldBack = schedule.finish(blob: task, missing: Set(errors.keys))
                 case .fetched(let entry, .success(let manifest)):
-                    if heldBytes + entry.size <= Self.heldManifestBytes {
+                    // Not the entry's size, which only somebody says.
+                    if heldBytes + Int64(manifest.bytes.count) <= Self.heldManifestBytes {
                         held[entry.identity] = manifest
-                        heldBytes += entry.size
+                        heldBytes += Int64(manifest.bytes.count)
                     }
                     heldBack = schedule.finish(fetched: entry, children: manifest.children(in: entry.repository))
                 case .fetched(let entry, .failure(let error)):
@@ -99,10 +100,8 @@ struct TransferPass: Sendable {
             }
         }
         // After a cancellation, what was never started is still missing.
-        if Task.isCancelled {
-            failures += schedule.abandoned.map {
-                .init(entry: $0, error: TransferError(.cancelled, "the transfer was stopped"))
-            }
+        failures += schedule.abandoned.map {
+            .init(entry: $0, error: TransferError(.cancelled, "the transfer was stopped"))
         }
         return TransferReport(failures: failures)
     }

@@ -35,6 +35,9 @@ public struct TransferProgress: Sendable, Hashable {
     public var retries = 0
     /// Bytes by source, by the source's name.
     public var sources: [String: Int64] = [:]
+    /// Sources that served bytes which do not hash to what was asked for, by name, and what they did. They are asked
+    /// last from then on.
+    public var corruptSources: [String: String] = [:]
     /// Blobs on their way, in the order they started.
     public var active: [Blob] = []
 

@@ -54,9 +54,18 @@ final class ActiveSource: Sendable {
 
     /// Whether it answers a range request with the whole blob: then it is asked for whole blobs, by one connection each.
     var ignoresRanges: Bool {
-        get { health.withLock { $0.ignoresRanges } }
-        set { health.withLock { $0.ignoresRanges = newValue } }
+        let now = clock()
+        return health.withLock { $0.ignoresRanges(now: now) }
     }
+
+    /// Records that it answered a range request with the whole blob.
+    func ignoredRange() {
+        let now = clock()
+        health.withLock { $0.ignoredRange(now: now) }
+    }
+
+    /// Whether all its bytes so far were what was asked for.
+    var isTrusted: Bool { health.withLock { !$0.hasServedBadBytes } }
 
     /// Records that it delivered something.
     func succeeded() {
@@ -71,7 +80,7 @@ final class ActiveSource: Sendable {
         health.withLock { $0.failed(reason, now: now, chance: chance) }
     }
 
-    /// Records that bytes from here did not hash to what was asked for: not used again in this pass.
+    /// Records that bytes from here did not hash to what was asked for: from now on it is asked last.
     func servedBadBytes(_ reason: String) {
         health.withLock { $0.servedBadBytes(reason) }
     }
@@ -101,12 +110,21 @@ struct SourceHealth {
     private var failingSince: Double?
     private var restUntil = -Double.infinity
     private var hasDelivered = false
-    private var hasServedBadBytes = false
+    private var ignoresRangesUntil = -Double.infinity
+    private(set) var hasServedBadBytes = false
     private(set) var lastFailure: String?
-    var ignoresRanges = false
+
+    /// How long a source is believed to ignore ranges, in seconds: a pull-through cache does it for what it does not
+    /// have yet, and only then (distribution/distribution#4667).
+    static let rangeDoubt = 600.0
+
+    func ignoresRanges(now: Double) -> Bool { now < ignoresRangesUntil }
+
+    mutating func ignoredRange(now: Double) {
+        ignoresRangesUntil = now + Self.rangeDoubt
+    }
 
     func availability(now: Double) -> Availability {
-        if hasServedBadBytes { return .givenUp }
         if let failingSince, now - failingSince > (hasDelivered ? Self.patience : Self.firstPatience),
             now < restUntil + Self.longestRest
         {

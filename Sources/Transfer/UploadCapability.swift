@@ -88,7 +88,8 @@ struct UploadPlan {
     ///   - outcome: how the step ended
     ///   - minimumChunk: the least chunk that the registry asks for, in bytes
     mutating func ended(_ outcome: Outcome, minimumChunk: Int64? = nil) {
-        self.minimumChunk = max(self.minimumChunk, minimumChunk ?? 0)
+        // The registry may say any number.
+        self.minimumChunk = max(self.minimumChunk, min(minimumChunk ?? 0, size))
         switch (step, outcome) {
         case (_, .committed): return
         case (_, .sessionAt(let position)):

@@ -1,0 +1,67 @@
+import FoundationEssentials
+import OCI
+import TestSupport
+import Testing
+
+@testable import Bench
+
+/// The generated images against the tools that everyone has: gzip, tar and sha256sum.
+@Suite struct CorpusTests {
+    @Test(arguments: [2048, 65_000, 66_000, 131_075, 1_000_000])
+    func aLayerIsAGzipTar(_ size: Int) async throws {
+        try await withTemporaryDirectory("layer") { directory in
+            let path = directory.file("layer")
+            var writer = LayerWriter(seed: 7)
+            let layer = try writer.write(size, name: "usr/a.bin", to: path)
+            #expect(abs(layer.size - size) <= 1024)
+            let sum = try await runCommand(["sha256sum", path])
+            #expect("sha256:\(sum.text.prefix(64))" == layer.digest)
+            let tar = try await runCommand(["sh", "-c", "gzip -dc '\(path)' | sha256sum"])
+            #expect("sha256:\(tar.text.prefix(64))" == layer.diffID)
+            let names = try await runCommand(["tar", "-tzf", path])
+            #expect(names.status == 0)
+            #expect(names.text == "usr/a.bin\n")
+        }
+    }
+
+    @Test func aSeedMakesTheSameContentEverywhere() async throws {
+        try await withTemporaryDirectory("layer") { directory in
+            var first = LayerWriter(seed: 1)
+            var second = LayerWriter(seed: 1)
+            var other = LayerWriter(seed: 2)
+            let one = try first.write(10_000, name: "a", to: directory.file("one"))
+            #expect(try second.write(10_000, name: "a", to: directory.file("two")) == one)
+            #expect(try other.write(10_000, name: "a", to: directory.file("three")) != one)
+        }
+    }
+
+    @Test func aReleaseHasTheBlobsAndBytesItShould() {
+        let plan = CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 1)
+        // Its configurations are the other 60 of the 248 blobs.
+        #expect(plan.layers.count == 188)
+        #expect(plan.images.count == 60)
+        #expect(plan.images.allSatisfy { $0.layers.count == 5 })
+        #expect(Set(plan.images.flatMap(\.layers)) == Set(0..<188))
+        let bytes = plan.layers.reduce(0, +)
+        #expect(abs(bytes - 85 << 20) < 1 << 20)
+        #expect(plan == CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 1))
+        #expect(plan != CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 2))
+    }
+
+    @Test func aRegistryServesTheCorpusFromItsStorage() async throws {
+        try await withTemporaryDirectory("corpus") { directory in
+            let corpus = try Corpus(.release(images: 4, bytes: 1 << 20, seed: 3), in: directory.path)
+            #expect(corpus.images.count == 4)
+            #expect(corpus.blobs.count == 4 + 8 + 12)
+            #expect(corpus.bytes > corpus.blobs.reduce(0) { $0 + $1.size })
+            for content in corpus.blobs + corpus.images.map(\.manifest) {
+                let digest = try Digest(content.digest)
+                let path =
+                    "\(corpus.storage.root)/docker/registry/v2/blobs/sha256/\(digest.hex.prefix(2))/\(digest.hex)/data"
+                let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+                #expect(bytes.count == content.size)
+                #expect(Digest(of: bytes) == digest)
+            }
+        }
+    }
+}

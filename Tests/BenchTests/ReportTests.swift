@@ -1,0 +1,67 @@
+import Testing
+
+@testable import Bench
+
+@Suite struct ReportTests {
+    @Test(arguments: [
+        (0.0, 2, "0.00"), (1.005, 0, "1"), (12.345, 1, "12.3"), (0.999, 2, "1.00"), (-0.5, 1, "-0.5"),
+        (-0.001, 2, "0.00"), (.infinity, 2, "inf"), (10.05, 2, "10.05"),
+    ])
+    func numbersHaveTheirDecimals(_ value: Double, _ decimals: Int, _ text: String) {
+        #expect(fixed(value, decimals) == text)
+    }
+
+    @Test func aSpreadIsOfTheMiddle() {
+        #expect(Spread([]) == nil)
+        #expect(Spread([3, 1, 2])?.median == 2)
+        #expect(Spread([4, 1, 2, 3])?.median == 2.5)
+        #expect(Spread([4, 1, 2, 3])?.minimum == 1)
+        #expect(Spread([4, 1, 2, 3])?.maximum == 4)
+    }
+
+    private func run(_ tool: String, _ wall: Double, _ outcome: RunFigures.Outcome) -> RunFigures {
+        var figures = RunFigures(tool: tool, round: 0, failure: "out of time")
+        figures.outcome = outcome
+        figures.wall = wall
+        if figures.isGood { figures.note = nil }
+        return figures
+    }
+
+    private func summary(_ tool: String, _ kind: Tool.Kind, _ runs: [RunFigures]) -> ToolSummary {
+        ToolSummary(tool: tool, kind: kind, version: "1", command: tool, runs: runs, needed: 1)
+    }
+
+    @Test func ratiosAreToTheBestPeerThatDelivered() {
+        let tools = ScenarioFigures.compare(
+            [
+                summary(
+                    "ours", .ours, [run("ours", 4, .verified), run("ours", 2, .verified), run("ours", 3, .verified)]),
+                summary("slow", .peer, [run("slow", 12, .verified)]),
+                summary("good", .peer, [run("good", 6, .verified)]),
+                summary("wrong", .peer, [run("wrong", 1, .wrong)]),
+                summary("reference", .reference, [run("reference", 1, .downloaded)]),
+            ], limit: 2)
+        #expect(tools[0].toBestPeer == 0.5)
+        #expect(tools[0].toLimit == 1.5)
+        #expect(tools[1].toBestPeer == nil)
+        #expect(tools[3].wall == nil)
+    }
+
+    @Test func aFailureIsShownInItsRow() {
+        let tools = [
+            summary("ours", .ours, [run("ours", 4, .verified)]), summary("late", .peer, [run("late", 200, .timedOut)]),
+        ]
+        let figures = ScenarioFigures(
+            name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,
+            limitReason: "", forwarderCPU: nil, tools: ScenarioFigures.compare(tools, limit: nil), runs: [])
+        let lines = figures.table.split(separator: "\n")
+        #expect(lines.count == 4)
+        #expect(Set(lines.map(\.count)).count == 1)
+        #expect(lines[3].contains("0 of 1"))
+        #expect(lines[3].contains("out of time"))
+    }
+
+    @Test func commandsCanBeRepeatedInAShell() {
+        #expect(Command(["a", "b c", "it's", "", "x=1"]).text == "a 'b c' 'it'\\''s' '' x=1")
+    }
+}

@@ -1,0 +1,202 @@
+import FoundationEssentials
+import GRDB
+import Glibc
+import OCI
+import Registry
+import TestSupport
+import Testing
+
+@testable import Transfer
+
+@Suite struct SpoolTests {
+    private let content = GeneratedBytes(count: 700_000, seed: 1)
+    private var descriptor: Descriptor {
+        Descriptor(mediaType: .ociManifest, digest: content.digest(), size: content.count)
+    }
+
+    private func spool(
+        _ directory: TemporaryDirectory, disk: Int64 = 1 << 30, small: Int64 = 1000
+    ) throws -> SpoolDirectory {
+        try SpoolDirectory(
+            path: directory.file("spool"), memoryLimit: 1 << 20, diskLimit: disk, smallBlobSize: small)
+    }
+
+    private func file(_ directory: TemporaryDirectory, _ digest: Digest) -> String {
+        directory.file("spool/\(digest.description.replacing(":", with: "-"))")
+    }
+
+    /// Spools segments of the content as a run does that is then killed.
+    private func leave(
+        _ ranges: [Range<Int64>], in directory: TemporaryDirectory, size: Int64? = nil,
+        _ more: (SpooledBlob) -> Void = { _ in }
+    ) async throws {
+        let spool = try spool(directory)
+        let descriptor = Descriptor(mediaType: .ociManifest, digest: content.digest(), size: size ?? content.count)
+        try await spool.withStorage(for: descriptor) { spooled throws(TransferError) in
+            guard case .file(let file) = spooled.storage else { return }
+            for range in ranges {
+                for segment in segments(of: content, cutAt: [range.lowerBound, range.upperBound])
+                where range.lowerBound <= segment.offset && segment.end <= range.upperBound {
+                    try file.write(segment.bytes, at: segment.offset)
+                    spooled.record(segment.offset..<segment.end, RangeChecksum.of(segment.bytes))
+                }
+            }
+            more(spooled)
+        }
+        spool.flush()
+    }
+
+    private func present(_ directory: TemporaryDirectory, size: Int64? = nil) async throws -> [Range<Int64>] {
+        let descriptor = Descriptor(mediaType: .ociManifest, digest: content.digest(), size: size ?? content.count)
+        return try await spool(directory).withStorage(for: descriptor) { spooled throws(TransferError) in
+            spooled.present.ranges
+        }
+    }
+
+    // MARK: What outlives a run
+
+    @Test func aLaterRunFindsWhatAnEarlierOneSpooled() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<262_144, 300_000..<300_001, 400_000..<700_000], in: directory)
+            #expect(try await present(directory) == [0..<262_144, 300_000..<300_001, 400_000..<700_000])
+        }
+    }
+
+    @Test func tornBytesAreFetchedAgain() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            // A sector of the second segment that never reached the disk.
+            let descriptor = open(file(directory, content.digest()), O_WRONLY)
+            let zeros = [UInt8](repeating: 0, count: 512)
+            #expect(pwrite(descriptor, zeros, zeros.count, 262_144 + 51_200) == 512)
+            close(descriptor)
+            #expect(try await present(directory) == [0..<262_144, 524_288..<700_000])
+        }
+    }
+
+    @Test func aFileThatWasCutIsFetchedAgain() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            #expect(truncate(file(directory, content.digest()), 300_000) == 0)
+            #expect(try await present(directory) == [0..<262_144])
+        }
+    }
+
+    @Test func whatLiesBeyondTheBlobIsIgnored() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            // The same digest with a smaller size: some manifest lies about it.
+            #expect(try await present(directory, size: 524_288) == [0..<524_288])
+        }
+    }
+
+    @Test func aPublishedBlobLeavesNothing() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory) { $0.discard() }
+            #expect(access(file(directory, content.digest()), F_OK) != 0)
+            #expect(try await present(directory) == [])
+        }
+    }
+
+    @Test func leftoversAreRemoved() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            let unknown = file(directory, Digest(of: [1]))
+            let foreign = directory.file("spool/notes.txt")
+            for path in [unknown, foreign] {
+                try directory.write(String(path.dropFirst(directory.path.count + 1)), "x")
+            }
+            _ = try spool(directory)
+            #expect(access(unknown, F_OK) != 0)
+            // Not ours to remove.
+            #expect(access(foreign, F_OK) == 0)
+            #expect(try await present(directory) == [0..<700_000])
+        }
+    }
+
+    @Test func staleFilesAreRemoved() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            let path = file(directory, content.digest())
+            let old = time(nil) - Int(SpoolDirectory.staleAfter) - 10
+            let times = [timeval(tv_sec: old, tv_usec: 0), timeval(tv_sec: old, tv_usec: 0)]
+            #expect(utimes(path, times) == 0)
+            _ = try spool(directory)
+            #expect(access(path, F_OK) != 0)
+            #expect(try await present(directory) == [])
+        }
+    }
+
+    @Test func aFileThatIsGoneIsForgotten() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            unlink(file(directory, content.digest()))
+            #expect(try await present(directory) == [])
+        }
+    }
+
+    // MARK: Bounds
+
+    @Test func aBlobAboveTheBoundIsRefused() async throws {
+        try await withTemporaryDirectory { directory in
+            let spool = try spool(directory, disk: 699_999)
+            let error = await #expect(throws: TransferError.self) {
+                try await spool.withStorage(for: descriptor) { _ throws(TransferError) in }
+            }
+            #expect(error?.code == .spoolFull)
+            #expect(error?.message.contains("\(content.digest())") == true)
+            #expect(error?.message.contains("limits.spool") == true)
+        }
+    }
+
+    @Test func aSmallBlobTouchesNoDisk() async throws {
+        try await withTemporaryDirectory { directory in
+            let spool = try spool(directory, small: 700_000)
+            try await spool.withStorage(for: descriptor) { spooled throws(TransferError) in
+                spooled.record(0..<100, 1)
+                #expect(spooled.present.ranges.isEmpty)
+            }
+            spool.flush()
+            #expect(access(file(directory, content.digest()), F_OK) != 0)
+            #expect(try await present(directory) == [])
+        }
+    }
+
+    @Test func aDirectoryThatCannotBeHadIsNamed() async throws {
+        try await withTemporaryDirectory { directory in
+            for path in [directory.file("none/spool"), try directory.write("a-file", "")] {
+                let error = #expect(throws: TransferError.self) {
+                    try SpoolDirectory(path: path, memoryLimit: 1, diskLimit: 1, smallBlobSize: 1)
+                }
+                #expect(error?.code == .spoolFailed)
+                #expect(error?.message.contains(path) == true)
+            }
+        }
+    }
+
+    /// A disk of one mebibyte, mounted where the test may.
+    @Test func aFullDiskIsMetBeforeTheFirstByte() async throws {
+        try await withTemporaryDirectory { directory in
+            let mount = try await runCommand(
+                ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory.path], timeout: 10)
+            guard mount.status == 0 else {
+                print("Skipped: no small disk to fill, because mount said: \(mount.errorText)")
+                return
+            }
+            // Lazily: the journal may still be open.
+            defer { umount2(directory.path, Int32(MNT_DETACH)) }
+            let spool = try spool(directory)
+            let large = Descriptor(mediaType: .ociManifest, digest: content.digest(), size: 3 << 20)
+            let error = await #expect(throws: TransferError.self) {
+                try await spool.withStorage(for: large) { _ throws(TransferError) in }
+            }
+            #expect(error?.code == .spoolFull)
+            #expect(error?.message.contains(content.digest().hex) == true)
+            #expect(error?.message.contains("No space left") == true)
+            // Nothing is left of it, and what fits goes on.
+            #expect(access(file(directory, content.digest()), F_OK) != 0)
+            try await spool.withStorage(for: descriptor) { _ throws(TransferError) in }
+            spool.flush()
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Glibc
+
+/// What images a corpus holds: a pure value, the same from the same arguments on every machine.
+struct CorpusPlan: Hashable, Codable {
+    /// One image, of layers that other images may share.
+    struct Image: Hashable, Codable {
+        let repository: String
+        let tag: String
+        /// Indices of `layers`, the base first.
+        let layers: [Int]
+    }
+
+    /// The compressed size of each layer in bytes.
+    let layers: [Int]
+    let images: [Image]
+    /// Where the content's random numbers start.
+    let seed: UInt64
+
+    /// One image whose layers are equally large.
+    static func image(_ name: String, bytes: Int, layers: Int, seed: UInt64) -> CorpusPlan {
+        CorpusPlan(
+            layers: Array(repeating: bytes / layers, count: layers),
+            images: [Image(repository: "bench/\(name)", tag: "1.0", layers: Array(0..<layers))], seed: seed)
+    }
+
+    /// A platform release: images over two base systems and six runtimes, with three layers of their own each.
+    ///
+    /// Of the bytes, two fifths lie in the shared layers; an image's own layers are spread as wide as in a real release, from
+    /// a few KiB to some MiB. 60 images make 248 blobs with their configurations.
+    static func release(images count: Int, bytes: Int, seed: UInt64) -> CorpusPlan {
+        let shared = bytes * 2 / 5
+        var layers = Array(repeating: shared / 4, count: 2) + Array(repeating: shared / 12, count: 6)
+        let runtimes = layers.count - 2
+        var random = SplitMix(seed: seed)
+        // Log-normal with a deviation of 1.5, scaled to the bytes there are.
+        let shapes = (0..<count * 3).map { _ in
+            let radius = (-2 * log(1 - random.nextUnit())).squareRoot()
+            return exp(1.5 * radius * cos(2 * .pi * random.nextUnit()))
+        }
+        let scale = Double(bytes - shared) / max(1, shapes.reduce(0, +))
+        layers += shapes.map { max(2048, Int($0 * scale)) }
+        let images = (0..<count).map { index in
+            let runtime = index % runtimes
+            let number = String(index + 100).dropFirst()
+            return Image(
+                repository: "platform/app-\(number)", tag: "4.17.3",
+                layers: [runtime % 2, 2 + runtime] + (0..<3).map { 2 + runtimes + index * 3 + $0 })
+        }
+        return CorpusPlan(layers: layers, images: images, seed: seed)
+    }
+}

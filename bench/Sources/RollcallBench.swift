@@ -1,0 +1,31 @@
+import ArgumentParser
+
+/// `rollcall-bench`: how fast Rollcall is beside what a user would pick instead.
+@main
+struct RollcallBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rollcall-bench",
+        abstract: "Measure Rollcall beside its peers: over an emulated wide-area link and on this machine.",
+        discussion: """
+            Every run copies to an empty registry, and what the destination then serves is hashed again by a client that \
+            is not ours. The emulated link needs root.
+            """,
+        subcommands: [RunCommand.self, LinkCommand.self, ListCommand.self])
+
+    static func main() {
+        Cleanup.onSignals()
+        var code = ExitCode.success
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as BenchError {
+            warn(error.message)
+            code = .failure
+        } catch {
+            Cleanup.runAll()
+            exit(withError: error)
+        }
+        Cleanup.runAll()
+        exit(withError: code.isSuccess ? nil : code)
+    }
+}

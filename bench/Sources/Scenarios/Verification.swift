@@ -1,0 +1,88 @@
+import FoundationEssentials
+
+/// Asks the destination for everything that should be there, and hashes it, with clients that are not ours.
+struct Verification {
+    let corpus: Corpus
+    let destination: RegistryServer
+
+    /// - Throws: `BenchError` that names what is missing or wrong
+    func run() throws {
+        let directory = try Scratch.directory("verification")
+        defer { Scratch.remove(directory) }
+        try hashContents(in: directory)
+        try lookForBlobs(in: directory)
+        try readWithSkopeo()
+    }
+
+    /// Every manifest by its tag and every blob once, through curl and sha256sum.
+    private func hashContents(in directory: String) throws {
+        var digests: [String: String] = [:]
+        var requests: [String] = []
+        func request(_ path: String, _ digest: String) {
+            let file = "\(directory)/content-\(digests.count)"
+            digests[file] = digest
+            requests.append(
+                "fail\nurl = \"http://\(destination.authority)/v2/\(path)\"\noutput = \"\(file)\"\n"
+                    + "header = \"Accept: application/vnd.oci.image.manifest.v1+json\"\n")
+        }
+        var seen: Set<String> = []
+        for image in corpus.images {
+            request("\(image.repository)/manifests/\(image.tag)", image.manifest.digest)
+            for blob in image.blobs where seen.insert(blob.digest).inserted {
+                request("\(image.repository)/blobs/\(blob.digest)", blob.digest)
+            }
+        }
+        try curl(requests, in: directory)
+        let output = try Command(["sha256sum", "--"] + digests.keys).run(timeout: 300)
+        var checked = 0
+        for line in String(decoding: output, as: UTF8.self).split(whereSeparator: \.isNewline) {
+            let fields = line.split(separator: " ")
+            guard fields.count == 2, let digest = digests[String(fields[1])] else { continue }
+            guard "sha256:\(fields[0])" == digest else {
+                throw BenchError(
+                    .verification, "\(destination.authority) serves sha256:\(fields[0]) in the place of \(digest)")
+            }
+            checked += 1
+        }
+        guard checked == digests.count else {
+            throw BenchError(.verification, "\(checked) of \(digests.count) contents could be hashed")
+        }
+    }
+
+    /// That every repository serves each of its images' blobs.
+    private func lookForBlobs(in directory: String) throws {
+        var paths: Set<String> = []
+        for image in corpus.images {
+            for blob in image.blobs { paths.insert("\(image.repository)/blobs/\(blob.digest)") }
+        }
+        try curl(
+            paths.map { "fail\nhead\nurl = \"http://\(destination.authority)/v2/\($0)\"\noutput = \"/dev/null\"\n" },
+            in: directory)
+    }
+
+    /// That a client of the other kind reads a few of the images.
+    private func readWithSkopeo() throws {
+        for image in corpus.images.prefix(3) {
+            let reference = "docker://\(destination.authority)/\(image.repository):\(image.tag)"
+            let output = try Command([
+                "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", reference,
+            ]).run(in: destination.namespace)
+            let digest = String(decoding: output, as: UTF8.self).filter { !$0.isWhitespace }
+            guard digest == image.manifest.digest else {
+                throw BenchError(.verification, "skopeo reads \(digest) at \(reference), not \(image.manifest.digest)")
+            }
+        }
+    }
+
+    private func curl(_ requests: [String], in directory: String) throws {
+        let file = "\(directory)/requests"
+        try Scratch.write(requests.joined(separator: "next\n"), to: file)
+        do {
+            try Command([
+                "curl", "--disable", "--silent", "--show-error", "--parallel", "--parallel-max", "8", "--config", file,
+            ]).run(in: destination.namespace, timeout: 300)
+        } catch let error as BenchError {
+            throw BenchError(.verification, "the destination does not serve everything: \(error.message.suffix(300))")
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import Glibc
+
+extension Tool {
+    /// Rollcall: `rollcall-agent copy` for an image, `rollcall-agent sync` for a release, with its defaults.
+    static func rollcall(_ binaries: String) -> Tool {
+        let agent = "\(binaries)/rollcall-agent"
+        return Tool(name: "rollcall", executable: agent, kind: .ours) { job in
+            var command: Command
+            switch job.work {
+            case .copy:
+                guard let image = job.corpus.images.first else { return nil }
+                command = Command([
+                    agent, "copy", job.reference(image, at: job.source), job.reference(image, at: job.destination),
+                    "--plain-http", job.source.authority, "--plain-http", job.destination.authority,
+                ])
+            case .release:
+                try stage(job, coordinator: "\(binaries)/rollcall")
+                command = Command([agent, "sync", "--config", "\(job.directory)/agent.yaml"])
+            }
+            command.environment = ["HOME": job.directory]
+            return command
+        }
+    }
+
+    /// Publishes the corpus as a staged list; pinning and staging happen once for a fleet, and are not timed.
+    private static func stage(_ job: Job, coordinator: String) throws {
+        let (directory, images) = (job.directory, job.corpus.images)
+        let store = "objectStore: {url: 'file://\(directory)/store'}\n"
+        try Scratch.makeDirectory("\(directory)/store")
+        try Scratch.write(
+            "name: bench\nsource: http://\(job.source.authority)\nimages:\n"
+                + images.map { "  - {repository: \($0.repository), tag: '\($0.tag)'}\n" }.joined(),
+            to: "\(directory)/images.yaml")
+        try Scratch.write(
+            store + """
+                environments:
+                  - name: lab
+                    sites: [{name: lab-1, registry: 'http://\(job.destination.authority)'}]
+
+                """, to: "\(directory)/fleet.yaml")
+        try Scratch.write(
+            store + """
+                site: lab-1
+                environment: lab
+                sources: [{url: 'http://\(job.source.authority)'}]
+                registry: {url: 'http://\(job.destination.authority)'}
+                state: \(directory)/state
+
+                """, to: "\(directory)/agent.yaml")
+        // On the far side, where the central registry is near.
+        let list = "\(directory)/list.json"
+        try Command([coordinator, "list", "resolve", "\(directory)/images.yaml", "--output", list])
+            .run(in: job.source.namespace)
+        try Command([coordinator, "stage", list, "--environment", "lab", "--fleet", "\(directory)/fleet.yaml"]).run()
+    }
+}

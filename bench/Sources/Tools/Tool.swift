@@ -1,0 +1,72 @@
+/// One way to get the images across: ours, a peer, or a reference that only downloads.
+struct Tool: Sendable {
+    enum Kind: String, Codable, Sendable {
+        /// Rollcall.
+        case ours
+        /// What a user could take instead.
+        case peer
+        /// A bound: it downloads and does not deliver.
+        case reference
+    }
+
+    /// The tool with its settings, as tables show it.
+    let name: String
+    /// The executable that has to be on `PATH`.
+    let executable: String
+    /// How the executable tells its version.
+    var versionArguments = ["--version"]
+    let kind: Kind
+    /// What has to be done before the timed command, and that command; `nil` for work that the tool has no way to do.
+    let prepare: @Sendable (Job) throws -> Command?
+
+    /// The version that the executable tells, on one line; `nil` where the executable is missing.
+    var version: String? {
+        guard Command.find(executable) != nil else { return nil }
+        let output = (try? Command([executable] + versionArguments).run(timeout: 20)) ?? []
+        let lines = String(decoding: output, as: UTF8.self).split(whereSeparator: \.isNewline)
+        let line = lines.first { $0.lowercased().contains("version") || $0.contains(".") } ?? lines.first
+        return line.map { String($0.prefix(80)) } ?? "unknown version"
+    }
+
+    /// Every tool, ours first.
+    ///
+    /// - Parameter binaries: where Rollcall's executables lie
+    static func all(binaries: String) -> [Tool] {
+        [rollcall(binaries)] + [skopeo, skopeoParallel, crane, regctl, regsync, oras, curl]
+    }
+}
+
+/// One run: the images to copy, and the registries, both fresh.
+struct Job {
+    let work: Scenario.Work
+    let corpus: Corpus
+    let source: RegistryServer
+    let destination: RegistryServer
+    /// An empty directory for the tool's files; it is `HOME` too.
+    let directory: String
+
+    /// A reference to an image, at the source or at the destination.
+    func reference(_ image: Corpus.Image, at registry: RegistryServer) -> String {
+        "\(registry.authority)/\(image.repository):\(image.tag)"
+    }
+
+    /// A command that copies the images one by one, several at once: what a user of a tool without a sync command has.
+    ///
+    /// - Parameters:
+    ///   - parallel: how many at once
+    ///   - words: the command for one image
+    func each(parallel: Int, _ words: (_ source: String, _ destination: String) -> [String]) throws -> Command {
+        let commands = corpus.images.map { image in
+            Command(words(reference(image, at: source), reference(image, at: destination))).text
+        }
+        guard commands.count > 1 else {
+            return Command(
+                corpus.images.first.map { words(reference($0, at: source), reference($0, at: destination)) } ?? [])
+        }
+        let file = "\(directory)/commands"
+        try Scratch.write(commands.joined(separator: "\n") + "\n", to: file)
+        return Command([
+            "xargs", "--arg-file", file, "--delimiter", "\\n", "--max-procs", "\(parallel)", "-I{}", "sh", "-c", "{}",
+        ])
+    }
+}
