@@ -31,7 +31,8 @@ public protocol ObjectStore: Sendable {
         _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
     ) async throws(ObjectStoreError) -> PutOutcome
 
-    /// Lists keys, in ascending order of their bytes.
+    /// Lists keys, in the store's order: ascending by their bytes in most; SeaweedFS 4.48 lists what is below `a/` before
+    /// `a-b`.
     ///
     /// - Parameters:
     ///   - prefix: the keys below this one, at any depth; all keys for `nil`
@@ -71,7 +72,7 @@ extension ObjectStore {
         }
     }
 
-    /// Lists every key below a key, in ascending order.
+    /// Lists every key below a key, in ascending order of their bytes.
     ///
     /// - Throws: `ObjectStoreError`; `tooLarge` over `ObjectStoreLimit.listedKeys`.
     public func list(below prefix: ObjectKey?) async throws(ObjectStoreError) -> [ObjectKey] {
@@ -86,7 +87,7 @@ extension ObjectStore {
                     .tooLarge, "more than \(ObjectStoreLimit.listedKeys) objects", at: prefix?.path ?? "the store")
             }
         } while continuation != nil
-        return keys
+        return keys.sorted()
     }
 }
 
@@ -156,13 +157,13 @@ public struct ListPage: Sendable {
         public init(_ token: String) { self.token = token }
     }
 
-    /// The keys, in ascending order.
+    /// The keys, in the store's order.
     public let keys: [ObjectKey]
     /// Where the next page starts; `nil` on the last page.
     public let continuation: Continuation?
 
     /// - Parameters:
-    ///   - keys: the keys, in ascending order
+    ///   - keys: the keys, in the store's order
     ///   - continuation: where the next page starts; `nil` on the last page
     public init(keys: [ObjectKey], continuation: Continuation? = nil) {
         self.keys = keys

@@ -59,7 +59,7 @@ public enum ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Parameter access: what an S3 store is opened with
     /// - Throws: `ObjectStoreError.invalidLocation` where an S3 location's parts make no URL
-    public func open(_ access: ObjectStoreAccess) throws(ObjectStoreError) -> any ObjectStore {
+    public func open(_ access: ObjectStoreAccess = ObjectStoreAccess()) throws(ObjectStoreError) -> any ObjectStore {
         switch self {
         case .directory(let root): DirectoryStore(root: root)
         case .s3(let location): try S3Store(location, access)

@@ -17,7 +17,8 @@ final class ConditionalWrites: Sendable {
 
     init(allowsSingleWriter: Bool) { self.allowsSingleWriter = allowsSingleWriter }
 
-    /// How conditional writes are made. A failed probe is not remembered: the next call probes again.
+    /// How conditional writes are made. A store that was not probed yet is probed without the race, which takes SeaweedFS
+    /// seconds: too long for a command. A failed probe is not remembered: the next call probes again.
     ///
     /// - Throws: `ObjectStoreError`; `unsupportedStore` where the store's conditional writes do not exclude each other
     func mode(of store: S3Store) async throws(ObjectStoreError) -> Mode {
@@ -27,9 +28,7 @@ final class ConditionalWrites: Sendable {
             result = try await gate.withTurn {
                 if let mode = self.known.withLock({ $0 }) { return .success(mode) }
                 do throws(ObjectStoreError) {
-                    let mode = try await self.probe(store)
-                    self.known.withLock { $0 = mode }
-                    return .success(mode)
+                    return .success(try await self.probe(store, racing: false))
                 } catch {
                     return .failure(error)
                 }
@@ -41,12 +40,15 @@ final class ConditionalWrites: Sendable {
         return try result.get()
     }
 
-    private func probe(_ store: S3Store) async throws(ObjectStoreError) -> Mode {
+    /// Probes the store, and remembers what was found.
+    func probe(_ store: S3Store, racing: Bool) async throws(ObjectStoreError) -> Mode {
+        var mode = Mode.alone
         do throws(ObjectStoreError) {
-            return .exclusive(try await S3Probe(store).run())
+            mode = .exclusive(try await S3Probe(store).run(racing: racing))
         } catch {
             guard error.code == .unsupportedStore, allowsSingleWriter else { throw error }
-            return .alone
         }
+        known.withLock { $0 = mode }
+        return mode
     }
 }

@@ -130,14 +130,17 @@ final class S3BodySink: BodySink {
     var body: [UInt8] { state.withLock { $0.body } }
 
     func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
-        state.withLock { state in
+        state.withLock { state -> BodyDisposition in
             state.head = head
             state.body = []
-            if head.status == 200, let length = head.contentLength, length <= Int64(limit) {
-                state.body.reserveCapacity(Int(length))
+            guard head.status == 200, let length = head.contentLength else { return .stream }
+            guard length <= Int64(limit) else {
+                state.overflowed = true
+                return .abandon
             }
+            state.body.reserveCapacity(Int(length))
+            return .stream
         }
-        return .stream
     }
 
     func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {

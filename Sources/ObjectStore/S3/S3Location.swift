@@ -34,7 +34,8 @@ public struct S3Location: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: a sentence on what is wrong
     init(rest: Substring) throws(ObjectStoreError) {
-        let shown = String("s3://\(rest)".prefix { $0 != "?" }.prefix(200))
+        // What stands before an '@' was meant to be a password.
+        let shown = "s3://\(rest.contains("@") ? "…@" : String(rest.prefix { $0 != "?" }.prefix(200)))"
         func refusal(_ message: String) -> ObjectStoreError { ObjectStoreError(.invalidLocation, message, at: shown) }
 
         guard !rest.contains("#") else { throw refusal("an S3 URL takes no fragment: write '#' as %23") }
@@ -44,7 +45,7 @@ public struct S3Location: Hashable, Sendable, CustomStringConvertible {
         let bucket = String(names[..<slash])
         guard Self.isBucketName(bucket) else {
             throw refusal(
-                "'\(bucket.prefix(64))' is not a bucket's name (3 to 63 lower-case letters, digits, '-' and '.'): write"
+                "this names no bucket (3 to 63 lower-case letters, digits, '-' and '.'): write"
                     + " s3://BUCKET/PREFIX?endpoint=URL")
         }
         self.bucket = bucket

@@ -1,15 +1,19 @@
 import HTTP
 
 extension S3Store {
-    /// Marks which write an object comes from, so that a write whose reply was lost can be recognised.
+    /// Marks which write an object comes from.
     static let writeHeader = "x-amz-meta-rollcall-write"
+    /// The ETag of the version that an object took the place of.
+    static let replacesHeader = "x-amz-meta-rollcall-replaces"
 
     /// Writes an object.
     ///
     /// The reply to a conditional write may get lost after the store carried it out; sent again, the write then fails on
-    /// its own success. So each conditional write carries a random mark as metadata, and where a condition fails on a
-    /// repeated write, the object is read: with our mark it is stored. With another's mark, a creation is a conflict. For a
-    /// swap that stays open, since the other writer may have replaced our version or the one before it: that is thrown.
+    /// its own success. So each conditional write leaves a random mark as metadata, a swap also which version it replaced,
+    /// and where a condition fails on a repeated write, the object is read: with our mark it is stored. With another's, a
+    /// creation is a conflict, and so is a swap whose place another one took. Otherwise ours may have been there in
+    /// between: that is thrown. Ceph RGW 16.2.15 makes this more than a network's fault: of swaps at the same moment, it
+    /// answers the losers with 500 UnknownError.
     public func put(
         _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
     ) async throws(ObjectStoreError) -> PutOutcome {
@@ -56,12 +60,15 @@ extension S3Store {
         _ bytes: [UInt8], at path: String, condition: PutCondition, _ form: ETagForm
     ) async throws(ObjectStoreError) -> PutOutcome {
         var call = call(bytes, at: path)
-        let mark = [UInt8]((0..<16).map { _ in UInt8(timing.chance() * 256) }).hex
+        call.isConditionalWrite = true
+        let mark = timing.randomName
         call.headers[Self.writeHeader] = mark
         switch condition {
         case .none: break
         case .ifAbsent: call.headers["If-None-Match"] = "*"
-        case .ifMatch(let etag): call.headers["If-Match"] = form.write(etag)
+        case .ifMatch(let etag):
+            call.headers["If-Match"] = form.write(etag)
+            call.headers[Self.replacesHeader] = etag.text
         }
         // AWS answers 404 where the object of an If-Match is gone ("conditional writes" in the S3 user guide).
         let answer = try await transport.send(call) { [200, 412].contains($0.status) || $0.isAbsent }
@@ -80,6 +87,9 @@ extension S3Store {
             let isOurs = answer.headers[Self.writeHeader].map { $0 == mark } ?? (answer.body == bytes)
             if isOurs { return .stored(etag) }
             if condition == .ifAbsent { return .conflict }
+            if case .ifMatch(let replaced) = condition, answer.headers[Self.replacesHeader] == replaced.text {
+                return .conflict
+            }
         }
         throw ObjectStoreError(
             .unavailable,
@@ -87,4 +97,9 @@ extension S3Store {
                 + " was carried out; read the object, then decide again",
             at: transport.bucket.place(of: path))
     }
+}
+
+extension Timing {
+    /// 32 hexadecimal digits that nobody else has.
+    var randomName: String { [UInt8]((0..<16).map { _ in UInt8(clamping: Int(chance() * 256)) }).hex }
 }

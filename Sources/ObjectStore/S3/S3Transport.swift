@@ -17,6 +17,8 @@ struct S3Transport: Sendable {
         var body: [UInt8]?
         /// The most bytes of the answer's body.
         var limit = S3BodySink.errorLimit
+        /// Whether it matters how often the request reaches the store.
+        var isConditionalWrite = false
     }
 
     let bucket: S3Bucket
@@ -107,19 +109,16 @@ struct S3Transport: Sendable {
         } catch {
             throw cancelled(call)
         }
-        switch result {
-        case .success(let response):
-            return .success(S3Answer(status: response.status, headers: response.headers, body: sink.body))
-        case .failure(let error):
-            guard sink.overflowed, let head = sink.head else { return .failure(error) }
-            guard head.status != 200 else {
-                throw ObjectStoreError(
-                    .tooLarge, "the answer has more than the \(call.limit) bytes that are read",
-                    at: bucket.place(of: call.key))
-            }
-            // The beginning of an error page is enough to explain it.
-            return .success(S3Answer(status: head.status, headers: head.headers, body: sink.body))
+        guard sink.overflowed, let head = sink.head else {
+            return result.map { S3Answer(status: $0.status, headers: $0.headers, body: sink.body) }
         }
+        guard head.status != 200 else {
+            throw ObjectStoreError(
+                .tooLarge, "the answer has more than the \(call.limit) bytes that are read",
+                at: bucket.place(of: call.key))
+        }
+        // The beginning of an error page is enough to explain it.
+        return .success(S3Answer(status: head.status, headers: head.headers, body: sink.body))
     }
 
     /// The request with its signature. The payload's true hash is signed, so that no byte changes on the way.
@@ -141,6 +140,7 @@ struct S3Transport: Sendable {
         request.tls = tls
         request.proxy = access.proxy
         request.timeouts = Timeouts(connect: 10, stall: 30)
+        request.opensConnection = call.isConditionalWrite
         return request
     }
 }
