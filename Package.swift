@@ -41,7 +41,9 @@ let package = Package(
         // The files that users write.
         .target(
             name: "Configuration",
-            dependencies: ["HTTP", "ObjectStore", "OCI", "Readiness", .product(name: "Yams", package: "Yams")]
+            dependencies: [
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+            ]
         ),
 
         // What both executables share in talking to people.
@@ -91,7 +93,9 @@ let package = Package(
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
             name: "ConfigurationTests",
-            dependencies: ["Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "TestSupport"]),
+            dependencies: [
+                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+            ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [

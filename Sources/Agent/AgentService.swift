@@ -3,6 +3,7 @@ import Logging
 import ObjectStore
 import Readiness
 import ServiceLifecycle
+import Transfer
 
 /// `rollcall-agent run`: passes whenever the environment's record changes, something is missing, or time has passed.
 ///
@@ -28,7 +29,7 @@ struct AgentService: Service {
                 if Task.isCancelled { break }
                 logger.error("the pass failed", metadata: ["reason": "\(error)"])
             }
-            let wait = schedule.wait(chance: timing.chance())
+            let wait = schedule.wait(chance: timing.chance(), now: timing.now())
             let sleep = timing.sleep
             // Ends early, by an error, when the shutdown begins.
             try? await cancelWhenGracefulShutdown { try await sleep(wait) }
@@ -44,7 +45,10 @@ struct AgentService: Service {
         logger.info("pass started", metadata: ["reason": changed ? "the record has changed" : "verification is due"])
         let start = timing.now()
         let report = try await pass.run(.sync, record: record)
-        schedule.finished(at: timing.now(), complete: report.isComplete)
+        let resumesIn = report.pause.map { Double($0.until) - timing.unixTime() }
+        schedule.finished(
+            at: timing.now(), complete: report.isComplete,
+            resumesAt: resumesIn.map { timing.now() + .seconds(max(0, $0)) })
         log(report, duration: timing.now() - start)
     }
 
@@ -58,6 +62,7 @@ struct AgentService: Service {
                 "entries": .stringConvertible(report.entries),
                 "bytes": .stringConvertible(report.bytes),
                 "missing": .stringConvertible(report.missing.count),
+                "postponed": .stringConvertible(report.postponed),
                 "delivered": .stringConvertible(report.delivered.count),
                 "seconds": .string(String(Int64(duration.seconds.rounded()))),
             ])

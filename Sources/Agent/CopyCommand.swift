@@ -51,14 +51,15 @@ struct CopyCommand: AsyncParsableCommand {
             mapping: RepositoryMapping([
                 try .init(source: source.repository.name, destination: destination.repository.name)
             ]), spool: "\(state.path)/spool", limits: limits)
-        let mode = display.progress
-        let summary = try await cancelledBySignals {
-            try await ProgressDisplay(mode).showing(engine.progress) {
+        let summary = try await display.showing(engine.progress) {
+            try await cancelledBySignals {
                 try await Self.copy(source, to: destination, through: engine, walk: ClosureWalk(source: from))
             }
+        } ending: {
+            (.complete, $0)
         }
         state.remove()
-        print(summary)
+        if !display.isForPrograms { print(summary) }
     }
 
     private static func copy(
@@ -74,7 +75,7 @@ struct CopyCommand: AsyncParsableCommand {
                     + " digest")
         }
         let inventory = try await engine.inventory(of: image.entries)
-        var failures = try await engine.bringMissing(inventory)
+        var failures = try await engine.bringMissing(inventory).failures
         if failures.isEmpty, case .tag(let tag) = destination.reference {
             failures = try await engine.assignTags([
                 TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)

@@ -1,5 +1,6 @@
 import Console
 import OCI
+import Transfer
 
 /// What a pass came to.
 struct PassReport: Sendable {
@@ -20,6 +21,12 @@ struct PassReport: Sendable {
     let delivered: [ClosureEntry]
     /// What went wrong, one line each.
     let failures: [String]
+    /// Entries that wait until transfers go on.
+    let postponed: Int
+    /// Why they wait, and until when.
+    let pause: TransferPause?
+    /// Sources that served wrong bytes or failed to the end, with the latest reason.
+    let sourceFaults: [String: String]
 
     /// Whether the site holds all that it should.
     var isComplete: Bool { missing.isEmpty && unreadableLists == 0 }
@@ -27,8 +34,14 @@ struct PassReport: Sendable {
     /// What failed and what is missing, bounded.
     var complaints: [String] {
         var lines = Self.bounded(failures, of: "failures")
-        // Where failures were named, they say why things are missing; naming those again would hide them.
-        if failures.isEmpty {
+        // Each cause once: a failure names the source that it comes from.
+        let named = lines
+        lines += sourceFaults.sorted { $0.key < $1.key }
+            .filter { fault in !named.contains { $0.contains(fault.key) } }
+            .map { "source \($0.key): \($0.value)" }
+        if let pause { lines.append("transfers are paused, \(postponed) entries wait: \(pause)") }
+        // Where reasons were named, they say why things are missing; naming those again would hide them.
+        if failures.isEmpty, pause == nil {
             lines += Self.bounded(
                 missing.map {
                     "missing: \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"

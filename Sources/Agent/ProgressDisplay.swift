@@ -11,6 +11,8 @@ enum ProgressMode: String, ExpressibleByArgument, CaseIterable {
     case bars
     /// One line now and then.
     case plain
+    /// JSON lines on standard output.
+    case json
 }
 
 /// Draws a pass's figures on standard error while it runs: the driver around `ProgressRenderer`.
@@ -50,28 +52,18 @@ struct ProgressDisplay: Sendable {
 
     private func drawBars(_ board: ProgressBoard) async {
         var screen = BarScreen()
-        var rate = RateWindow()
-        let clock = ContinuousClock()
-        let start = clock.now
         write(BarScreen.hideCursor)
-        while !Task.isCancelled {
-            let progress = board.snapshot
-            rate.add(progress.fetchedBytes, at: (clock.now - start).seconds)
-            write(screen.draw(ProgressRenderer.bars(progress, rate: rate.perSecond, width: width() - 1)))
-            try? await clock.sleep(for: Self.frame)
+        for await progress in board.snapshots(every: Self.frame) {
+            write(screen.draw(ProgressRenderer.bars(progress, width: width() - 1)))
         }
         write(screen.clear() + BarScreen.showCursor)
     }
 
     private func writeLines(_ board: ProgressBoard) async {
-        var rate = RateWindow()
-        let clock = ContinuousClock()
-        let start = clock.now
-        var last = ""
-        while (try? await clock.sleep(for: Self.line)) != nil {
-            let progress = board.snapshot
-            rate.add(progress.fetchedBytes, at: (clock.now - start).seconds)
-            let line = ProgressRenderer.totals(progress, rate: rate.perSecond)
+        // A pass that is done before the first line is due needs none.
+        var last = ProgressRenderer.totals(board.snapshot)
+        for await progress in board.snapshots(every: Self.line) {
+            let line = ProgressRenderer.totals(progress)
             if line != last { write(line + "\n") }
             last = line
         }

@@ -27,13 +27,18 @@ struct SiteAgent: Sendable {
         let access = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
             plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
-        let sources = try file.sources.map { source in
-            TransferSource(name: source.url.authority, client: try access.client(of: source.url))
+        let sources = try file.sources.enumerated().map { index, source in
+            // Two entries may have one host and different names of repositories there.
+            let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
+            return TransferSource(
+                name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
+                client: try access.client(of: source.url), mapping: source.repositories, priority: source.priority,
+                weight: source.weight)
         }
         let state = try StateDirectory(path: file.state)
         let engine = try TransferEngine(
             sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
-            spool: "\(state.path)/spool", limits: TransferLimits(file.limits))
+            spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
         pass = SitePass(
@@ -74,12 +79,16 @@ struct SiteAgent: Sendable {
 
 extension TransferLimits {
     /// The bounds that the file sets; the rest as the engine has them.
-    init(_ limits: AgentFile.Limits) {
+    init(_ file: AgentFile) {
         self.init()
-        blobs = limits.blobs
-        connections = limits.connections
-        memory = limits.memory
-        spool = limits.spool
+        blobs = file.limits.blobs
+        connections = file.limits.connections
+        memory = file.limits.memory
+        spool = file.limits.spool
+        rate = file.limits.rate
+        windows = file.windows
+        quotaPerDay = file.limits.quotaPerDay
+        quotaPerMonth = file.limits.quotaPerMonth
     }
 }
 
@@ -91,10 +100,12 @@ extension Timestamp {
 }
 
 extension TransferEngine: SiteRegistry {
-    func bringMissing(_ inventory: Inventory) async throws -> [String] {
+    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
         let report = await bring(inventory)
         try Task.checkCancellation()
-        return report.failures.map { "\($0.entry.repository)@\($0.entry.digest): \($0.error)" }
+        return Delivery(
+            failures: report.causes, postponed: report.postponed, pause: report.pause,
+            sourceFaults: report.sourceFaults)
     }
 
     func assignTags(_ tags: [TagAssignment]) async throws -> [String] {

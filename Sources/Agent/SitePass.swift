@@ -10,15 +10,27 @@ protocol SiteRegistry: Sendable {
     /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory
 
-    /// Brings what is missing. What fails does not stop the rest, and comes back as a line for people each.
+    /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
     ///
     /// - Throws: `CancellationError` only
-    func bringMissing(_ inventory: Inventory) async throws -> [String]
+    func bringMissing(_ inventory: Inventory) async throws -> Delivery
 
     /// Points tags at images that are there. What fails comes back as a line for people each.
     ///
     /// - Throws: `CancellationError` only
     func assignTags(_ tags: [TagAssignment]) async throws -> [String]
+}
+
+/// What came of bringing what was missing.
+struct Delivery: Sendable {
+    /// What failed, as a line for people each.
+    var failures: [String] = []
+    /// Entries that wait until transfers go on.
+    var postponed = 0
+    /// Why they wait, and until when.
+    var pause: TransferPause?
+    /// Sources that served wrong bytes or failed to the end, with the latest reason, also where others made up for it.
+    var sourceFaults: [String: String] = [:]
 }
 
 /// One pass of the agent: from the environment's record to the cache manifest.
@@ -56,9 +68,11 @@ struct SitePass: Sendable {
         var verifiedAt = now()
         var found = try await registry.inventory(of: closure.entries)
         let missingBefore = found.missing
+        var delivery = Delivery()
         if mode == .sync {
             if !missingBefore.isEmpty {
-                failures += try await registry.bringMissing(found)
+                delivery = try await registry.bringMissing(found)
+                failures += delivery.failures
                 // What a push was answered is a promise; what the registry serves now is the proof.
                 verifiedAt = now()
                 found = try await registry.inventory(of: closure.entries)
@@ -71,7 +85,8 @@ struct SitePass: Sendable {
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
             entries: closure.entries.count, bytes: closure.uniqueBytes, missing: found.missing,
-            delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures)
+            delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures,
+            postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
     }
 
     /// What is staged and what is promoted, each generation once.

@@ -104,6 +104,9 @@ final class StateDirectory: Sendable {
     }
 
     private static func unusable(_ path: String, _ number: Int32) -> AgentError {
-        AgentError(.stateUnusable, "\(path): cannot use the state directory: \(String(cString: strerror(number)))")
+        AgentError(
+            .stateUnusable,
+            "\(path): cannot use the state directory: \(String(cString: strerror(number))): check its path, its permissions"
+                + " and the disk's free space")
     }
 }

@@ -8,7 +8,11 @@ struct SyncCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sync",
         abstract: "Fetch what is missing, verify it at the destination, and say so in the cache manifest.",
-        discussion: "Ends with 0 when nothing is missing, and with 1 otherwise, after one line for each failure.")
+        discussion: """
+            Ends with 0 when nothing is missing, and with 1 otherwise, after one line for each failure. While no transfer \
+            window is open or a quota is used up, nothing is fetched: the site is verified as it is, and sync ends with 1 \
+            and a line that says until when; run waits for that time.
+            """)
 
     @OptionGroup var options: SiteOptions
     @OptionGroup var display: ProgressOptions
@@ -16,12 +20,13 @@ struct SyncCommand: AsyncParsableCommand {
     func run() async throws {
         let agent = try SiteAgent(options)
         defer { agent.shutdown() }
-        let mode = display.progress
-        let report = try await cancelledBySignals {
-            try await ProgressDisplay(mode).showing(agent.progress) { try await agent.passOnce(.sync) }
+        let report = try await display.showing(agent.progress) {
+            try await cancelledBySignals { try await agent.passOnce(.sync) }
+        } ending: { report in
+            (report.isComplete ? .complete : report.pause == nil ? .incomplete : .paused, report.summary)
         }
         report.complaints.forEach(Terminal.complain)
-        print("\(agent.file.site): \(report.summary)")
+        if !display.isForPrograms { print("\(agent.file.site): \(report.summary)") }
         if !report.isComplete { throw ExitCode.failure }
     }
 }

@@ -2,6 +2,7 @@ public import HTTP
 public import OCI
 public import ObjectStore
 public import Readiness
+public import Transfer
 
 /// The agent's file: which site it serves, from where to where, and within which limits.
 public struct AgentFile: Hashable, Sendable {
@@ -9,6 +10,12 @@ public struct AgentFile: Hashable, Sendable {
     public struct Source: Hashable, Sendable {
         /// The registry's URL.
         public let url: HTTPURL
+        /// Sources of a lower number are asked first.
+        public let priority: Int
+        /// Its share of the requests among sources of its priority.
+        public let weight: Int
+        /// Which name a repository of the lists has there.
+        public let repositories: RepositoryMapping
     }
 
     /// The bounds of what the agent takes of its machine and of the registries.
@@ -20,7 +27,13 @@ public struct AgentFile: Hashable, Sendable {
         /// Bytes of blobs that are kept on disk on their way.
         public var spool: Int64 = 64 << 30
         /// Bytes of blobs that are kept in memory on their way.
-        public var memory: Int64 = 24 << 20
+        public var memory: Int64 = 16 << 20
+        /// Bytes a second from all sources together; `nil` for any.
+        public var rate: Int64?
+        /// Bytes from all sources together in one day of the site's calendar; `nil` for any.
+        public var quotaPerDay: Int64?
+        /// Bytes from all sources together in one month of the site's calendar; `nil` for any.
+        public var quotaPerMonth: Int64?
 
         /// The defaults.
         public init() {}
@@ -38,7 +51,7 @@ public struct AgentFile: Hashable, Sendable {
     public let site: SiteName
     /// The environment that the site belongs to.
     public let environment: EnvironmentName
-    /// The registries to fetch from, in order of preference; at least one.
+    /// The registries to fetch from; at least one.
     public let sources: [Source]
     /// The site's regional registry.
     public let registry: HTTPURL
@@ -50,6 +63,8 @@ public struct AgentFile: Hashable, Sendable {
     public let state: String
     /// The bounds of what the agent takes.
     public let limits: Limits
+    /// When the agent may fetch, in the site's time zone.
+    public let windows: TransferWindows
     /// How often the environment's record is read; each wait varies at random around it.
     public let interval: Duration
     /// How often everything is verified in the registry although no list has changed; below `validity`.
@@ -85,12 +100,16 @@ public struct AgentFile: Hashable, Sendable {
     private static let title = "the agent's file"
 
     enum Key: String, MappingKey {
-        case site, environment, sources, registry, repositories, objectStore, state, limits
+        case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
         case interval, verifyInterval, validity, authFile, hosts
     }
 
     enum SourceKey: String, MappingKey {
-        case url
+        case url, priority, weight, repositories
+    }
+
+    enum WindowKey: String, MappingKey {
+        case days, from, to
     }
 
     enum RegistryKey: String, MappingKey {
@@ -105,7 +124,13 @@ public struct AgentFile: Hashable, Sendable {
         var sources: [Source] = []
         for value in try list.list() {
             let source = try value.mapping(SourceKey.self, title: "source")
-            sources.append(Source(url: try source.required(.url).registryURL().url))
+            sources.append(
+                Source(
+                    url: try source.required(.url).registryURL().url,
+                    // In the order of the list where nothing else is said.
+                    priority: try source[.priority]?.integer(in: 1...1000) ?? sources.count + 1,
+                    weight: try source[.weight]?.integer(in: 1...1000) ?? 1,
+                    repositories: try source[.repositories]?.repositoryMapping() ?? RepositoryMapping()))
         }
         guard !sources.isEmpty else {
             throw list.error(.invalidValue, "'sources' is empty: name at least one registry")
@@ -117,6 +142,8 @@ public struct AgentFile: Hashable, Sendable {
         objectStore = try file.required(.objectStore).objectStoreLocation()
         state = try file.required(.state).path()
         limits = try file[.limits].map { value throws(ConfigurationError) in try Limits(value) } ?? Limits()
+        windows = TransferWindows(
+            timeZone: try file[.timeZone]?.timeZone() ?? .utc, windows: try file[.windows]?.windows() ?? [])
         interval = try file[.interval]?.duration(in: .seconds(1)...(.seconds(86_400))) ?? .seconds(60)
         let longest = Duration.seconds(366 * 86_400)
         validity = try file[.validity]?.duration(in: .seconds(60)...longest) ?? .seconds(86_400)
@@ -135,8 +162,11 @@ public struct AgentFile: Hashable, Sendable {
 
 extension AgentFile.Limits {
     enum Key: String, MappingKey {
-        case blobs, connections, spool, memory
+        case blobs, connections, spool, memory, rate, quotaPerDay, quotaPerMonth
     }
+
+    /// A quota of at least 1 MiB: the last 16 KiB of one cannot be used.
+    private static let quotas: ClosedRange<Int64> = (1 << 20)...(1 << 60)
 
     fileprivate init(_ value: Value) throws(ConfigurationError) {
         let keys = try value.mapping(Key.self, title: "'limits'")
@@ -144,6 +174,15 @@ extension AgentFile.Limits {
         if let value = keys[.connections] { connections = try value.integer(in: 1...256) }
         if let value = keys[.spool] { spool = try value.byteSize(in: (1 << 20)...(1 << 50)) }
         if let value = keys[.memory] { memory = try value.byteSize(in: (4 << 20)...(1 << 40)) }
+        rate = try keys[.rate]?.unlessNone { value throws(ConfigurationError) in
+            try value.byteRate(in: 8000...(1 << 40))
+        }
+        quotaPerDay = try keys[.quotaPerDay]?.unlessNone { value throws(ConfigurationError) in
+            try value.byteSize(in: Self.quotas)
+        }
+        quotaPerMonth = try keys[.quotaPerMonth]?.unlessNone { value throws(ConfigurationError) in
+            try value.byteSize(in: Self.quotas)
+        }
     }
 }
 
@@ -186,6 +225,52 @@ extension Value {
             }
         }
         return RepositoryMapping(rules)
+    }
+
+    fileprivate func timeZone() throws(ConfigurationError) -> SiteTimeZone {
+        let text = try string()
+        guard let zone = SiteTimeZone(text) else {
+            throw error(
+                .invalidValue,
+                "\(name): '\(text.shown)' is not a time zone: write UTC or a name of the IANA database, such as Europe/Zurich"
+            )
+        }
+        return zone
+    }
+
+    fileprivate func windows() throws(ConfigurationError) -> [TransferWindows.Window] {
+        var windows: [TransferWindows.Window] = []
+        for value in try list() {
+            let window = try value.mapping(AgentFile.WindowKey.self, title: "window")
+            let from = try window.required(.from).timeOfDay()
+            let to = try window.required(.to).timeOfDay()
+            guard from < 24 * 60 else { throw window.error(at: .from, "'from' must be before 24:00") }
+            guard from != to else {
+                throw window.error(
+                    at: .to, "'to' is 'from': the window is either empty or a whole day: write 00:00 to 24:00 for that")
+            }
+            windows.append(.init(days: try window[.days]?.weekdays() ?? Set(Weekday.allCases), from: from, to: to))
+        }
+        guard !windows.isEmpty else {
+            throw error(.invalidValue, "\(name) is empty: leave it out to transfer at any time")
+        }
+        return windows
+    }
+
+    private func weekdays() throws(ConfigurationError) -> Set<Weekday> {
+        var days: Set<Weekday> = []
+        for value in try list() {
+            let text = try value.string()
+            guard let day = Weekday(rawValue: text) else {
+                let known = Weekday.allCases.map(\.rawValue).joined(separator: ", ")
+                throw value.error(.invalidValue, "'\(text.shown)' is not a day of the week: write \(known)")
+            }
+            days.insert(day)
+        }
+        guard !days.isEmpty else {
+            throw error(.invalidValue, "\(name) is empty: leave it out for every day")
+        }
+        return days
     }
 
     fileprivate func hosts() throws(ConfigurationError) -> [String: AgentFile.Host] {

@@ -61,6 +61,28 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// A rate of bytes as people write it: `200Mbit/s`, `25MiB/s`.
+public struct ByteRate: Hashable, Sendable {
+    /// Bytes a second.
+    public let bytesPerSecond: Int64
+
+    private static let bitUnits: [(suffix: String, bytes: Int64)] = [
+        ("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1),
+    ]
+
+    /// - Parameter text: a whole number and a unit: `bit/s`, `kbit/s` to `Gbit/s`, or a unit of `ByteSize` and `/s`; `nil`
+    ///   results for any other form and on overflow
+    public init?(written text: String) {
+        if let bits = scaled(text, units: Self.bitUnits) {
+            bytesPerSecond = bits / 8
+        } else if text.hasSuffix("/s"), let size = ByteSize(written: String(text.dropLast(2))) {
+            bytesPerSecond = size.bytes
+        } else {
+            return nil
+        }
+    }
+}
+
 /// A whole number followed by one of some units; `nil` for any other form and on overflow.
 private func scaled(_ text: String, units: [(suffix: String, bytes: Int64)]) -> Int64? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }

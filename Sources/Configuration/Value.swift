@@ -108,6 +108,38 @@ struct Value {
         return bytes
     }
 
+    /// A rate such as `200Mbit/s` or `25MiB/s`, in bytes a second.
+    func byteRate(in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64 {
+        let text = try string()
+        guard let rate = ByteRate(written: text)?.bytesPerSecond else {
+            throw error(.wrongType, "\(name) must be a rate such as 200Mbit/s or 25MiB/s, not '\(text.shown)'")
+        }
+        guard range.contains(rate) else {
+            throw error(
+                .invalidValue,
+                "\(name) must be from \(ByteSize(bytes: range.lowerBound))/s to \(ByteSize(bytes: range.upperBound))/s,"
+                    + " not \(text.shown)")
+        }
+        return rate
+    }
+
+    /// A time of the day such as `06:30`, in minutes after midnight; `24:00` is the day's end.
+    func timeOfDay() throws(ConfigurationError) -> Int {
+        let text = try string()
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ $0.count == 2 && $0.allSatisfy { $0.isASCII && $0.isNumber } }),
+            let hour = Int(parts[0]), let minute = Int(parts[1]), minute < 60, hour * 60 + minute <= 24 * 60
+        else { throw error(.wrongType, "\(name) must be a time of the day such as 06:30, not '\(text.shown)'") }
+        return hour * 60 + minute
+    }
+
+    /// What `read` makes of the value; `nil` for the word `none`.
+    func unlessNone<Result>(
+        _ read: (Value) throws(ConfigurationError) -> Result
+    ) throws(ConfigurationError) -> Result? {
+        try string() == "none" ? nil : try read(self)
+    }
+
     // MARK: Collections
 
     /// The entries of a list, each to be read in turn.

@@ -41,12 +41,12 @@ enum ListFile {
 
     /// Writes the file whole, or not at all.
     ///
-    /// - Throws: `UsageError` for a place that cannot be written
-    static func write(_ list: ImageList, to path: String) throws(UsageError) {
+    /// - Throws: `OutputError` for a place that cannot be written
+    static func write(_ list: ImageList, to path: String) throws(OutputError) {
         do {
             try Data(list.documentBytes).write(to: URL(filePath: path), options: .atomic)
         } catch {
-            throw UsageError("\(path): cannot write the image list (\(lastError)): check the directory and its space")
+            throw OutputError("\(path): cannot write the image list (\(lastError)): check the directory and its space")
         }
     }
 

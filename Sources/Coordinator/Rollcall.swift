@@ -66,10 +66,18 @@ extension ConfigurationError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
 extension UsageError: OneLineError {}
+extension OutputError: OneLineError {}
 extension Refusal: OneLineError {}
 
 /// An argument, or a file that an argument names, that its user has to correct.
 struct UsageError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// A file that could not be written.
+struct OutputError: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }

@@ -301,15 +301,18 @@ final class Exchange: @unchecked Sendable {
     private func succeed() {
         guard let easy, let head else { return fail(.other, "no response") }
         let raw = easy
-        var microseconds: curl_off_t = 0
-        rollcall_getinfo_offset(raw, CURLINFO_STARTTRANSFER_TIME_T, &microseconds)
+        var resolved: curl_off_t = 0
+        rollcall_getinfo_offset(raw, CURLINFO_NAMELOOKUP_TIME_T, &resolved)
+        var connected: curl_off_t = 0
+        rollcall_getinfo_offset(raw, CURLINFO_CONNECT_TIME_T, &connected)
         var connects = 0
         rollcall_getinfo_long(raw, CURLINFO_NUM_CONNECTS, &connects)
         complete(
             .success(
                 HTTPResponse(
                     head: head, body: body, receivedBytes: receivedBytes,
-                    timeToFirstByte: Double(microseconds) / 1_000_000, openedConnection: connects > 0)))
+                    handshake: connects > 0 ? Double(max(0, connected - resolved)) / 1_000_000 : nil,
+                    openedConnection: connects > 0)))
     }
 
     private func complete(_ result: Result<HTTPResponse, HTTPError>) {

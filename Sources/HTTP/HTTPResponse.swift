@@ -27,8 +27,9 @@ public struct HTTPResponse: Sendable {
     public let body: [UInt8]
     /// Body bytes received, collected or streamed.
     public let receivedBytes: Int64
-    /// Seconds from the start of the request to its first response byte.
-    public let timeToFirstByte: Double
+    /// Seconds of the TCP handshake, which is one round trip to the host whatever the server is busy with; `nil` on a
+    /// connection that was open before.
+    public let handshake: Double?
     /// Whether a new connection was opened for it.
     public let openedConnection: Bool
 

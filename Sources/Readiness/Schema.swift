@@ -44,7 +44,7 @@ enum Document {
             throw ReadinessError(code, error.message, in: origin)
         } catch let error as DecodingError {
             let fault = JSONFault(in: bytes).map { "line \($0.line): not valid JSON" }
-            throw ReadinessError(code, fault ?? error.explanation, in: origin)
+            throw ReadinessError(code, (fault ?? error.explanation) + code.remedy, in: origin)
         } catch {
             throw ReadinessError(code, "it is not readable: \(error)", in: origin)
         }
@@ -58,6 +58,17 @@ enum Document {
             return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
         } catch {
             throw ReadinessError(code, "it cannot be written: \(error)")
+        }
+    }
+}
+
+extension ReadinessError.Code {
+    /// What to do about a document that cannot be read. A cache manifest's reader knows better: which agent it is of.
+    fileprivate var remedy: String {
+        switch self {
+        case .invalidList: ": make it anew with 'rollcall list resolve'"
+        case .invalidRecord: ": restore the object from a backup"
+        default: ""
         }
     }
 }

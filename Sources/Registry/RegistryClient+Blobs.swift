@@ -9,8 +9,8 @@ public struct BlobDelivery: Sendable, Hashable {
     public let receivedBytes: Int64
     /// `HOST[:PORT]` that served the bytes: the registry, or the storage it redirects to.
     public let servedBy: String
-    /// Seconds from the start of the last request to its first byte.
-    public let timeToFirstByte: Double
+    /// Seconds of the TCP handshake: one round trip; `nil` on a connection that was open before.
+    public let handshake: Double?
     /// Whether a new connection was opened for it.
     public let openedConnection: Bool
 }
@@ -75,7 +75,7 @@ extension RegistryClient {
         case .fits(_, let total):
             return BlobDelivery(
                 totalSize: total, receivedBytes: reply.receivedBytes, servedBy: reply.url.authority,
-                timeToFirstByte: reply.timeToFirstByte, openedConnection: reply.openedConnection)
+                handshake: reply.handshake, openedConnection: reply.openedConnection)
         case .rangeIgnored:
             throw RegistryError(
                 .rangeIgnored, "\(reply.url.authority) ignores range requests: ask for whole blobs",

@@ -22,7 +22,7 @@ extension RegistryError {
                 (.digestMismatch, "the registry computed another digest from the bytes it received")
             case 401: (.unauthorized, "not authorised: log in to the registry, or correct its credentials")
             case 403: (.denied, "access denied: the credentials in use do not allow this")
-            case 404: (.notFound, "not found")
+            case 404: (.notFound, "not found: check the name, and that the registry holds it")
             case 405, 501: (.unsupported, "the registry does not support this")
             case 413: (.tooLarge, "too large for this registry: raise its limit, or that of the proxy before it")
             case 416: (.rangeInvalid, "the range was refused")

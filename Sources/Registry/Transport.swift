@@ -119,14 +119,14 @@ struct Transport: Sendable {
             return .success(
                 Reply(
                     head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes,
-                    timeToFirstByte: response.timeToFirstByte, openedConnection: response.openedConnection))
+                    handshake: response.handshake, openedConnection: response.openedConnection))
         } catch {
             // A server that refuses an upload may close before it has read the body, or send a page without end.
             if let head = sink.head, sink.isRefusal, error.code != .cancelled {
                 let body = sink.body
                 return .success(
                     Reply(
-                        head: head, body: body, url: url, receivedBytes: Int64(body.count), timeToFirstByte: 0,
+                        head: head, body: body, url: url, receivedBytes: Int64(body.count), handshake: nil,
                         openedConnection: true))
             }
             if sink.overflowed {

@@ -18,6 +18,7 @@ struct AdaptiveLimiter: Equatable {
 
     private enum Phase: Equatable { case probing, steady }
     private var phase = Phase.probing
+    private var isMeasured = false
     private var bytesInInterval: Int64 = 0
     private var intervalStart: Double?
     private var usedInInterval = 0
@@ -47,7 +48,8 @@ struct AdaptiveLimiter: Equatable {
     ///
     /// - Parameter roundTrip: seconds
     mutating func measured(roundTrip: Double) {
-        guard phase == .probing, previousRate == nil else { return }
+        guard phase == .probing, !isMeasured else { return }
+        isMeasured = true
         limit = min(bounds.upperBound, max(limit, Self.start(roundTrip: roundTrip)))
         limitBeforeGrowth = limit
     }

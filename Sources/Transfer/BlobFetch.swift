@@ -14,9 +14,12 @@ struct BlobFetch: Sendable {
     let contributors = Contributors()
 
     /// The shortest range worth dividing, in bytes.
-    static let minimumDivision: Int64 = 256 << 10
-    /// A range that will be done within this many seconds is not divided.
-    static let patience = 1.0
+    static let minimumDivision: Int64 = 512 << 10
+    /// A range that will be done within this many seconds is not divided: dividing drops what is on its way of the second
+    /// half, and with the connection the window that it had opened.
+    static let patience = 1.5
+    /// A blob gets one connection for each so many bytes, at most.
+    static let bytesPerConnection: Int64 = 1 << 20
     /// How long a connection without work waits before it looks for some again.
     static let recheck = Duration.milliseconds(200)
 
@@ -27,7 +30,7 @@ struct BlobFetch: Sendable {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
         let refusals = Refusals()
-        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.minimumDivision)))
+        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.bytesPerConnection)))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
             for index in 0..<connections {
                 group.addTask {
@@ -55,11 +58,17 @@ struct BlobFetch: Sendable {
     private func connect(_ index: Int, _ refusals: Refusals) async throws(TransferError) {
         while !planner.with({ $0.isComplete }), !pump.hasEnded {
             guard !Task.isCancelled else { throw stopped }
-            guard let source = try chooseSource(refusals), index < source.gate.share else {
+            try await context.ready()
+            guard let (source, share) = try chooseSource(refusals), index < share else {
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
             do { try await source.gate.acquire() } catch { throw stopped }
+            // Others may have found out meanwhile that it is not to be asked now: whoever waited must not ask it in turn.
+            guard source.availability == .usable else {
+                source.gate.release()
+                continue
+            }
             guard let lease = takeLease(source) else {
                 source.gate.release()
                 // Others bring the rest. Stay near, in case one of them gets slow or fails.
@@ -84,29 +93,15 @@ struct BlobFetch: Sendable {
 
     private var stopped: TransferError { TransferError(.cancelled, "the transfer of \(task.digest) was stopped") }
 
-    /// The first source in order that may be asked and has room, else the first that may be asked; `nil` while all that
-    /// are left are resting. One that served wrong bytes comes after all others: what it has is verified all the same.
-    private func chooseSource(_ refusals: Refusals) throws(TransferError) -> ActiveSource? {
-        for isTrusted in [true, false] {
-            var first: ActiveSource?
-            var isAnyResting = false
-            for source in sources where source.isTrusted == isTrusted && refusals[source.name] == nil {
-                switch source.availability {
-                case .usable:
-                    if source.gate.hasRoom { return source }
-                    first = first ?? source
-                case .resting: isAnyResting = true
-                case .givenUp: continue
-                }
-            }
-            if let first { return first }
-            if isAnyResting { return nil }
+    /// The source to ask next, and how many connections this blob may have to it and its equals together; `nil` while
+    /// all that are left are resting.
+    private func chooseSource(_ refusals: Refusals) throws(TransferError) -> (source: ActiveSource, share: Int)? {
+        switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
+        case .use(let index, let group): return (sources[index], group.reduce(0) { $0 + sources[$1].gate.share })
+        case .wait: return nil
+        case .none: break
         }
-        let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
-        throw TransferError(
-            .sourceFailed,
-            "cannot fetch \(task.digest) of \(task.missingIn.first?.name ?? "?"): "
-                + reasons.joined(separator: "; "))
+        throw TransferError(noneDelivers: sources, refusals: { refusals[$0] })
     }
 
     private func takeLease(_ source: ActiveSource) -> RangePlanner.Lease? {
@@ -162,10 +157,12 @@ struct BlobFetch: Sendable {
             let delivery = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
                 into: sink)
-            // A new connection took a round trip of its own before the request's.
-            source.gate.measured(roundTrip: delivery.timeToFirstByte / (delivery.openedConnection ? 2 : 1))
+            // Not the time to the first byte: a busy registry nearby is not a distant one.
+            if let handshake = delivery.handshake { source.gate.measured(roundTrip: handshake) }
         } catch {
-            if sink.isSatisfied || sink.isRefusedByPump || Task.isCancelled { return .failure(.ours) }
+            if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
+                return .failure(.ours)
+            }
             guard let error = error as? RegistryError else { return .failure(.refusal("\(error)")) }
             if error.code == .rangeIgnored { return .failure(.unranged) }
             return .failure(error.isTransient || error.code == .network ? .passing("\(error)") : .refusal("\(error)"))

@@ -23,11 +23,22 @@ struct BlobTransfer: Sendable {
             guard !remaining.isEmpty else { return [:] }
             context.board.update { $0.active.append(.init(digest: task.digest, size: task.size, received: 0)) }
             defer { context.board.update { $0.active.removeAll { $0.digest == task.digest } } }
+            // Those that served it with wrong bytes not long ago would do so again.
+            let corruptions = sources.compactMap { source in
+                source.corruption(of: task.digest).map { "\(source.name) \($0)" }
+            }
+            let sources = sources.filter { $0.corruption(of: task.digest) == nil }
+            guard !sources.isEmpty || corruptions.isEmpty else {
+                throw TransferError(
+                    .digestMismatch,
+                    "no source has the bytes of \(task.digest): \(corruptions.joined(separator: "; "));"
+                        + " asked again an hour after that")
+            }
             switch try await attempt(remaining, sources: sources) {
             case .ended(let failures): return failures
             case .mismatch(let actual, let contributors):
                 context.board.update { $0.retries += 1 }
-                return try await retryOneByOne(remaining, after: actual, suspects: contributors)
+                return try await retryOneByOne(remaining, from: sources, after: actual, suspects: contributors)
             }
         } catch {
             return Dictionary(task.missingIn.map { ($0, error) }) { first, _ in first }
@@ -38,14 +49,15 @@ struct BlobTransfer: Sendable {
     private enum Attempt {
         /// They are what was asked for. Repositories that did not take them, and why.
         case ended([Repository: TransferError])
-        /// They hash to something else; they came from these sources, or from the spool where there are none.
+        /// They hash to something else; they came from these sources. There are none where bytes of an earlier run are
+        /// among them, which may have come from anywhere.
         case mismatch(actual: Digest, contributors: Set<String>)
     }
 
     /// Fetches afresh from one source at a time, which tells who served the wrong bytes. With one source its guilt is
     /// known already; yet a broken middlebox may pass: it gets its second chance.
     private func retryOneByOne(
-        _ repositories: [Repository], after actual: Digest, suspects: Set<String>
+        _ repositories: [Repository], from sources: [ActiveSource], after actual: Digest, suspects: Set<String>
     ) async throws(TransferError) -> [Repository: TransferError] {
         var suspects = suspects
         if suspects.count == 1 { blame(suspects, actual) }
@@ -77,9 +89,7 @@ struct BlobTransfer: Sendable {
 
     private func blame(_ names: Set<String>, _ actual: Digest) {
         for source in sources where names.contains(source.name) {
-            let reason = "served bytes for \(task.digest) that hash to \(actual)"
-            source.servedBadBytes(reason)
-            context.board.update { $0.corruptSources[source.name] = reason }
+            source.servedBadBytes(for: task.digest, "served bytes for \(task.digest) that hash to \(actual)")
         }
     }
 
@@ -112,7 +122,8 @@ struct BlobTransfer: Sendable {
             case .failed(let error): throw error
             case .mismatch(let actual):
                 spooled.discard()
-                return .mismatch(actual: actual, contributors: fetch.contributors.names)
+                return .mismatch(
+                    actual: actual, contributors: spooled.present.count > 0 ? [] : fetch.contributors.names)
             }
             let failures = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
             if failures.isEmpty { spooled.discard() }
@@ -124,7 +135,7 @@ struct BlobTransfer: Sendable {
     private func sharing(
         _ sources: ArraySlice<ActiveSource>, _ body: () async throws(TransferError) -> Void
     ) async throws(TransferError) {
-        guard let source = sources.first, task.size > TransferSchedule.Limits().smallBlobSize else {
+        guard let source = sources.first, task.size > BlobFetch.bytesPerConnection else {
             return try await body()
         }
         try await source.gate.sharing { () async throws(TransferError) in

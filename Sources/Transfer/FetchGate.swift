@@ -35,6 +35,9 @@ final class FetchGate: Sendable {
     /// Whether a slot is free now.
     var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } }
 
+    /// Requests in flight, and those that wait for a slot.
+    var load: Int { state.withLock { $0.inFlight + $0.waiters.count } }
+
     /// How many wait for a slot.
     var waiting: Int { state.withLock { $0.waiters.count } }
 

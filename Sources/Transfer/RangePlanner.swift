@@ -17,6 +17,9 @@ struct RangePlanner {
         /// How often its bytes were taken over from a request that was too slow.
         let takeovers: Int
 
+        /// Seconds after which a lease's rate is believed.
+        static let youth = 1.5
+
         var remaining: Int64 { end - position }
 
         /// Seconds until it is done at the rate it had so far; endless for one that has brought nothing for a while.

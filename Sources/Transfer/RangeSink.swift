@@ -20,10 +20,13 @@ final class RangeSink: BodySink, @unchecked Sendable {
     private var toSkip: Int64
     private var segment: Segment?
     private var control: TransferControl?
+    private var flow: MeteredFlow?
     /// Whether the lease was served to its end, which a divided lease reaches before its response does.
     private(set) var isSatisfied = false
     /// Whether the pump takes no more, for a reason that is its own.
     private(set) var isRefusedByPump = false
+    /// Whether the site's limits ended it.
+    private(set) var isStoppedByMeter = false
     private(set) var receivedBytes: Int64 = 0
     /// Bytes that the lease was served with.
     private(set) var acceptedBytes: Int64 = 0
@@ -44,11 +47,12 @@ final class RangeSink: BodySink, @unchecked Sendable {
 
     func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
         self.control = control
+        flow = MeteredFlow { control.resume() }
         return .stream
     }
 
     func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
-        guard let control, !isSatisfied else { return .refuse }
+        guard let control, let flow, !isSatisfied else { return .refuse }
         guard !pump.hasEnded else {
             isRefusedByPump = true
             return .refuse
@@ -69,7 +73,13 @@ final class RangeSink: BodySink, @unchecked Sendable {
                 return .pause
             }
         }
-        guard case .now = meter.admit(bytes.count, resume: { control.resume() }) else { return .pause }
+        switch meter.admit(bytes.count, of: flow) {
+        case .now: break
+        case .later: return .pause
+        case .stop:
+            isStoppedByMeter = true
+            return .refuse
+        }
         receivedBytes += Int64(bytes.count)
         onReceived(bytes.count)
         toSkip -= skipped

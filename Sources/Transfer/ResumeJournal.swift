@@ -56,7 +56,9 @@ final class ResumeJournal: Sendable {
             do {
                 database = try Self.open(path, patience)
             } catch {
-                throw TransferError(.spoolFailed, "cannot open the journal \(path): \(error)")
+                throw TransferError(
+                    .spoolFailed,
+                    "cannot open the journal \(path): \(error): check its permissions and the disk's free space")
             }
         }
     }

@@ -13,6 +13,8 @@ final class SpoolDirectory: Sendable {
     private let smallBlobSize: Int64
     private let journal: ResumeJournal
 
+    /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
+    static let memoryBlobSize: Int64 = 512 << 10
     /// A file that no run has touched for this many seconds is of a list that is gone.
     static let staleAfter: TimeInterval = 14 * 86_400
 
@@ -31,7 +33,9 @@ final class SpoolDirectory: Sendable {
         self.smallBlobSize = smallBlobSize
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw TransferError(
-                .spoolFailed, "cannot create the spool directory \(path): \(String(cString: strerror(errno)))")
+                .spoolFailed,
+                "cannot create the spool directory \(path): \(String(cString: strerror(errno))): check its parent directory"
+            )
         }
         journal = try ResumeJournal(path: "\(path)/journal.sqlite")
         removeLeftovers()
@@ -62,6 +66,16 @@ final class SpoolDirectory: Sendable {
             let present = intactRanges(of: descriptor, in: file)
             return try await body(
                 SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))
+        }
+    }
+
+    /// Removes what is left of blobs that need no transfer any more: of a run that was killed after the registry had taken
+    /// one, and before it could tidy up.
+    func discard(_ digests: some Sequence<Digest>) {
+        let known = journal.digests()
+        for digest in digests where known.contains(digest.description) {
+            journal.forget(digest)
+            unlink(filePath(digest))
         }
     }
 

@@ -21,13 +21,14 @@ final class SpoolFile: Sendable {
         // Leaves existing bytes alone.
         let code = posix_fallocate(descriptor, 0, off_t(size))
         if code != 0 {
-            close(descriptor)
+            // Nothing of it is good, or it would have been allocated before. The descriptor is `deinit`'s to close, which
+            // runs although this throws: closed twice, it might be another thread's by then.
             unlink(path)
             throw Self.failure(code, path: path, doing: "allocate \(size) bytes in")
         }
     }
 
-    deinit { close(descriptor) }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Writes all bytes at an offset.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(TransferError) {
@@ -68,7 +69,7 @@ final class SpoolFile: Sendable {
                 .spoolFull, "cannot \(what) \(path): \(reason): free some space there, or move 'state' to a larger disk"
             )
         default:
-            return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason)")
+            return TransferError(.spoolFailed, "cannot \(what) \(path): \(reason): check the directory and its disk")
         }
     }
 }

@@ -23,9 +23,19 @@ struct TokenBucket: Equatable {
     ///
     /// - Returns: seconds to wait before more bytes are read; 0 where none
     mutating func spend(_ bytes: Int, now: Double) -> Double {
-        tokens = min(capacity, tokens + max(0, now - updated) * rate)
-        updated = max(updated, now)
+        refill(now)
         tokens -= Double(bytes)
         return tokens >= 0 ? 0 : -tokens / rate
+    }
+
+    /// The tokens it holds, in bytes; below 0 for a debt.
+    mutating func balance(now: Double) -> Double {
+        refill(now)
+        return tokens
+    }
+
+    private mutating func refill(_ now: Double) {
+        tokens = min(capacity, tokens + max(0, now - updated) * rate)
+        updated = max(updated, now)
     }
 }

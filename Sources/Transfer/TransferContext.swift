@@ -5,16 +5,24 @@ import Synchronization
 public struct TransferLimits: Sendable, Hashable {
     /// Large blobs on their way at once.
     public var blobs = 4
-    /// Blobs in memory on their way at once.
-    public var smallBlobs = 32
+    /// Other blobs on their way at once.
+    public var smallBlobs = 64
     /// The most connections to one source at once.
     public var connections = 64
     /// Small requests to the destination at once.
     public var checks = 32
     /// Bytes of memory for blobs on their way: segments of 256 KiB.
-    public var memory: Int64 = 24 << 20
+    public var memory: Int64 = 16 << 20
     /// Bytes of spool files at once.
     public var spool: Int64 = 64 << 30
+    /// Bytes a second from all sources together; `nil` for any. At least 1000.
+    public var rate: Int64?
+    /// When transfers may run; days and months of the quotas are those of its time zone.
+    public var windows = TransferWindows()
+    /// Bytes from all sources together in one day; `nil` for any.
+    public var quotaPerDay: Int64?
+    /// Bytes from all sources together in one calendar month; `nil` for any.
+    public var quotaPerMonth: Int64?
 
     /// The defaults.
     public init() {}
@@ -35,20 +43,6 @@ struct TransferContext: Sendable {
     func pause(_ duration: Duration) async -> Bool {
         (try? await Task.sleep(for: duration)) != nil
     }
-}
-
-/// Counts bytes from the network, and may hold them back for a rate cap.
-protocol ByteMeter: Sendable {
-    /// Asked before bytes are taken; after `.later`, `resume` is called once when they may be offered again.
-    func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer
-}
-
-/// A meter's answer.
-enum ByteMeterAnswer { case now, later }
-
-/// No cap.
-struct Unmetered: ByteMeter {
-    func admit(_ count: Int, resume: @escaping @Sendable () -> Void) -> ByteMeterAnswer { .now }
 }
 
 /// A bound on bytes held at once, given out in order; more than the whole bound waits for all of it.

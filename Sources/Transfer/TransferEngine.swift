@@ -1,3 +1,4 @@
+import Glibc
 public import OCI
 public import Registry
 import Synchronization
@@ -7,7 +8,7 @@ import Synchronization
 /// One engine is one site's: its limits hold over everything it does at once.
 public final class TransferEngine: Sendable {
     /// The figures of everything this engine has done.
-    public let progress = ProgressBoard()
+    public let progress: ProgressBoard
 
     private let sources: [ActiveSource]
     private let destination: Destination
@@ -15,40 +16,63 @@ public final class TransferEngine: Sendable {
     private let context: TransferContext
 
     /// - Parameters:
-    ///   - sources: where content comes from, in order of preference
+    ///   - sources: where content comes from; of equal priority, the first goes before the others
     ///   - destination: the registry it is brought to
     ///   - mapping: which names the list's repositories have there
     ///   - spool: a directory for blobs under way; created if its parent exists
+    ///   - ledger: a file that bytes from sources are counted in by day, across runs; `nil` for none, which needs limits
+    ///     without quotas
     ///   - limits: the bounds
-    /// - Throws: `TransferError.spoolFailed` when the directory cannot be had
+    /// - Throws: `TransferError.spoolFailed` when the directory or the ledger cannot be had
     public convenience init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(),
-        spool: String, limits: TransferLimits = TransferLimits()
+        spool: String, ledger: String? = nil, limits: TransferLimits = TransferLimits()
     ) throws(TransferError) {
         try self.init(
             sources: sources, destination: destination, mapping: mapping, spool: spool, limits: limits,
-            clock: Self.monotonicClock, chance: { Double.random(in: 0..<1) })
+            meter: Self.meter(limits, ledger: ledger))
     }
 
-    /// Tests bring their own time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
+    /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
     init(
         sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping, spool: String,
-        limits: TransferLimits, clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
+        limits: TransferLimits, meter: any ByteMeter = Unmetered(),
+        clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
+        chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws(TransferError) {
+        let board = ProgressBoard {
+            switch meter.standing {
+            case .open: nil
+            case .held(let pause), .stopped(let pause): pause
+            }
+        }
+        progress = board
         self.sources = sources.map {
-            ActiveSource($0, connections: max(1, limits.connections), clock: clock, chance: chance)
+            ActiveSource($0, connections: max(1, limits.connections), board: board, clock: clock, chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
             path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
-            smallBlobSize: TransferSchedule.Limits().smallBlobSize)
+            smallBlobSize: SpoolDirectory.memoryBlobSize)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
-            board: progress, meter: Unmetered(), clock: clock, chance: chance)
+            board: board, meter: meter, clock: clock, chance: chance)
+    }
+
+    private static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {
+        let unixTime: @Sendable () -> Int64 = { Int64(time(nil)) }
+        let ledger = try ledger.map { path throws(TransferError) in
+            try ByteLedger(
+                path: path, quotas: ByteTally.Quotas(perDay: limits.quotaPerDay, perMonth: limits.quotaPerMonth),
+                timeZone: limits.windows.timeZone, now: unixTime())
+        }
+        guard ledger != nil || limits.rate != nil || !limits.windows.windows.isEmpty else { return Unmetered() }
+        return SiteMeter(
+            rate: limits.rate, windows: limits.windows, ledger: ledger, clock: monotonicClock, unixTime: unixTime)
     }
 
     private static let start = ContinuousClock.now
-    private static let monotonicClock: @Sendable () -> Double = {
+    static let monotonicClock: @Sendable () -> Double = {
         let elapsed = start.duration(to: .now).components
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
@@ -88,9 +112,14 @@ public final class TransferEngine: Sendable {
     /// Brings what an inventory found missing: blobs, then the manifests that name them.
     ///
     /// One failure does not stop the rest; what depends on it is held back. Cancelling the task stops everything, and
-    /// large blobs continue from their spool files next time.
+    /// large blobs continue from their spool files next time. So does a long pause of the site's limits: then the report
+    /// says until when.
     public func bring(_ inventory: Inventory) async -> TransferReport {
-        defer { spool.flush() }
+        defer {
+            spool.flush()
+            context.meter.flush()
+        }
+        spool.discard(inventory.deliveredBlobs)
         return await TransferPass(
             inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
         ).run()
@@ -152,11 +181,18 @@ public struct TransferReport: Sendable {
         public let error: TransferError
     }
 
-    /// Entries that are still missing, in the order they failed.
+    /// Entries that are still missing because something failed, in the order they did.
     public let failures: [Failure]
+    /// Entries that are still missing because transfers are paused.
+    public let postponed: Int
+    /// Why, and until when; `nil` where nothing is postponed.
+    public let pause: TransferPause?
+    /// The sources that served wrong bytes, or that failed to the end, by name, with the latest reason: also where
+    /// another source made up for it.
+    public let sourceFaults: [String: String]
 
     /// Whether everything was delivered.
-    public var isComplete: Bool { failures.isEmpty }
+    public var isComplete: Bool { failures.isEmpty && postponed == 0 }
 }
 
 /// Runs `body` over all elements with at most `atOnce` in flight; answers in the elements' order, `nil` for those that

@@ -4,7 +4,7 @@ import Registry
 public struct TransferError: Error, Sendable, CustomStringConvertible {
     /// What kept it from its end.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, cancelled }
+        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, paused, cancelled }
         private let kind: Kind
 
         /// No source delivered the content.
@@ -19,6 +19,8 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
         public static let spoolFull = Code(kind: .spoolFull)
         /// A manifest was held back because content that it names is not at the destination.
         public static let missingDependency = Code(kind: .dependency)
+        /// No transfer window is open, or a quota is used up: a later pass goes on.
+        public static let paused = Code(kind: .paused)
         /// The pass was stopped.
         public static let cancelled = Code(kind: .cancelled)
     }
@@ -43,6 +45,17 @@ public struct TransferError: Error, Sendable, CustomStringConvertible {
 }
 
 extension TransferError {
+    /// Content that no source delivers; why is told of each. Which content is for the caller to say.
+    init(noneDelivers sources: [ActiveSource], refusals: (_ source: String) -> String?) {
+        self.init(
+            .sourceFailed,
+            sources.map { source in
+                let reason = refusals(source.name) ?? source.lastFailure ?? "it was not asked"
+                // Most reasons begin with a URL at the source.
+                return reason.contains(source.name) ? reason : "\(source.name): \(reason)"
+            }.joined(separator: "; "))
+    }
+
     /// What a destination registry did not do. Its refusals are final; everything else may pass.
     init(destination error: RegistryError) {
         self.init(error.code == .cancelled ? .cancelled : .destinationFailed, "\(error)")

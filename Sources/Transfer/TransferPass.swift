@@ -31,15 +31,27 @@ struct TransferPass: Sendable {
             board.totalManifests += manifests
         }
         var failures: [TransferReport.Failure] = []
+        // What a pause of the site's limits keeps from being brought in this pass: that is no failure.
+        var postponed: Set<ClosureEntry.Identity> = []
+        var pause: TransferPause?
+        let faultsBefore = context.board.snapshot.sourceFaults
         var held: [ClosureEntry.Identity: FetchedManifest] = [:]
         var heldBytes: Int64 = 0
 
         await withTaskGroup(of: Outcome.self) { group in
             func fail(_ entry: ClosureEntry.Identity, _ error: TransferError) {
+                guard error.code != .paused else {
+                    postponed.insert(entry)
+                    return
+                }
                 failures.append(.init(entry: entry, error: error))
                 context.board.update { $0.failures += 1 }
             }
             func startWhatCanStart() {
+                if case .stopped(let reason) = context.meter.standing {
+                    pause = reason
+                    return
+                }
                 while !Task.isCancelled, let work = schedule.next() {
                     switch work {
                     case .blob(let task):
@@ -93,60 +105,70 @@ struct TransferPass: Sendable {
                     fail(
                         entry.identity,
                         TransferError(
-                            .missingDependency,
+                            postponed.contains(lacks) ? .paused : .missingDependency,
                             "\(entry.repository)@\(entry.digest) is held back: it needs \(lacks.digest)"))
                 }
                 startWhatCanStart()
             }
         }
-        // After a cancellation, what was never started is still missing.
-        failures += schedule.abandoned.map {
-            .init(entry: $0, error: TransferError(.cancelled, "the transfer was stopped"))
+        // What was never started is still missing.
+        if pause != nil {
+            postponed.formUnion(schedule.abandoned)
+        } else {
+            failures += schedule.abandoned.map {
+                .init(entry: $0, error: TransferError(.cancelled, "the transfer was stopped"))
+            }
         }
-        return TransferReport(failures: failures)
+        return TransferReport(
+            failures: failures, postponed: postponed.count, pause: postponed.isEmpty ? nil : pause,
+            sourceFaults: faults(since: faultsBefore))
+    }
+
+    /// The sources that served wrong bytes during this pass, and those whose latest requests failed.
+    private func faults(since before: [String: TransferProgress.SourceFault]) -> [String: String] {
+        let now = context.board.snapshot.sourceFaults
+        return now.filter { name, fault in
+            let old = before[name] ?? .init()
+            return fault.corruptBlobs > old.corruptBlobs
+                || fault.failures > old.failures && sources.contains { $0.name == name && $0.isFailing }
+        }.mapValues(\.lastReason)
     }
 
     private func transfer(_ task: BlobTask) async -> [Repository: TransferError] {
         await BlobTransfer(task: task, sources: sources, destination: destination, spool: spool, context: context).run()
     }
 
-    /// Asks the sources in order, and again those that only rest, until one has it or none will.
+    /// Asks the sources in their order, and again those that only rest, until one has it or none will.
     private func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
         var refusals: [String: String] = [:]
         while !Task.isCancelled {
-            var isAnyResting = false
-            for source in sources where refusals[source.name] == nil {
-                switch source.availability {
-                case .givenUp: continue
-                case .resting:
-                    isAnyResting = true
-                    continue
-                case .usable: break
-                }
+            do { try await context.ready() } catch { return .failure(error) }
+            switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
+            case .use(let index, _):
+                let source = sources[index]
                 do {
                     let repository = try source.source.mapping.destination(of: entry.repository)
                     let manifest = try await source.source.client.manifest(repository, .digest(entry.digest))
                     source.succeeded()
+                    context.meter.charge(manifest.bytes.count)
                     return .success(manifest)
                 } catch {
                     if Task.isCancelled { break }
                     context.board.update { $0.retries += 1 }
                     if let error = error as? RegistryError, error.isTransient || error.code == .network {
                         source.failed("\(error)")
-                        isAnyResting = true
                     } else {
+                        if (error as? RegistryError)?.code == .digestMismatch {
+                            source.servedBadBytes(for: entry.digest, "\(error)")
+                        }
                         refusals[source.name] = "\(error)"
                     }
                 }
+            case .wait:
+                guard await context.pause(BlobFetch.recheck) else { break }
+            case .none:
+                return .failure(TransferError(noneDelivers: sources, refusals: { refusals[$0] }))
             }
-            guard isAnyResting else {
-                let reasons = sources.map { "\($0.name): \(refusals[$0.name] ?? $0.lastFailure ?? "not asked")" }
-                return .failure(
-                    TransferError(
-                        .sourceFailed,
-                        "cannot fetch \(entry.repository)@\(entry.digest): \(reasons.joined(separator: "; "))"))
-            }
-            guard await context.pause(BlobFetch.recheck) else { break }
         }
         return .failure(TransferError(.cancelled, "the transfer was stopped"))
     }

@@ -32,6 +32,14 @@ public struct Inventory: Sendable {
         self.missing = missing.filter { seen.insert($0.identity).inserted }
     }
 
+    /// The digests of the blobs that every repository which needs them has.
+    var deliveredBlobs: Set<Digest> {
+        func digests(_ entries: [ClosureEntry]) -> Set<Digest> {
+            Set(entries.lazy.filter { $0.kind == .blob }.map(\.digest))
+        }
+        return digests(present).subtracting(digests(missing))
+    }
+
     /// The missing blobs, each once, largest first, so that no large one is left for the end.
     public var blobTasks: [BlobTask] {
         var missingIn: [Digest: [ClosureEntry]] = [:]
@@ -65,16 +73,16 @@ struct TransferSchedule {
 
     /// The most units of each kind in flight.
     struct Limits: Equatable, Sendable {
-        /// Blobs that go through a file.
+        /// Blobs worth several connections each.
         var largeBlobs = 4
-        /// Blobs that stay in memory.
-        var smallBlobs = 32
+        /// Blobs of one connection each: enough of them to fill a long link.
+        var smallBlobs = 40
         /// Manifests on their way from the source.
         var manifestFetches = 16
         /// Manifests on their way to the destination.
         var manifestPushes = 8
-        /// Blobs of at most this many bytes stay in memory.
-        var smallBlobSize: Int64 = 512 << 10
+        /// Blobs of more than this many bytes are large.
+        var largeBlobSize: Int64 = 8 << 20
     }
 
     private let limits: Limits
@@ -97,8 +105,8 @@ struct TransferSchedule {
         self.limits = limits
         let blobs = inventory.blobTasks
         // Taken from the end: the largest last.
-        large = blobs.filter { $0.size > limits.smallBlobSize }.reversed()
-        small = blobs.filter { $0.size <= limits.smallBlobSize }.reversed()
+        large = blobs.filter { $0.size > limits.largeBlobSize }.reversed()
+        small = blobs.filter { $0.size <= limits.largeBlobSize }.reversed()
         manifests = inventory.missing.filter { $0.kind == .manifest }.reversed()
         undelivered = Set(inventory.missing.map(\.identity))
     }
@@ -129,7 +137,7 @@ struct TransferSchedule {
     /// - Parameter missing: the repositories that still lack it; empty after success
     /// - Returns: manifests that cannot be pushed any more, with the entry that they lack
     mutating func finish(blob: BlobTask, missing: Set<Repository>) -> [(ClosureEntry, lacks: ClosureEntry.Identity)] {
-        inFlight[blob.size > limits.smallBlobSize ? .large : .small, default: 1] -= 1
+        inFlight[blob.size > limits.largeBlobSize ? .large : .small, default: 1] -= 1
         return blob.missingIn.flatMap { repository in
             let identity = ClosureEntry.Identity(repository: repository, digest: blob.digest, kind: .blob)
             return missing.contains(repository) ? fail(identity) : deliver(identity)

@@ -10,15 +10,26 @@ public struct TransferSource: Sendable {
     public let client: RegistryClient
     /// Which name a repository of the image list has there; the same unless said.
     public let mapping: RepositoryMapping
+    /// Sources of a lower number are asked first; of a higher one only while none of those can be used.
+    public let priority: Int
+    /// Its share of the requests among sources of its priority, 1 to 1000.
+    public let weight: Int
 
     /// - Parameters:
-    ///   - name: how messages and figures call it
+    ///   - name: how messages and figures call it; of two sources with one name the figures are added up
     ///   - client: its client
     ///   - mapping: which name a repository of the image list has there
-    public init(name: String, client: RegistryClient, mapping: RepositoryMapping = RepositoryMapping()) {
+    ///   - priority: sources of a lower number are asked first
+    ///   - weight: its share of the requests among sources of its priority, 1 to 1000
+    public init(
+        name: String, client: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(), priority: Int = 1,
+        weight: Int = 1
+    ) {
         self.name = name
         self.client = client
         self.mapping = mapping
+        self.priority = priority
+        self.weight = min(max(1, weight), 1000)
     }
 }
 
@@ -28,14 +39,16 @@ final class ActiveSource: Sendable {
     let gate: FetchGate
 
     private let health = Mutex(SourceHealth())
+    private let board: ProgressBoard
     private let clock: @Sendable () -> Double
     private let chance: @Sendable () -> Double
 
     init(
-        _ source: TransferSource, connections: Int, clock: @escaping @Sendable () -> Double,
-        chance: @escaping @Sendable () -> Double
+        _ source: TransferSource, connections: Int, board: ProgressBoard,
+        clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source
+        self.board = board
         self.clock = clock
         self.chance = chance
         gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: 4), clock: clock)
@@ -48,6 +61,26 @@ final class ActiveSource: Sendable {
         let now = clock()
         return health.withLock { $0.availability(now: now) }
     }
+
+    /// How the choice of a source sees it.
+    ///
+    /// - Parameter isRefused: whether it will not deliver what is to be fetched, whatever else it does
+    func candidate(isRefused: Bool) -> SourceChoice.Candidate {
+        let now = clock()
+        let (availability, isSuspect) = health.withLock { ($0.availability(now: now), $0.isSuspect(now: now)) }
+        return SourceChoice.Candidate(
+            priority: source.priority, weight: source.weight, load: gate.load, hasRoom: gate.hasRoom,
+            availability: isRefused ? .givenUp : availability, isSuspect: isSuspect)
+    }
+
+    /// Why a blob is not asked of it: what it served did not hash to the digest, not long ago.
+    func corruption(of digest: Digest) -> String? {
+        let now = clock()
+        return health.withLock { $0.corruption(of: digest, now: now) }
+    }
+
+    /// Whether its latest requests failed.
+    var isFailing: Bool { health.withLock(\.isFailing) }
 
     /// The last failure in words.
     var lastFailure: String? { health.withLock { $0.lastFailure } }
@@ -64,9 +97,6 @@ final class ActiveSource: Sendable {
         health.withLock { $0.ignoredRange(now: now) }
     }
 
-    /// Whether all its bytes so far were what was asked for.
-    var isTrusted: Bool { health.withLock { !$0.hasServedBadBytes } }
-
     /// Records that it delivered something.
     func succeeded() {
         health.withLock { $0.succeeded() }
@@ -78,11 +108,17 @@ final class ActiveSource: Sendable {
         let now = clock()
         let chance = chance()
         health.withLock { $0.failed(reason, now: now, chance: chance) }
+        board.fault(of: name, reason)
     }
 
-    /// Records that bytes from here did not hash to what was asked for: from now on it is asked last.
-    func servedBadBytes(_ reason: String) {
-        health.withLock { $0.servedBadBytes(reason) }
+    /// Records that bytes from here did not hash to the digest that was asked for.
+    func servedBadBytes(for digest: Digest, _ reason: String) {
+        let now = clock()
+        let isNew = health.withLock { health in
+            defer { health.servedBadBytes(for: digest, reason, now: now) }
+            return health.corruption(of: digest, now: now) == nil
+        }
+        if isNew { board.fault(of: name, reason, isCorrupt: true) }
     }
 }
 
@@ -91,6 +127,10 @@ final class ActiveSource: Sendable {
 /// Failures that come together, from many connections at once, count as one. Each further one doubles the rest; one
 /// that has failed for `patience` seconds without delivering anything is given up, though later requests may find it
 /// again.
+///
+/// One that served bytes which did not hash to the digest is not asked for that blob again for `corruptionMemory`
+/// seconds, so that no link is filled with the same wrong bytes again and again; and for as long all other sources go
+/// before it. It is not given up: what it serves is verified anyway, and it may be the only one.
 struct SourceHealth {
     enum Availability: Equatable {
         case usable
@@ -105,13 +145,18 @@ struct SourceHealth {
     static let firstPatience = 15.0
     /// The longest rest, in seconds.
     static let longestRest = 15.0
+    /// Seconds for which a blob that was served with wrong bytes is not asked for again.
+    static let corruptionMemory = 3600.0
+    /// The most blobs that are remembered so; the oldest are forgotten.
+    static let rememberedCorruptions = 1000
 
     private var failuresInARow = 0
     private var failingSince: Double?
     private var restUntil = -Double.infinity
     private var hasDelivered = false
     private var ignoresRangesUntil = -Double.infinity
-    private(set) var hasServedBadBytes = false
+    private var corruptions: [Digest: (at: Double, reason: String)] = [:]
+    private var lastCorruption = -Double.infinity
     private(set) var lastFailure: String?
 
     /// How long a source is believed to ignore ranges, in seconds: a pull-through cache does it for what it does not
@@ -148,8 +193,25 @@ struct SourceHealth {
         restUntil = now + bound * (0.5 + chance / 2)
     }
 
-    mutating func servedBadBytes(_ reason: String) {
+    mutating func servedBadBytes(for digest: Digest, _ reason: String, now: Double) {
         lastFailure = reason
-        hasServedBadBytes = true
+        corruptions[digest] = (now, reason)
+        lastCorruption = now
+        guard corruptions.count > Self.rememberedCorruptions else { return }
+        let oldest = corruptions.min { $0.value.at < $1.value.at }
+        if let oldest { corruptions[oldest.key] = nil }
     }
+
+    /// Why a blob is not to be asked for; `nil` where it may be.
+    func corruption(of digest: Digest, now: Double) -> String? {
+        corruptions[digest].flatMap { now - $0.at < Self.corruptionMemory ? $0.reason : nil }
+    }
+
+    /// Whether it served bytes, not long ago, that did not hash to what was asked for.
+    func isSuspect(now: Double) -> Bool {
+        now - lastCorruption < Self.corruptionMemory
+    }
+
+    /// Whether nothing was delivered since the last failure.
+    var isFailing: Bool { failingSince != nil }
 }

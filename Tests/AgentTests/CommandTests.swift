@@ -84,6 +84,64 @@ import Testing
         }
     }
 
+    /// Outside its windows a site fetches nothing, proves what it has, and says until when; in JSON too.
+    @Test func syncOutsideTheWindowsSaysSo() async throws {
+        try await RealSite.with { site in
+            // From half a day from now, for an hour.
+            let minute = Int(time(nil) / 60 % 1440)
+            func text(_ minute: Int) -> String {
+                let digits = { (number: Int) in "\(number / 10)\(number % 10)" }
+                return "\(digits(minute / 60 % 24)):\(digits(minute % 60))"
+            }
+            let file = String(
+                decoding: try Data(contentsOf: URL(filePath: site.directory.file(site.config))), as: UTF8.self)
+            try site.directory.write(
+                site.config,
+                file + "windows: [{from: '\(text(minute + 720))', to: '\(text(minute + 780))'}]\n")
+            var result = try await site.run("sync")
+            #expect(result.status == 1)
+            #expect(result.text.hasSuffix("4 missing (2.9 MiB)\n"))
+            #expect(
+                result.errorText.hasPrefix(
+                    "rollcall-agent: transfers are paused, 4 entries wait: no transfer window is open until "))
+            #expect(result.errorText.filter(\.isNewline).count == 1)
+            #expect(
+                !site.source.requests.contains { $0.target.contains("/blobs/") || $0.target.contains("/manifests/") })
+            #expect(try await site.site.manifest()?.holdings.first?.missing.count == 4)
+
+            result = try await site.run("sync", "--progress", "json")
+            #expect(result.status == 1)
+            let last = try #require(result.text.split(separator: "\n").last)
+            #expect(last.contains(#""state":"paused""#))
+            #expect(last.contains(#""pause":{"reason":"window","until":""#))
+        }
+    }
+
+    /// Standard output is JSON lines and nothing else; the last says how it ended. The ledger has what was fetched.
+    @Test func progressForPrograms() async throws {
+        try await RealSite.with { site in
+            let result = try await site.run("sync", "--progress", "json")
+            #expect(result.status == 0, "\(result.errorText)")
+            struct Line: Decodable {
+                struct Source: Decodable { let bytes: Int64 }
+                let state: String
+                let message: String?
+                let bytes: [String: Int64]
+                let sources: [String: Source]
+            }
+            let lines = try result.text.split(separator: "\n").map {
+                try JSONDecoder().decode(Line.self, from: Data($0.utf8))
+            }
+            let last = try #require(lines.last)
+            #expect(last.state == "complete")
+            #expect(last.message == "1 list, 4 entries, 2.9 MiB: brought 4 (2.9 MiB): complete")
+            #expect(last.bytes["delivered"] == last.bytes["total"])
+            #expect(last.sources[site.source.authority]?.bytes == last.bytes["fetched"])
+            #expect(lines.dropLast().allSatisfy { $0.state == "running" && $0.message == nil })
+            #expect(FileManager.default.fileExists(atPath: site.directory.file("state/ledger.sqlite")))
+        }
+    }
+
     @Test func anInterruptedSyncSaysSo() async throws {
         try await RealSite.with { site in
             let reached = AsyncStream<Void>.makeStream()

@@ -27,8 +27,10 @@ import Console
     }
 
     @Test func nothingIsKnownAtFirst() {
-        #expect(ProgressRenderer.bars(TransferProgress(), rate: nil, width: 80) == ["looking at the registry"])
-        #expect(ProgressRenderer.totals(TransferProgress(), rate: 0) == "looking at the registry")
+        #expect(ProgressRenderer.bars(TransferProgress(), width: 80) == ["looking at the registry"])
+        var progress = TransferProgress()
+        progress.bytesPerSecond = 0
+        #expect(ProgressRenderer.totals(progress) == "looking at the registry")
     }
 
     @Test func totals() {
@@ -40,15 +42,21 @@ import Console
         progress.totalManifests = 60
         progress.deliveredManifests = 3
         #expect(
-            ProgressRenderer.totals(progress, rate: nil)
+            ProgressRenderer.totals(progress)
                 == "40% 34.0 MiB of 85.0 MiB, 12/248 blobs, 3/60 manifests")
+        progress.bytesPerSecond = Double(17 << 20)
         #expect(
-            ProgressRenderer.totals(progress, rate: Double(17 << 20))
+            ProgressRenderer.totals(progress)
                 == "40% 34.0 MiB of 85.0 MiB, 12/248 blobs, 3/60 manifests, 17.0 MiB/s, 3 s left")
         // A transfer that stands still has no end in sight.
-        #expect(ProgressRenderer.totals(progress, rate: 0).hasSuffix("3/60 manifests, 0 B/s"))
+        progress.bytesPerSecond = 0
+        #expect(ProgressRenderer.totals(progress).hasSuffix("3/60 manifests, 0 B/s"))
         progress.failures = 2
-        #expect(ProgressRenderer.totals(progress, rate: nil).hasSuffix(", 2 failed"))
+        #expect(ProgressRenderer.totals(progress).hasSuffix(", 2 failed"))
+        progress.pause = TransferPause(.window, "no transfer window is open", until: 1_800_000_000, in: .utc)
+        #expect(
+            ProgressRenderer.totals(progress).hasSuffix(
+                ", 2 failed, paused: no transfer window is open until 2027-01-15 08:00 UTC"))
     }
 
     @Test(arguments: [
@@ -56,21 +64,21 @@ import Console
         (60, "sha256:2c26b46b68ff [###............]    25.0 MiB of 100 MiB"),
     ])
     func aBlobsBarFillsTheWidth(width: Int, line: String) throws {
-        let lines = ProgressRenderer.bars(try progress(active: 1), rate: nil, width: width)
+        let lines = ProgressRenderer.bars(try progress(active: 1), width: width)
         #expect(lines.first == line)
         #expect(lines.first?.count == width)
     }
 
     @Test(arguments: [0, 1, 20, 59, 60, 61, 79, 200])
     func noLineIsWiderThanTheTerminal(width: Int) throws {
-        let lines = ProgressRenderer.bars(try progress(active: 30), rate: 1e6, width: width)
+        let lines = ProgressRenderer.bars(try progress(active: 30, rate: 1e6), width: width)
         #expect(lines.allSatisfy { $0.count <= width })
         #expect(lines.count == (width < 60 ? 1 : ProgressRenderer.maximumBlobLines + 1))
     }
 
     @Test(arguments: [(8, 9, false), (9, 9, true), (30, 9, true)])
     func linesAreBounded(active: Int, count: Int, counted: Bool) throws {
-        let lines = ProgressRenderer.bars(try progress(active: active), rate: nil, width: 80)
+        let lines = ProgressRenderer.bars(try progress(active: active), width: 80)
         #expect(lines.count == count)
         #expect(lines.contains { $0 == "… and \(active - 7) more" } == counted)
     }
@@ -80,20 +88,6 @@ import Console
             as [(Int64, Int64, Int)])
     func shares(part: Int64, whole: Int64, percent: Int) {
         #expect(ProgressRenderer.percent(part, of: whole) == percent)
-    }
-
-    @Test func theRateIsThatOfTheLastSeconds() {
-        var window = RateWindow()
-        #expect(window.perSecond == nil)
-        window.add(0, at: 0)
-        window.add(100, at: 0.2)
-        #expect(window.perSecond == nil)
-        window.add(1000, at: 1)
-        #expect(window.perSecond == 1000)
-        for second in 2...10 { window.add(1000, at: Double(second)) }
-        #expect(window.perSecond == 0)
-        window.add(6000, at: 11)
-        #expect(window.perSecond == 1000)
     }
 
     @Test func aScreenIsDrawnInItsOwnPlace() {
@@ -133,8 +127,9 @@ import Console
         #expect(text.hasSuffix("\u{1B}[1A\r\u{1B}[J" + BarScreen.showCursor))
     }
 
-    private func progress(active: Int) throws -> TransferProgress {
+    private func progress(active: Int, rate: Double? = nil) throws -> TransferProgress {
         var progress = TransferProgress()
+        progress.bytesPerSecond = rate
         progress.totalBytes = 10 << 30
         progress.totalBlobs = 1000
         let board = TransferProgress.Blob(

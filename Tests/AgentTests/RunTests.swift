@@ -8,9 +8,9 @@ import ServiceLifecycleTestKit
 import Synchronization
 import TestSupport
 import Testing
-import Transfer
 
 @testable import Agent
+@testable import Transfer
 
 @Suite struct RunScheduleTests {
     private let start = ContinuousClock.now
@@ -33,13 +33,34 @@ import Transfer
 
     @Test(arguments: [(0, 30), (0.5, 60), (0.999, 89.94)])
     func waitsLieAroundTheInterval(chance: Double, seconds: Double) {
-        #expect(abs(schedule().wait(chance: chance).seconds - seconds) < 0.001)
+        #expect(abs(schedule().wait(chance: chance, now: start).seconds - seconds) < 0.001)
+    }
+
+    /// While transfers are paused there is nothing to do but to verify, and what was staged meanwhile.
+    @Test(arguments: [
+        (false, 1, false), (true, 1, true), (false, 599, false), (false, 600, true), (false, 3600, true),
+    ])
+    func aPausedPassIsDue(changed: Bool, later: Int, due: Bool) {
+        var schedule = schedule()
+        schedule.finished(at: start, complete: false, resumesAt: start + .seconds(600))
+        #expect(schedule.isDue(changed: changed, now: start + .seconds(later)) == due)
+    }
+
+    @Test(arguments: [
+        // Far from the end of the pause, as always; near to it, until then and a little spread out.
+        (0, 0.5, 60.0), (580, 0.5, 35), (580, 0, 20), (599, 0.9, 28), (600, 0.5, 60), (700, 0.5, 60),
+    ])
+    func waitsEndWithThePause(later: Int, chance: Double, seconds: Double) {
+        var schedule = schedule()
+        schedule.finished(at: start, complete: false, resumesAt: start + .seconds(600))
+        let wait = schedule.wait(chance: chance, now: start + .seconds(later))
+        #expect(abs(wait.seconds - seconds) < 0.001)
     }
 }
 
 @Suite struct AgentServiceTests {
     /// Polls, brings a list when it is staged, goes on after failures, and stops without waiting.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func runFollowsTheRecord() async throws {
         let fixture = try SiteFixture()
         defer { fixture.directory.remove() }
@@ -85,8 +106,44 @@ import Transfer
         #expect(lines.last?.contains("\"message\":\"stopped\"") == true)
     }
 
+    /// A pause of the transfers: the site is proved as it is, polling goes on, and the next pass is made when it ends.
+    @Test(.timeLimit(.minutes(5)))
+    func runWaitsForTheWindow() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        let naps = Naps()
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        // The naps' clock says that it is 1970.
+        fixture.registry.with {
+            $0.pause = TransferPause(.window, "no transfer window is open", until: 90, in: .utc)
+        }
+        let service = AgentService(
+            pass: try fixture.pass(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: naps.timing,
+            logger: logger { _ in })
+        try await testGracefulShutdown { trigger in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await service.run() }
+                #expect(await naps.begin() == .seconds(60))
+                #expect(try await fixture.manifest()?.sequence == 1)
+                #expect(try await !fixture.verdict("web").isReady)
+                naps.advance(by: .seconds(60))
+                naps.end()
+                // No pass, since nothing can be brought; and a shorter wait: to the end of the pause, and up to 30 s.
+                #expect(abs((await naps.begin() ?? .zero).seconds - 45) < 1)
+                #expect(try await fixture.manifest()?.sequence == 1)
+                fixture.registry.with { $0.pause = nil }
+                naps.advance(by: .seconds(45))
+                naps.end()
+                _ = await naps.begin()
+                #expect(try await fixture.verdict("web").isReady)
+                trigger.triggerGracefulShutdown()
+                try await group.waitForAll()
+            }
+        }
+    }
+
     /// A cancelled service, as after the grace time, ends although its pass hangs.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func cancellationAbandonsAPass() async throws {
         let fixture = try SiteFixture()
         defer { fixture.directory.remove() }
@@ -145,11 +202,11 @@ private final class HangingRegistry: SiteRegistry {
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
 
-    func bringMissing(_ inventory: Inventory) async throws -> [String] {
+    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
         began.continuation.yield()
         for await _ in AsyncStream<Void>.makeStream().stream {}
         try Task.checkCancellation()
-        return []
+        return Delivery()
     }
 
     func assignTags(_ tags: [TagAssignment]) async throws -> [String] { [] }

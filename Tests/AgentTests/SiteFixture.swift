@@ -105,6 +105,9 @@ final class FakeRegistry: SiteRegistry {
         /// What is reported as brought and is not there afterwards.
         var losing: Set<Digest> = []
         var isUnreachable = false
+        /// Why nothing is brought.
+        var pause: TransferPause?
+        var sourceFaults: [String: String] = [:]
         var inventories = 0
         var brought: [ClosureEntry] = []
         var tags: [TagAssignment] = []
@@ -136,18 +139,23 @@ final class FakeRegistry: SiteRegistry {
         return answer
     }
 
-    func bringMissing(_ inventory: Inventory) async throws -> [String] {
+    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
         with { state in
-            var failures: [String] = []
+            var delivery = Delivery(sourceFaults: state.sourceFaults)
+            if let pause = state.pause {
+                delivery.pause = pause
+                delivery.postponed = inventory.missing.count
+                return delivery
+            }
             for entry in inventory.missing {
                 if let reason = state.failing[entry.digest] {
-                    failures.append("\(entry.repository)@\(entry.digest): \(reason)")
+                    delivery.failures.append("\(entry.repository)@\(entry.digest): \(reason)")
                     continue
                 }
                 state.brought.append(entry)
                 if !state.losing.contains(entry.digest) { state.present.insert(entry.identity) }
             }
-            return failures
+            return delivery
         }
     }
 

@@ -3,9 +3,9 @@ import ObjectStore
 import Readiness
 import TestSupport
 import Testing
-import Transfer
 
 @testable import Agent
+@testable import Transfer
 
 @Suite struct SitePassTests {
     private let fixture: SiteFixture
@@ -179,6 +179,36 @@ import Transfer
         #expect(manifest.expiresAt == manifest.issuedAt.advanced(by: .seconds(3600)))
     }
 
+    /// Outside the windows a site proves what it has, says why it has no more, and fails nothing.
+    @Test func aPauseIsNoFailure() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", "1", "api")))
+        fixture.registry.with {
+            $0.pause = TransferPause(.window, "no transfer window is open", until: 1_800_000_000, in: .utc)
+        }
+        var report = try await fixture.run(.sync)
+        #expect(!report.isComplete)
+        #expect(report.failures.isEmpty)
+        #expect(
+            report.complaints == [
+                "transfers are paused, 2 entries wait: no transfer window is open until 2027-01-15 08:00 UTC"
+            ])
+        #expect(Set(try await fixture.manifest()?.holdings.first?.missing ?? []) == Set(web.closure.entries))
+        fixture.registry.with { $0.pause = nil }
+        report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+    }
+
+    /// A source that went wrong is named although another made up for it.
+    @Test func faultySourcesAreNamed() async throws {
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        fixture.registry.with { $0.sourceFaults = ["b.example": "HTTP 503", "a.example": "wrong bytes"] }
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(report.complaints == ["source a.example: wrong bytes", "source b.example: HTTP 503"])
+    }
+
     private func assignment(_ list: ImageList, moves: Bool) throws -> TagAssignment {
         let image = try #require(list.images.first { $0.tag != nil })
         return TagAssignment(
@@ -201,6 +231,6 @@ private struct SlowRegistry: SiteRegistry {
         return try await registry.inventory(of: entries)
     }
 
-    func bringMissing(_ inventory: Inventory) async throws -> [String] { try await registry.bringMissing(inventory) }
+    func bringMissing(_ inventory: Inventory) async throws -> Delivery { try await registry.bringMissing(inventory) }
     func assignTags(_ tags: [TagAssignment]) async throws -> [String] { try await registry.assignTags(tags) }
 }

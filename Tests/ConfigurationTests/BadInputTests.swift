@@ -181,6 +181,49 @@ import Testing
                 "limits: {memroy: 1GiB}", .unknownKey,
                 "a.yaml:10:10: unknown key 'memroy' in 'limits': did you mean 'memory'?"
             ),
+            (
+                "limits: {rate: 200Mbps}", .wrongType,
+                "a.yaml:10:16: 'rate' must be a rate such as 200Mbit/s or 25MiB/s, not '200Mbps'"
+            ),
+            (
+                "limits: {rate: 1kbit/s}", .invalidValue,
+                "a.yaml:10:16: 'rate' must be from 8000B/s to 1TiB/s, not 1kbit/s"
+            ),
+            ("limits: {quotaPerDay: 5}", .wrongType, "a.yaml:10:23: 'quotaPerDay' must be a size"),
+            (
+                "limits: {quotaPerMonth: 5kB}", .invalidValue,
+                "a.yaml:10:25: 'quotaPerMonth' must be from 1MiB to 1048576TiB, not 5kB"
+            ),
+            (
+                "timeZone: CET", .invalidValue,
+                "a.yaml:10:11: 'timeZone': 'CET' is not a time zone: write UTC or a name of the IANA database, such as"
+            ),
+            ("windows: []", .invalidValue, "a.yaml:10:10: 'windows' is empty: leave it out to transfer at any time"),
+            ("windows: [{from: '20:00'}]", .missingKey, "a.yaml:10:11: window has no 'to'"),
+            (
+                "windows: [{from: 8pm, to: '06:00'}]", .wrongType,
+                "a.yaml:10:18: 'from' must be a time of the day such as 06:30, not '8pm'"
+            ),
+            ("windows: [{from: '24:00', to: '06:00'}]", .invalidValue, "a.yaml:10:18: 'from' must be before 24:00"),
+            ("windows: [{from: '20:00', to: '24:01'}]", .wrongType, "a.yaml:10:31: 'to' must be a time of the day"),
+            ("windows: [{from: '6:00', to: '7:00'}]", .wrongType, "a.yaml:10:18: 'from' must be a time of the day"),
+            ("windows: [{from: '٠6:00', to: '07:00'}]", .wrongType, "a.yaml:10:18: 'from' must be a time of the day"),
+            (
+                "windows: [{from: '06:00', to: '06:00'}]", .invalidValue,
+                "a.yaml:10:31: 'to' is 'from': the window is either empty or a whole day: write 00:00 to 24:00"
+            ),
+            (
+                "windows: [{days: [monday], from: '06:00', to: '07:00'}]", .invalidValue,
+                "a.yaml:10:19: 'monday' is not a day of the week: write mon, tue, wed, thu, fri, sat, sun"
+            ),
+            (
+                "windows: [{days: [], from: '06:00', to: '07:00'}]", .invalidValue,
+                "a.yaml:10:18: 'days' is empty: leave it out for every day"
+            ),
+            (
+                "windows: [{day: mon, from: '06:00', to: '07:00'}]", .unknownKey,
+                "a.yaml:10:12: unknown key 'day' in window: did you mean 'days'?"
+            ),
             ("repositories: {a/: b}", .invalidValue, "a.yaml:10:16: 'repositories': 'a/' is not a repository name"),
             ("repositories: {a: }", .invalidValue, "a.yaml:10:16: 'a' is empty"),
             (
@@ -206,6 +249,19 @@ import Testing
         let text = Self.agent.replacing("  - url: https://central.example", with: "  []")
         let error = #expect(throws: ConfigurationError.self) { try AgentFile(text: text, path: "a.yaml") }
         #expect(error?.description == "a.yaml:4:3: 'sources' is empty: name at least one registry")
+    }
+
+    @Test(arguments: [
+        ("priority: 0", "a.yaml:5:15: 'priority' must be from 1 to 1000, not 0"),
+        ("weight: 0", "a.yaml:5:13: 'weight' must be from 1 to 1000, not 0"),
+        ("repositories: {a/: b}", "a.yaml:5:20: 'repositories': 'a/' is not a repository name"),
+        ("prority: 1", "a.yaml:5:5: unknown key 'prority' in source: did you mean 'priority'?"),
+    ])
+    func sources(addition: String, message: String) {
+        let text = Self.agent.replacing(
+            "  - url: https://central.example", with: "  - url: https://central.example\n    \(addition)")
+        let error = #expect(throws: ConfigurationError.self) { try AgentFile(text: text, path: "a.yaml") }
+        #expect(error?.description.hasPrefix(message) == true, "\(error.debugDescription)")
     }
 
     @Test func unreadableFiles() throws {

@@ -4,6 +4,7 @@ import OCI
 import ObjectStore
 import Readiness
 import Testing
+import Transfer
 
 @testable import Configuration
 
@@ -40,7 +41,8 @@ import Testing
     @Test func theAgentsFileShowsEveryKey() throws {
         let known =
             spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.RegistryKey.self)
-            + spelling(AgentFile.Limits.Key.self) + spelling(AgentFile.Host.Key.self)
+            + spelling(AgentFile.WindowKey.self) + spelling(AgentFile.Limits.Key.self)
+            + spelling(AgentFile.Host.Key.self)
             + spelling(Value.ObjectStoreKey.self)
         #expect(Set(known).subtracting(try keys("agent")).isEmpty)
     }
@@ -72,6 +74,16 @@ import Testing
         #expect(file.site.text == "lab-1")
         #expect(file.environment.text == "lab")
         #expect(file.sources.map(\.url.redacted) == ["https://registry.central.example/"])
+        #expect(file.sources.map(\.priority) == [1])
+        #expect(file.sources.map(\.weight) == [1])
+        #expect(
+            try file.sources[0].repositories.destination(of: Repository("platform/api")).name == "release/platform/api")
+        #expect(file.windows.timeZone.name == "Europe/Zurich")
+        #expect(
+            file.windows.windows == [
+                .init(days: [.monday, .tuesday, .wednesday, .thursday, .friday], from: 20 * 60, to: 6 * 60),
+                .init(days: [.saturday, .sunday], from: 0, to: 24 * 60),
+            ])
         #expect(file.registry.redacted == "https://registry.lab-1.example/")
         #expect(try file.repositories.destination(of: Repository("platform/api")).name == "mirror/platform/api")
         #expect(file.state == "/var/lib/rollcall")
@@ -93,6 +105,10 @@ import Testing
                  objectStore: {url: 'file:///e'}, state: f}
                 """, path: "dir/agent.yaml")
         #expect(least.limits == shown.limits)
+        #expect(least.windows == TransferWindows(timeZone: .utc, windows: []))
+        #expect(least.sources.map(\.priority) == shown.sources.map(\.priority))
+        #expect(least.sources.map(\.weight) == shown.sources.map(\.weight))
+        #expect(least.sources[0].repositories == RepositoryMapping())
         #expect(least.interval == shown.interval)
         #expect(least.verifyInterval == shown.verifyInterval)
         #expect(least.validity == shown.validity)
@@ -101,6 +117,26 @@ import Testing
         #expect(least.repositories == RepositoryMapping())
         // Relative paths start at the file.
         #expect(least.state == "dir/f")
+    }
+
+    /// A plain list is one of preferences; numbers make equals, and windows without days open every day.
+    @Test func theSitesLimitsAreRead() throws {
+        let file = try AgentFile(
+            text: """
+                {site: a, environment: b, registry: {url: 'http://d'}, objectStore: {url: 'file:///e'}, state: f,
+                 sources: [url: 'http://c', {url: 'http://d', priority: 1, weight: 3}, url: 'http://e'],
+                 limits: {rate: 200Mbit/s, quotaPerDay: 20GiB, quotaPerMonth: 500GB},
+                 timeZone: UTC, windows: [{from: 20:00, to: "06:30"}]}
+                """, path: "agent.yaml")
+        #expect(file.sources.map(\.priority) == [1, 1, 3])
+        #expect(file.sources.map(\.weight) == [1, 3, 1])
+        #expect(file.limits.rate == 25_000_000)
+        #expect(file.limits.quotaPerDay == 20 << 30)
+        #expect(file.limits.quotaPerMonth == 500_000_000_000)
+        #expect(
+            file.windows
+                == TransferWindows(
+                    timeZone: .utc, windows: [.init(days: Set(Weekday.allCases), from: 20 * 60, to: 6 * 60 + 30)]))
     }
 
     @Test func aShortValidityShortensTheVerification() throws {

@@ -34,6 +34,17 @@ import Testing
         #expect(ByteSize(written: text)?.bytes == bytes)
     }
 
+    @Test(
+        arguments: [
+            ("200Mbit/s", 25_000_000), ("1Gbit/s", 125_000_000), ("64kbit/s", 8000), ("7bit/s", 0),
+            ("25MiB/s", 25 << 20), ("2 MB/s", 2_000_000), ("512B/s", 512),
+            ("200Mbps", nil), ("200Mbit", nil), ("25MiB", nil), ("200mbit/s", nil), ("-1Mbit/s", nil), ("Mbit/s", nil),
+            ("1.5Mbit/s", nil), ("/s", nil), ("", nil), ("9999999999999Gbit/s", nil), ("9999999999TiB/s", nil),
+        ] as [(String, Int64?)])
+    func byteRates(text: String, bytesPerSecond: Int64?) {
+        #expect(ByteRate(written: text)?.bytesPerSecond == bytesPerSecond)
+    }
+
     @Test(arguments: [(0, "0B"), (1000, "1000B"), (1024, "1KiB"), (64 << 20, "64MiB"), (3 << 29, "1536MiB")])
     func byteSizesAreWritten(bytes: Int64, text: String) {
         #expect(ByteSize(bytes: bytes).description == text)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What a client does on servers that behave.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ClientTests {
     @Test func getCollectsTheBody() async throws {
         try await withScriptedServer { _ in

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What a client makes of servers and networks that fail.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct FailureTests {
     typealias Response = ScriptedServer.Response
 

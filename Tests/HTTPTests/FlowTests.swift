@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Pausing, memory and cancellation.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct FlowTests {
     @Test func aPausedSinkHoldsTheServerBack() async throws {
         let content = GeneratedBytes(count: 256 << 20, seed: 4)

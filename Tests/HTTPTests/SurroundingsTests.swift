@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The tests' own surroundings, looked at with clients that are not ours.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct SurroundingsTests {
     @Test func curlReadsWhatTheScriptSays() async throws {
         try await withScriptedServer { exchange in

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Trust, on a real server.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSTests {
     @Test func trustIsWhatTheRequestSays() async throws {
         try await withTemporaryDirectory { directory in

@@ -221,8 +221,10 @@ final class TestFleet: Sendable {
 
 /// Bounds how many go through at once, in the order they came.
 actor Turnstile {
-    /// Fleets at once: enough to fill the waits of failing requests, few enough for two cores.
-    static let fleets = Turnstile(6)
+    /// Fleets at once, each with some processes: few enough for two cores.
+    static let fleets = Turnstile(4)
+    /// Bad input at once: it spends its time on the waits between attempts.
+    static let badInput = Turnstile(12)
 
     private var free: Int
     private var waiting: [CheckedContinuation<Void, Never>] = []

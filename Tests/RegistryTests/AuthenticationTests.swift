@@ -6,7 +6,7 @@ import Testing
 
 @testable import Registry
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct AuthenticationTests {
     private let repository: Repository
     private let user = (name: "robot", password: "hunter2")

@@ -4,7 +4,7 @@ import Registry
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct BlobTests {
     private let repository: Repository
     private let content = GeneratedBytes(count: 300_000, seed: 5)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Registry
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct CredentialTests {
     private func auth(_ user: String, _ password: String) -> String {
         "{\"auth\":\"\(Data("\(user):\(password)".utf8).base64EncodedString())\"}"

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Registry
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct HostGateTests {
     private func limits(_ download: Int) -> HostGate.Limits {
         var limits = HostGate.Limits()

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The whole protocol against Debian's docker-registry (distribution 2.8).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct RealRegistryTests {
     private let repository: Repository
     private let tag: OCI.Tag

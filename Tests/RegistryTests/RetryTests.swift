@@ -4,7 +4,7 @@ import Registry
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct RetryTests {
     private let repository: Repository
     private let digest = Digest(of: [1, 2, 3])

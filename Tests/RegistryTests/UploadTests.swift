@@ -5,7 +5,7 @@ import Registry
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct UploadTests {
     private let repository: Repository
     private let bytes = GeneratedBytes(count: 300_000, seed: 6).all

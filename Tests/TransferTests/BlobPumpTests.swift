@@ -37,7 +37,7 @@ private struct FeedReader {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct BlobPumpTests {
+@Suite(.timeLimit(.minutes(5))) struct BlobPumpTests {
     enum Kept: CaseIterable { case memory, file }
 
     private func withStorage(

@@ -31,7 +31,7 @@ import Testing
     }
 
     /// Every operation beside the same one on a plain set of positions.
-    @Test(arguments: 0..<40 as Range<UInt64>)
+    @Test(arguments: 0..<12 as Range<UInt64>)
     func agreesWithASetOfPositions(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         let size: Int64 = 60

@@ -95,7 +95,8 @@ struct EngineFixture {
     /// names. The scripted registry would refuse it; others might not.
     func expectOnlyVerified(sourceLocation: SourceLocation = #_sourceLocation) {
         for request in destination.requests where request.method == "PUT" {
-            guard let digest = request.queryValue("digest"), request.bodyLength > 0, let sent = request.bodyDigest else {
+            guard let digest = request.queryValue("digest"), request.bodyLength > 0, let sent = request.bodyDigest
+            else {
                 continue
             }
             #expect("\(sent)" == digest, "a whole body of other bytes was sent", sourceLocation: sourceLocation)

@@ -16,14 +16,14 @@ import Testing
 
     /// What a crash leaves of a range that was recorded but not written: a hole of zeros at its end, its start, or at any
     /// sector.
-    @Test(arguments: [1, 100, 512, 4096, 70_001, 262_144] as [Int64], 1...8 as ClosedRange<UInt64>)
+    @Test(arguments: [1, 100, 512, 4096, 70_001, 262_144] as [Int64], 1...3 as ClosedRange<UInt64>)
     func seesTornWrites(count: Int64, seed: UInt64) {
         // A byte that is zero anyway is not torn by a hole.
-        let written = GeneratedBytes(count: count, seed: seed).all.map { max(1, $0) }
+        let written = GeneratedBytes(count: count, seed: seed).all.map { $0 | 1 }
         let whole = checksum(written)
         #expect(whole == checksum(written))
         var random = SeededGenerator(seed: seed)
-        for _ in 0..<40 {
+        for _ in 0..<15 {
             let start = Int.random(in: 0...(written.count - 1) / 512, using: &random) * 512
             let end = min(written.count, start + 512 * Int.random(in: 1...9, using: &random))
             for hole in [start..<end, 0..<end, start..<written.count] {

@@ -87,10 +87,10 @@ import Testing
 
     /// Random schedules of requests that advance, fail and are divided: no byte is lost, none is had twice, and those
     /// in flight never overlap.
-    @Test(arguments: 0..<60 as Range<UInt64>)
+    @Test(arguments: 0..<40 as Range<UInt64>)
     func losesNothingAndHandsOutNothingTwice(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
-        let size = Int64.random(in: 1...400, using: &random)
+        let size = Int64.random(in: 1...200, using: &random)
         var planner = RangePlanner(size: size)
         var arrived: Set<Int64> = []
         var now = 0.0
@@ -117,9 +117,9 @@ import Testing
                 let count = Int64.random(in: 0...50, using: &random)
                 let accepted = planner.advance(id, by: count)
                 #expect(accepted == min(count, lease.remaining))
-                for position in lease.position..<lease.position + accepted {
-                    #expect(arrived.insert(position).inserted, "byte \(position) was accepted twice")
-                }
+                let taken = Set(lease.position..<lease.position + accepted)
+                #expect(arrived.isDisjoint(with: taken), "bytes of \(taken) were accepted twice")
+                arrived.formUnion(taken)
             }
             expectDisjoint(planner, arrived, size)
         }
@@ -131,9 +131,9 @@ import Testing
         var seen = arrived
         for lease in planner.leases.values {
             #expect(lease.start <= lease.position && lease.position <= lease.end && lease.end <= size)
-            for position in lease.position..<lease.end {
-                #expect(seen.insert(position).inserted, "byte \(position) is there or in flight twice")
-            }
+            let open = Set(lease.position..<lease.end)
+            #expect(seen.isDisjoint(with: open), "bytes of \(lease) are there or in flight twice")
+            seen.formUnion(open)
         }
         #expect(planner.done.ranges.flatMap { Array($0) } == arrived.sorted())
         #expect(planner.hasUnassigned == (seen.count < size))

@@ -19,7 +19,7 @@ func segments(
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct RangeSinkTests {
+@Suite(.timeLimit(.minutes(5))) struct RangeSinkTests {
     /// Connections that a test drives as the event loop does: one thread, pieces of at most 16 KiB, paused ones only
     /// after they were resumed.
     private struct Loop {

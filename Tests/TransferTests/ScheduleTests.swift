@@ -24,7 +24,7 @@ import Testing
 
     @Test func startsTheLargestFirstWithinItsLimits() throws {
         let blobs = try (1...9).map { try entry(.blob, $0, size: Int64($0) * 100) }
-        let limits = TransferSchedule.Limits(largeBlobs: 2, smallBlobs: 3, manifestFetches: 1, smallBlobSize: 500)
+        let limits = TransferSchedule.Limits(largeBlobs: 2, smallBlobs: 3, manifestFetches: 1, largeBlobSize: 500)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [try entry(.manifest, 10), try entry(.manifest, 11)]),
             limits: limits)
@@ -116,7 +116,7 @@ import Testing
     /// A limit of nothing would leave everything undone without a word.
     @Test func startsSomethingWhateverItsLimits() throws {
         let limits = TransferSchedule.Limits(
-            largeBlobs: 0, smallBlobs: -1, manifestFetches: 0, manifestPushes: 0, smallBlobSize: 5)
+            largeBlobs: 0, smallBlobs: -1, manifestFetches: 0, manifestPushes: 0, largeBlobSize: 5)
         let missing = try [entry(.blob, 1, size: 10), entry(.blob, 2, size: 1), entry(.manifest, 3)]
         var schedule = TransferSchedule(Inventory(present: [], missing: missing), limits: limits)
         #expect(drain(&schedule).count == 3)
@@ -151,7 +151,7 @@ import Testing
         }
         var schedule = TransferSchedule(
             Inventory(present: present, missing: missing.shuffled(using: &random)),
-            limits: .init(largeBlobs: 2, smallBlobs: 2, manifestFetches: 3, manifestPushes: 2, smallBlobSize: 300))
+            limits: .init(largeBlobs: 2, smallBlobs: 2, manifestFetches: 3, manifestPushes: 2, largeBlobSize: 300))
         var delivered = Set(present.map(\.identity))
         var failed: [Identity] = []
         var running: [TransferSchedule.Work] = []
@@ -199,7 +199,7 @@ import Testing
         let second = try entry(.manifest, 10)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [manifest, second]),
-            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1))
+            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
         let work = drain(&schedule)
         #expect(work.count == 3)
         for case .fetchManifest(let entry) in work {

@@ -23,31 +23,32 @@ import Testing
         return arrivals
     }
 
-    @Test(arguments: [1_000_000, 12_500_000, 125_000_000] as [Int64], [1, 8, 64])
+    @Test(arguments: [1_000_000, 12_500_000] as [Int64], [1, 8, 64])
     func keepsTheRate(rate: Int64, connections: Int) {
-        // One connection reads 16 KiB in 0.1 ms here: 160 MB/s.
-        let arrivals = arrivals(rate: rate, connections: connections, seconds: 40)
-        let settled = arrivals.filter { $0.time >= 10 }.reduce(0) { $0 + $1.bytes }
-        let expected = Double(rate) * 30
+        let arrivals = arrivals(rate: rate, connections: connections, seconds: 12)
+        let settled = arrivals.filter { $0.time >= 4 }.reduce(0) { $0 + $1.bytes }
+        let expected = Double(rate) * 8
         #expect(abs(Double(settled) - expected) <= 0.03 * expected)
     }
 
     /// After a pause, and in any second, no more than a tenth above the rate. What all connections bring at once before
     /// the first of them waits is not counted: 16 KiB each.
-    @Test(arguments: [12_500_000, 125_000_000] as [Int64])
-    func burstsLittle(rate: Int64) {
+    @Test func burstsLittle() {
+        let rate: Int64 = 12_500_000
         let connections = 16
-        let arrivals = arrivals(rate: rate, connections: connections, seconds: 20, idleFrom: 5, idleTo: 12)
+        let arrivals = arrivals(rate: rate, connections: connections, seconds: 8, idleFrom: 3, idleTo: 5)
         var first = 0
         var sum = 0
+        var most = 0
         for (time, bytes) in arrivals {
             sum += bytes
             while arrivals[first].time <= time - 1 {
                 sum -= arrivals[first].bytes
                 first += 1
             }
-            #expect(Double(sum) <= 1.1 * Double(rate) + Double(connections * 16 << 10))
+            most = max(most, sum)
         }
+        #expect(Double(most) <= 1.1 * Double(rate) + Double(connections * 16 << 10))
     }
 
     @Test func neverWaitsBackwards() {

@@ -4,7 +4,7 @@ import Testing
 @testable import Transfer
 
 /// Slots and bytes that are waited for: fair, none lost, none left hanging by a cancellation.
-@Suite(.timeLimit(.minutes(1))) struct WaitingTests {
+@Suite(.timeLimit(.minutes(5))) struct WaitingTests {
     private func gate(_ limit: Int, upTo most: Int? = nil) -> FetchGate {
         FetchGate(limiter: AdaptiveLimiter(bounds: 1...(most ?? limit), start: limit), clock: { 0 })
     }

@@ -16,6 +16,7 @@ struct KillResume {
         var random = SplitMix(seed: (scenario.link?.seed ?? 0) ^ 0x6B69_6C6C)
         var runs: [RunFigures] = []
         var summaries: [ToolSummary] = []
+        let settings = try scenario.link.map { try Link($0).settings } ?? [:]
         for tool in tools where tool.kind != .reference {
             guard let version = tool.version else { continue }
             guard let whole = try copy(tool, round: 0, moments: []) else { continue }
@@ -40,7 +41,7 @@ struct KillResume {
         }
         let limit = scenario.link?.seconds(carrying: corpus.bytes)
         return ScenarioFigures(
-            name: scenario.name, summary: scenario.summary, link: scenario.link, settings: [:],
+            name: scenario.name, summary: scenario.summary, link: scenario.link, settings: settings,
             images: corpus.images.count, blobs: corpus.blobs.count, bytes: corpus.bytes, limit: limit,
             limitReason: "the bytes at the link's rate", forwarderCPU: nil,
             tools: summaries.map { summary in
@@ -67,7 +68,7 @@ struct KillResume {
             work: scenario.work, corpus: corpus, source: stage.source, destination: stage.destination,
             directory: directory)
         guard let command = try tool.prepare(job) else { return nil }
-        let start = stage.link?.snapshot
+        let start = (stage.link?.snapshot, stage.source.cpu, stage.destination.cpu)
         var ended: [Ending] = []
         for moment in moments {
             let child = try Child(
@@ -86,7 +87,9 @@ struct KillResume {
             figures.system += ending.system
             figures.peakMemory = max(figures.peakMemory, ending.peakMemory)
         }
-        if let start, let end = stage.link?.snapshot {
+        figures.sourceCPU = stage.source.cpu - start.1
+        figures.destinationCPU = stage.destination.cpu - start.2
+        if let start = start.0, let end = stage.link?.snapshot {
             figures.down = end.down - start.down
             figures.up = end.up - start.up
         }
