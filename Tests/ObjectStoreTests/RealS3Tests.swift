@@ -7,10 +7,10 @@ import Testing
 /// The S3 store on servers that are not ours: Ceph's RADOS gateway and SeaweedFS.
 @Suite(.serialized) struct RealS3Tests {
     private func open(
-        _ server: RealS3, bucket: String = "rollcall", prefix: String = "", parameters: String = "",
+        _ server: RealS3, bucket: String = "rollcall", prefix: String = "",
         environment: [String: String]? = nil, unixTime: (@Sendable () -> Double)? = nil
     ) throws -> S3Store {
-        let url = "s3://\(bucket)\(prefix)?endpoint=\(server.endpoint)&region=us-east-1\(parameters)"
+        let url = server.url.replacing("//\(server.bucket)?", with: "//\(bucket)\(prefix)?")
         var access = ObjectStoreAccess(environment: environment ?? server.environment)
         access.proxy = ""
         if let unixTime { access.timing.unixTime = unixTime }
