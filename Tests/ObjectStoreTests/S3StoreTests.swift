@@ -162,6 +162,25 @@ import Testing
         }
     }
 
+    /// An error of the server may come after the write.
+    @Test func aWriteThatFailedAfterAllIsRecognised() async throws {
+        let bucket = ScriptedS3()
+        let count = Mutex(0)
+        try await withS3Store({ exchange in
+            let answer = try bucket.answer(exchange)
+            guard exchange.request.path == "/bucket/p/a", exchange.request.method == "PUT" else { return answer }
+            let isFirst = count.withLock { count in
+                count += 1
+                return count == 1
+            }
+            return isFirst ? ScriptedS3.fault(500, "InternalError") : answer
+        }) { store, _ async throws in
+            let outcome = try await store.put([1], at: key("a"), condition: .ifAbsent)
+            let object = try #require(try await store.get(key("a")))
+            #expect(outcome == .stored(object.etag))
+        }
+    }
+
     /// What Ceph RGW 16.2.15 answers to those who swap the same version at once.
     @Test func aSwapThatCannotHaveBeenCarriedOutIsAConflict() async throws {
         let bucket = ScriptedS3()
