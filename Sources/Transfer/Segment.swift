@@ -13,17 +13,23 @@ final class Segment: @unchecked Sendable {
     private let memory: SegmentMemory
     private let pool: SegmentPool
     /// Whether it counts towards the pool's limit.
-    private let isCounted: Bool
+    private let isCounted: Atomic<Bool>
     private var storage: UnsafeMutableRawBufferPointer { memory.buffer }
 
     fileprivate init(offset: Int64, memory: SegmentMemory, pool: SegmentPool, isCounted: Bool) {
         self.offset = offset
         self.memory = memory
         self.pool = pool
-        self.isCounted = isCounted
+        self.isCounted = Atomic(isCounted)
     }
 
-    deinit { pool.recycle(memory, isCounted: isCounted) }
+    deinit { pool.recycle(memory, isCounted: isCounted.load(ordering: .relaxed)) }
+
+    /// Stops counting towards the pool's limit: its holder has a bound of its own, and those who wait for a segment must
+    /// not wait for that holder.
+    func leaveLimit() {
+        if isCounted.exchange(false, ordering: .relaxed) { pool.uncount() }
+    }
 
     var isFull: Bool { count == storage.count }
     /// How many more bytes fit.
@@ -114,6 +120,17 @@ final class SegmentPool: Sendable {
         return Segment(offset: offset, memory: memory, pool: self, isCounted: false)
     }
 
+    fileprivate func uncount() {
+        for retry in state.withLock({ Self.giveBack(&$0) }) { retry() }
+    }
+
+    /// One less towards the limit; who is to be told.
+    private static func giveBack(_ state: inout State) -> [@Sendable () -> Void] {
+        state.outstanding -= 1
+        defer { state.waiting.removeAll() }
+        return state.waiting
+    }
+
     fileprivate func recycle(_ memory: SegmentMemory, isCounted: Bool) {
         let waiting: [@Sendable () -> Void] = state.withLock { state in
             if memory.buffer.count == Self.segmentSize, state.free.count < limit {
@@ -121,10 +138,7 @@ final class SegmentPool: Sendable {
             } else {
                 memory.buffer.deallocate()
             }
-            guard isCounted else { return [] }
-            state.outstanding -= 1
-            defer { state.waiting.removeAll() }
-            return state.waiting
+            return isCounted ? Self.giveBack(&state) : []
         }
         // Outside the lock: a waiter may take a segment at once.
         for retry in waiting { retry() }

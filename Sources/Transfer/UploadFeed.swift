@@ -15,6 +15,7 @@ final class UploadFeed: BodySource {
         /// The next byte that the pump offers.
         var wanted: Int64
         var isWaiting = false
+        var hasBegun = false
         var hasFailed = false
         var control: TransferControl?
     }
@@ -34,16 +35,17 @@ final class UploadFeed: BodySource {
         self.runsLow = runsLow
     }
 
-    /// Where the next segment is to start, if there is room for one and something left to send.
+    /// Where the next segment is to start, if there is room for one and something left to send. A request that waits for
+    /// its turn at the registry holds nothing: as many feeds hold memory as uploads are under way.
     var wanted: Int64? {
-        state.withLock { $0.segments.count < Self.depth && $0.wanted < end ? $0.wanted : nil }
+        state.withLock { $0.hasBegun && $0.segments.count < Self.depth && $0.wanted < end ? $0.wanted : nil }
     }
 
     /// Takes a segment if it is the next one and there is room.
     @discardableResult
     func offer(_ segment: Segment) -> Bool {
         let (taken, resume): (Bool, TransferControl?) = state.withLock { state in
-            guard state.segments.count < Self.depth, state.wanted < end,
+            guard state.hasBegun, state.segments.count < Self.depth, state.wanted < end,
                 segment.offset <= state.wanted, state.wanted < segment.end
             else { return (false, nil) }
             state.segments.append(segment)
@@ -51,6 +53,8 @@ final class UploadFeed: BodySource {
             defer { state.isWaiting = false }
             return (true, state.isWaiting ? state.control : nil)
         }
+        // Downloads must not wait for a segment that waits for an upload: uploads wait for downloads.
+        if taken { segment.leaveLimit() }
         resume?.resume()
         return taken
     }
@@ -66,12 +70,17 @@ final class UploadFeed: BodySource {
     }
 
     func begin(_ control: TransferControl) {
-        state.withLock { $0.control = control }
+        state.withLock { state in
+            state.control = control
+            state.hasBegun = true
+        }
+        runsLow(self)
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> BodySourceAnswer {
         enum Step { case answer(BodySourceAnswer, runsLow: Bool) }
         let step: Step = state.withLock { state in
+            state.hasBegun = true
             guard !state.hasFailed else { return .answer(.fail, runsLow: false) }
             var filled = 0
             var drained = false

@@ -215,6 +215,10 @@ private struct FeedReader {
     @Test func takesOnlyWhatComesNextAndABoundedNumber() {
         let feed = UploadFeed(start: 10, end: content.count) { _ in }
         let all = segments(of: content)
+        // Nothing before its request has begun: an upload that waits for its turn must not hold memory.
+        #expect(feed.wanted == nil)
+        #expect(!feed.offer(all[0]))
+        feed.begin(TransferControl {})
         #expect(feed.wanted == 10)
         #expect(!feed.offer(all[1]))
         #expect(all.prefix(UploadFeed.depth).allSatisfy { feed.offer($0) })
@@ -242,14 +246,17 @@ private struct FeedReader {
     @Test func asksForMoreBeforeItIsEmpty() {
         let asked = Recorded(0)
         let feed = UploadFeed(start: 0, end: content.count) { _ in asked.update { $0 += 1 } }
+        feed.begin(TransferControl {})
+        #expect(asked.value == 1)
         for segment in segments(of: content).prefix(UploadFeed.depth) { feed.offer(segment) }
         var buffer = [UInt8](repeating: 0, count: SegmentPool.segmentSize)
         for _ in 0..<2 { _ = buffer.withUnsafeMutableBytes { feed.read(into: $0) } }
-        #expect(asked.value == 1)
+        #expect(asked.value == 2)
     }
 
     @Test func failsEvenWhereSomethingIsLeft() {
         let feed = UploadFeed(start: 0, end: content.count) { _ in }
+        feed.begin(TransferControl {})
         feed.offer(segments(of: content)[0])
         feed.fail()
         var buffer = [UInt8](repeating: 0, count: 1000)
@@ -259,6 +266,7 @@ private struct FeedReader {
 
     @Test func endsWhereItsRangeEnds() {
         let feed = UploadFeed(start: 5, end: 1005) { _ in }
+        feed.begin(TransferControl {})
         feed.offer(segments(of: content)[0])
         var buffer = [UInt8](repeating: 0, count: 4000)
         let answer = buffer.withUnsafeMutableBytes { feed.read(into: $0) }
