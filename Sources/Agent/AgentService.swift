@@ -1,7 +1,7 @@
+import HTTP
 import Logging
 import ObjectStore
 import Readiness
-import Registry
 import ServiceLifecycle
 import Transfer
 

@@ -9,6 +9,7 @@ struct SiteOptions: ParsableArguments {
     var config: String
 
     @OptionGroup var plainHTTP: PlainHTTPOptions
+    @OptionGroup var store: StoreOptions
 }
 
 /// How progress is shown.

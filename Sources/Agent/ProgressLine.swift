@@ -1,5 +1,6 @@
 import Console
 import FoundationEssentials
+import HTTP
 import Readiness
 import Registry
 import Transfer

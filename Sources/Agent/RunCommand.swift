@@ -1,9 +1,9 @@
 import ArgumentParser
 import Console
 import Configuration
+import HTTP
 import Logging
 import Readiness
-import Registry
 import ServiceLifecycle
 import UnixSignals
 
@@ -25,6 +25,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let agent = try SiteAgent(options)
         defer { agent.shutdown() }
+        try await agent.requireStore()
         let handler = LineLogHandler(
             Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: { Terminal.write($0) })
         var logger = Logger(label: "rollcall-agent", factory: { _ in handler })

@@ -1,5 +1,6 @@
 import Configuration
 import Console
+import FoundationEssentials
 import HTTP
 import OCI
 import ObjectStore
@@ -16,6 +17,7 @@ struct SiteAgent: Sendable {
     /// The figures of the passes.
     let progress: ProgressBoard
     private let http: HTTPClient
+    private let store: any ObjectStore
 
     /// Reads the file, takes the state directory, and opens what the file names. Nothing is sent yet.
     init(_ options: SiteOptions) throws {
@@ -38,10 +40,32 @@ struct SiteAgent: Sendable {
             sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
             spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
+        store = try file.objectStore.open(Self.access(to: file, options))
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(file.objectStore.open()), registry: engine, state: state,
+            central: CentralStore(store), registry: engine, state: state,
             now: { Timestamp(.system) })
+    }
+
+    /// An S3 store's server is spoken to as the file says for its host.
+    private static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
+        var access = ObjectStoreAccess(
+            environment: ProcessInfo.processInfo.environment, singleWriter: options.store.singleWriter)
+        if case .s3(let location) = file.objectStore, let host = location.endpoint.flatMap(file.host(of:)) {
+            access.tls = host.tls
+            access.proxy = host.proxy
+        }
+        return access
+    }
+
+    /// Ends early where the object store's conditional writes cannot be relied on. One that is out of reach now is no
+    /// reason to end.
+    func requireStore() async throws {
+        do throws(ObjectStoreError) {
+            try await store.prepare()
+        } catch {
+            if error.code == .unsupportedStore { throw error }
+        }
     }
 
     /// One pass over what is staged and promoted now.

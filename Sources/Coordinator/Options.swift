@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Console
 import FoundationEssentials
 import Glibc
 import ObjectStore
@@ -13,9 +14,13 @@ struct FleetOptions: ParsableArguments {
             valueName: "file"))
     var fleet: String?
 
+    @OptionGroup var store: StoreOptions
+
     func open() throws -> (fleet: Fleet, central: CentralStore) {
-        let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
-        return (fleet, CentralStore(fleet.objectStore.open()))
+        let environment = ProcessInfo.processInfo.environment
+        let fleet = try FleetFile.read(option: self.fleet, environment: environment)
+        let access = ObjectStoreAccess(environment: environment, singleWriter: store.singleWriter)
+        return (fleet, CentralStore(try fleet.objectStore.open(access)))
     }
 }
 

@@ -73,6 +73,7 @@ final class Exchange: @unchecked Sendable {
         rollcall_setopt_long(raw, CURLOPT_FOLLOWLOCATION, 0)
         rollcall_setopt_long(raw, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         rollcall_setopt_long(raw, CURLOPT_TCP_KEEPALIVE, 1)
+        if request.opensConnection { rollcall_setopt_long(raw, CURLOPT_FRESH_CONNECT, 1) }
         // libcurl hands out at most 16 KiB at a time, but reads this much at once.
         rollcall_setopt_long(raw, CURLOPT_BUFFERSIZE, 256 << 10)
         if let share { rollcall_setopt_pointer(raw, CURLOPT_SHARE, share) }

@@ -26,6 +26,11 @@ public struct HTTPRequest: Sendable {
     public var timeouts: Timeouts
     /// The most bytes of a response body that are collected in memory.
     public var responseLimit: Int
+    /// Whether the request opens a connection of its own, which others may use afterwards.
+    ///
+    /// libcurl sends a request a second time, unasked, where a connection that it reuses ends before the answer's first byte.
+    /// Whoever must know how often a request was sent says `true`.
+    public var opensConnection: Bool
 
     /// - Parameters:
     ///   - method: the method
@@ -45,6 +50,7 @@ public struct HTTPRequest: Sendable {
         self.proxy = nil
         self.timeouts = Timeouts()
         self.responseLimit = responseLimit
+        self.opensConnection = false
     }
 }
 

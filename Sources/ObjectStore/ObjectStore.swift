@@ -4,6 +4,14 @@
 /// conditional, listing in pages. Each operation is atomic: a reader sees a whole object, old or new. A write that has
 /// returned is durable.
 public protocol ObjectStore: Sendable {
+    /// Makes sure that the store does what conditional writes need.
+    ///
+    /// A store does so by itself before its first conditional write; whoever runs for long calls this at its start, to
+    /// fail there and not hours later.
+    ///
+    /// - Throws: `ObjectStoreError`; `unsupportedStore` where conditional writes do not exclude each other.
+    func prepare() async throws(ObjectStoreError)
+
     /// Reads an object.
     ///
     /// - Parameters:
@@ -23,7 +31,8 @@ public protocol ObjectStore: Sendable {
         _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
     ) async throws(ObjectStoreError) -> PutOutcome
 
-    /// Lists keys, in ascending order of their bytes.
+    /// Lists keys, in the store's order: ascending by their bytes in most; SeaweedFS 4.48 lists what is below `a/` before
+    /// `a-b`.
     ///
     /// - Parameters:
     ///   - prefix: the keys below this one, at any depth; all keys for `nil`
@@ -48,6 +57,9 @@ public enum ObjectStoreLimit {
 }
 
 extension ObjectStore {
+    /// Nothing to make sure of.
+    public func prepare() async throws(ObjectStoreError) {}
+
     /// Reads an object; `nil` where there is none.
     ///
     /// - Throws: `ObjectStoreError`.
@@ -60,7 +72,7 @@ extension ObjectStore {
         }
     }
 
-    /// Lists every key below a key, in ascending order.
+    /// Lists every key below a key, in ascending order of their bytes.
     ///
     /// - Throws: `ObjectStoreError`; `tooLarge` over `ObjectStoreLimit.listedKeys`.
     public func list(below prefix: ObjectKey?) async throws(ObjectStoreError) -> [ObjectKey] {
@@ -75,7 +87,7 @@ extension ObjectStore {
                     .tooLarge, "more than \(ObjectStoreLimit.listedKeys) objects", at: prefix?.path ?? "the store")
             }
         } while continuation != nil
-        return keys
+        return keys.sorted()
     }
 }
 
@@ -145,13 +157,13 @@ public struct ListPage: Sendable {
         public init(_ token: String) { self.token = token }
     }
 
-    /// The keys, in ascending order.
+    /// The keys, in the store's order.
     public let keys: [ObjectKey]
     /// Where the next page starts; `nil` on the last page.
     public let continuation: Continuation?
 
     /// - Parameters:
-    ///   - keys: the keys, in ascending order
+    ///   - keys: the keys, in the store's order
     ///   - continuation: where the next page starts; `nil` on the last page
     public init(keys: [ObjectKey], continuation: Continuation? = nil) {
         self.keys = keys

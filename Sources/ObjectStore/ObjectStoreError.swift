@@ -5,17 +5,25 @@
 public struct ObjectStoreError: Error, Sendable, CustomStringConvertible {
     /// What happened.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case location, key, root, permission, full, size, busy, unavailable }
+        private enum Kind {
+            case location, key, root, permission, credentials, clock, unsupported, full, size, busy, unavailable
+        }
         private let kind: Kind
 
         /// Text that is not the URL of an object store that this version reads.
         public static let invalidLocation = Code(kind: .location)
         /// Text that is not an object key.
         public static let invalidKey = Code(kind: .key)
-        /// The store's root directory does not exist, or is not a directory.
+        /// The store's root directory or bucket does not exist, or is not a directory.
         public static let missingRoot = Code(kind: .root)
         /// The operating system or the server denies access.
         public static let permissionDenied = Code(kind: .permission)
+        /// No credentials for the store were found.
+        public static let noCredentials = Code(kind: .credentials)
+        /// This machine's clock and the server's are too far apart for requests to be accepted.
+        public static let clockSkewed = Code(kind: .clock)
+        /// The store does not do what this needs: its conditional writes do not exclude each other.
+        public static let unsupportedStore = Code(kind: .unsupported)
         /// No space or quota left.
         public static let full = Code(kind: .full)
         /// An object or a listing over its bound.

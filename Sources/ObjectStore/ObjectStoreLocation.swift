@@ -1,23 +1,42 @@
-/// Where the central object store is, as configuration files write it: `file:///srv/rollcall`.
-public struct ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
+import HTTP
+
+/// Where the central object store is, as configuration files write it: `file:///srv/rollcall` or
+/// `s3://BUCKET/PREFIX?endpoint=URL`.
+public enum ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
     /// The absolute path of a directory store's root, without a slash at its end.
-    public let directory: String
+    case directory(String)
+    /// A bucket of an S3 store, or a part of one.
+    case s3(S3Location)
 
-    /// Parses a `file` URL (RFC 8089: no host, or `localhost`; percent-encoding is decoded).
+    /// Parses a `file` URL (RFC 8089: no host, or `localhost`; percent-encoding is decoded) or an `s3` URL.
     ///
-    /// - Throws: `ObjectStoreError.invalidLocation` for any other scheme, a relative path, a query or a fragment.
+    /// - Throws: `ObjectStoreError.invalidLocation` for any other scheme, and where the URL is malformed.
     public init(_ url: String) throws(ObjectStoreError) {
-        let shown = url.count <= 200 ? url : "\(url.prefix(200))…"
-        func refusal(_ message: String) -> ObjectStoreError { ObjectStoreError(.invalidLocation, message, at: shown) }
-
+        // A mistyped URL may hold what was meant to be secret: no query, and no user information, is shown.
+        let shown = url.prefix { $0 != "?" && $0 != "@" }
+        func refusal(_ message: String) -> ObjectStoreError {
+            ObjectStoreError(
+                .invalidLocation, message, at: shown.count <= 200 ? String(shown) : "\(shown.prefix(200))…")
+        }
         guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://") else {
-            throw refusal("not the URL of an object store: write file:///ABSOLUTE/PATH")
+            throw refusal("not the URL of an object store: write file:///ABSOLUTE/PATH or s3://BUCKET/PREFIX")
         }
+        let rest = url[url.index(colon, offsetBy: 3)...]
         let scheme = url[..<colon].lowercased()
-        guard scheme == "file" else {
-            throw refusal("this version has no object store of the scheme '\(scheme)': write file:///ABSOLUTE/PATH")
+        switch scheme {
+        case "file": self = .directory(try Self.directory(rest, refusal))
+        case "s3": self = .s3(try S3Location(rest: rest))
+        default:
+            throw refusal(
+                "this version has no object store of the scheme '\(scheme)': write file:///ABSOLUTE/PATH or"
+                    + " s3://BUCKET/PREFIX")
         }
-        var rest = url[url.index(colon, offsetBy: 3)...]
+    }
+
+    private static func directory(
+        _ text: Substring, _ refusal: (String) -> ObjectStoreError
+    ) throws(ObjectStoreError) -> String {
+        var rest = text
         if rest.hasPrefix("localhost/") { rest = rest.dropFirst("localhost".count) }
         guard rest.hasPrefix("/") else {
             throw refusal("a file URL names no host: write three slashes, file:///ABSOLUTE/PATH")
@@ -32,33 +51,33 @@ public struct ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
         guard path != "/" else {
             throw refusal("the file system's root cannot be an object store: name a directory")
         }
-        directory = path
+        return path
     }
 
-    /// The object store at this location. Nothing is read yet: a missing directory shows at the first operation.
-    public func open() -> any ObjectStore { DirectoryStore(root: directory) }
+    /// The object store at this location. Nothing is read or sent yet: a missing directory or bucket shows at the first
+    /// operation.
+    ///
+    /// - Parameter access: what an S3 store is opened with
+    /// - Throws: `ObjectStoreError.invalidLocation` where an S3 location's parts make no URL
+    public func open(_ access: ObjectStoreAccess = ObjectStoreAccess()) throws(ObjectStoreError) -> any ObjectStore {
+        switch self {
+        case .directory(let root): DirectoryStore(root: root)
+        case .s3(let location): try S3Store(location, access)
+        }
+    }
 
     /// The location as a URL; bytes that a URL cannot carry are percent-encoded.
     public var description: String {
-        let hex = Array("0123456789ABCDEF".utf8)
-        var url = Array("file://".utf8)
-        for byte in directory.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"), UInt8(ascii: "/"), UInt8(ascii: "="), UInt8(ascii: "@"), UInt8(ascii: "+"):
-                url.append(byte)
-            default:
-                url += [UInt8(ascii: "%"), hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-            }
+        switch self {
+        case .directory(let path): "file://\(String(percentEncoding: path, keeping: "/=@+"))"
+        case .s3(let location): location.description
         }
-        return String(decoding: url, as: UTF8.self)
     }
 }
 
 extension String {
     /// Decodes RFC 3986 percent-encoding; `nil` for a malformed escape or bytes that are not UTF-8.
-    fileprivate init?(percentDecoding text: Substring) {
+    init?(percentDecoding text: Substring) {
         var decoded: [UInt8] = []
         var bytes = text.utf8.makeIterator()
         func nibble(_ byte: UInt8?) -> UInt8? {
@@ -73,5 +92,11 @@ extension String {
             decoded.append(high << 4 | low)
         }
         self.init(validating: decoded, as: UTF8.self)
+    }
+
+    /// Percent-encodes all but RFC 3986's unreserved characters and some others.
+    init(percentEncoding text: String, keeping kept: String) {
+        self = text.unicodeScalars.map { kept.unicodeScalars.contains($0) ? String($0) : String($0).queryEncoded }
+            .joined()
     }
 }

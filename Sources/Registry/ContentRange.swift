@@ -1,3 +1,5 @@
+import HTTP
+
 /// The `Content-Range` of a partial response: `bytes FIRST-LAST/TOTAL` (RFC 9110 section 14.4).
 public struct ContentRange: Hashable, Sendable {
     /// The positions of the first and last byte.

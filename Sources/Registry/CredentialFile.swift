@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import HTTP
 
 /// One containers-auth.json, docker `config.json` or legacy `.dockercfg`, as parsed.
 struct CredentialFile: Sendable {

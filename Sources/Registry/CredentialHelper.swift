@@ -1,6 +1,7 @@
 import Dispatch
 import FoundationEssentials
 import Glibc
+import HTTP
 
 /// Runs `docker-credential-NAME get`: the server's name on standard input, JSON on standard output
 /// (docker/docker-credential-helpers, README). Bounded in time and output; the secret never is an argument.

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-import HTTP
+public import HTTP
 public import OCI
 
 /// Finds credentials in the files that container tools share.

@@ -1,4 +1,4 @@
-import HTTP
+public import HTTP
 import Synchronization
 
 /// The budget of requests in flight to one host, and the means to pause it whole.

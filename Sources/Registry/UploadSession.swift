@@ -1,3 +1,4 @@
+import HTTP
 public import OCI
 
 /// A blob upload in progress at a registry (distribution-spec v1.1.1, Pushing blobs). A value: a journal can hold it.

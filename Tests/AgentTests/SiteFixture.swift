@@ -23,7 +23,7 @@ struct SiteFixture: Sendable {
         let location = try ObjectStoreLocation("file://\(directory.file("store"))")
         site = try SiteName("lab-1")
         environment = try EnvironmentName("lab")
-        central = CentralStore(location.open())
+        central = CentralStore(try location.open())
         fleet = try Fleet(
             objectStore: location,
             environments: [

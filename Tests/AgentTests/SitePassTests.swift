@@ -94,7 +94,7 @@ import Testing
         let web = try await fixture.stage(list("web", ("web/api", nil, "api")))
         let tools = try await fixture.stage(list("tools", ("tools/cli", nil, "cli")))
         try await fixture.stage(list("docs", ("docs/site", nil, "site")))
-        let objects = fixture.fleet.objectStore.open()
+        let objects = try fixture.fleet.objectStore.open()
         try await objects.delete(ObjectKey("lists/\(web.generation.hex).json"))
         _ = try await objects.put(
             Array("{}".utf8), at: ObjectKey("lists/\(tools.generation.hex).json"), condition: .none)

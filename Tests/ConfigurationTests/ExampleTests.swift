@@ -49,7 +49,7 @@ import Transfer
 
     @Test func theFleetFileIsRead() throws {
         let fleet = try FleetFile.read(path("fleet"))
-        #expect(fleet.objectStore.directory == "/srv/rollcall")
+        #expect(fleet.objectStore == .directory("/srv/rollcall"))
         #expect(fleet.environments.map(\.name.text) == ["lab", "production"])
         #expect(fleet.environments.map(\.freshness) == [.seconds(86_400), .seconds(43_200)])
         #expect(fleet.environments.last?.sites.map(\.name.text) == ["east-1", "west-1"])

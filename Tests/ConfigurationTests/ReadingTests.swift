@@ -82,8 +82,8 @@ import Testing
         let option = try directory.write("option.yaml", Array(Self.fleet.replacing("NAME", with: "o").utf8))
         let variable = try directory.write("variable.yaml", Array(Self.fleet.replacing("NAME", with: "v").utf8))
         let environment = ["ROLLCALL_FLEET": variable]
-        #expect(try FleetFile.read(option: option, environment: environment).objectStore.directory == "/o")
-        #expect(try FleetFile.read(option: nil, environment: environment).objectStore.directory == "/v")
+        #expect(try FleetFile.read(option: option, environment: environment).objectStore == .directory("/o"))
+        #expect(try FleetFile.read(option: nil, environment: environment).objectStore == .directory("/v"))
         let error = #expect(throws: ConfigurationError.self) {
             try FleetFile.read(option: nil, environment: ["ROLLCALL_FLEET": ""])
         }

@@ -33,8 +33,8 @@ import Testing
         Mistake(arguments: check, status: 64, words: ["fleet.yaml:2:", "'urk'", "url"]) {
             try $0.directory.write("fleet.yaml", "objectStore:\n  urk: file:///srv\nenvironments: []\n")
         },
-        Mistake(arguments: check, status: 64, words: ["fleet.yaml:2:", "'s3'"]) {
-            try $0.directory.write("fleet.yaml", "objectStore:\n  url: s3://bucket\nenvironments: []\n")
+        Mistake(arguments: check, status: 64, words: ["fleet.yaml:2:", "'gs'"]) {
+            try $0.directory.write("fleet.yaml", "objectStore:\n  url: gs://bucket\nenvironments: []\n")
         },
         Mistake(arguments: stage, status: 64, words: ["list.json", "No such file"]),
         Mistake(arguments: stage, status: 64, words: ["list.json: line 2: not valid JSON"]) {

@@ -40,7 +40,8 @@ struct Workplace: Sendable {
                 """)
             let location = try ObjectStoreLocation("file://\(directory.file("store"))")
             try await body(
-                Workplace(directory: directory, central: CentralStore(location.open()), lab: EnvironmentName("lab")))
+                Workplace(directory: directory, central: CentralStore(try location.open()), lab: EnvironmentName("lab"))
+            )
         }
     }
 

@@ -258,6 +258,21 @@ struct ClientTests {
         }
     }
 
+    @Test func aRequestThatOpensItsConnectionIsSentOnce() async throws {
+        try await withScriptedServer { exchange in
+            exchange.request.method == "GET" ? .init(200) : .init(201).failing(.close, .answer)
+        } _: { server in
+            try await withClient { client in
+                _ = try await client.send(try server.request(.get))
+                var request = try server.request(.put, body: .bytes([1]))
+                request.opensConnection = true
+                #expect(await failure(client, request)?.code == .connectionReset)
+                #expect(server.requests.map(\.method) == ["GET", "PUT"])
+                #expect(server.requests.map(\.connection) == [0, 1])
+            }
+        }
+    }
+
     @Test func aHundredRequestsAtOnce() async throws {
         try await withScriptedServer { exchange in
             .init(200, ["X-Path": exchange.request.path], text: exchange.request.path)

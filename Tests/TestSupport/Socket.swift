@@ -10,14 +10,29 @@ final class Socket: @unchecked Sendable {
 
     private init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Listens on a free port of 127.0.0.1.
-    static func listening() throws -> (socket: Socket, port: Int) {
+    /// Ports of 127.0.0.1 that are free now, all different: below those that the system gives to connections, so that none
+    /// of these takes one before a server does.
+    static func freePorts(_ count: Int) throws -> [Int] {
+        var taken: [Int: Socket] = [:]
+        defer { for socket in taken.values { socket.close() } }
+        for _ in 0..<1000 where taken.count < count {
+            let port = Int.random(in: 20_000..<32_000)
+            guard taken[port] == nil, let socket = try? listening(on: UInt16(port)).socket else { continue }
+            taken[port] = socket
+        }
+        guard taken.count == count else { throw TestSupportError("127.0.0.1 has no \(count) free ports") }
+        return Array(taken.keys)
+    }
+
+    /// Listens on a port of 127.0.0.1; on a free one for 0.
+    static func listening(on port: UInt16 = 0) throws -> (socket: Socket, port: Int) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw TestSupportError.system("socket") }
         let listener = Socket(descriptor)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_port = port.bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// Time and chance as the registry client sees them; tests bring their own.
+/// Time and chance as clients see them; tests bring their own.
 public struct Timing: Sendable {
     /// The instant from which waits and lifetimes count; goes on while the machine sleeps.
     public var now: @Sendable () -> ContinuousClock.Instant

@@ -1,5 +1,3 @@
-import HTTP
-
 /// When a failed request is sent again, and after which wait. Pure: the driver brings time and chance.
 public struct RetryPolicy: Sendable, Hashable {
     /// The most times one request is sent.
@@ -81,7 +79,7 @@ extension HTTPResponseHead {
     /// The `Retry-After` field: seconds, or a date (RFC 9110 section 10.2.3). A date in the past is no wait.
     ///
     /// - Parameter unixTime: seconds since 1970, now
-    func retryAfter(unixTime: Double) -> Duration? {
+    package func retryAfter(unixTime: Double) -> Duration? {
         guard let value = headers["Retry-After"]?.trimmed else { return nil }
         if let seconds = value.decimal { return .seconds(min(seconds, 1 << 31)) }
         return HTTPDate.unixTime(of: value).map { .seconds(max(0, Double($0) - unixTime)) }
@@ -89,11 +87,11 @@ extension HTTPResponseHead {
 }
 
 /// Dates in HTTP fields.
-enum HTTPDate {
+package enum HTTPDate {
     private static let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
     /// Seconds since 1970 for any of the three forms that recipients must accept (RFC 9110 section 5.6.7).
-    static func unixTime(of text: String) -> Int64? {
+    package static func unixTime(of text: String) -> Int64? {
         var month: Int64?
         var clock: [Int64]?
         var numbers: [Int64] = []

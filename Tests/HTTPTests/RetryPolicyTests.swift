@@ -1,7 +1,6 @@
-import HTTP
 import Testing
 
-@testable import Registry
+@testable import HTTP
 
 struct RetryPolicyTests {
     private let policy = RetryPolicy(

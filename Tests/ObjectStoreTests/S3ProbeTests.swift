@@ -1,0 +1,132 @@
+import TestSupport
+import Testing
+
+@testable import ObjectStore
+
+@Suite struct S3ProbeTests {
+    private func manners(_ change: (inout ScriptedS3.Manners) -> Void) -> ScriptedS3.Manners {
+        var manners = ScriptedS3.Manners()
+        change(&manners)
+        return manners
+    }
+
+    @Test(arguments: [(false, ETagForm.quoted), (true, .bare)])
+    func remembersTheFormOfETag(takesOnlyBareETags: Bool, form: ETagForm) async throws {
+        let bucket = ScriptedS3(manners { $0.takesOnlyBareETags = takesOnlyBareETags })
+        try await withS3Store(bucket.answer) { store, server async throws in
+            try await store.prepare()
+            #expect(try await store.writes.mode(of: store) == .exclusive(form))
+            let count = server.requests.count
+            let key = try ObjectKey("a")
+            guard case .stored(let etag) = try await store.put([1], at: key, condition: .ifAbsent) else {
+                Issue.record("an absent object must be created")
+                return
+            }
+            #expect(try await store.put([2], at: key, condition: .ifMatch(etag)) != .conflict)
+            #expect(try await store.put([3], at: key, condition: .ifMatch(etag)) == .conflict)
+            #expect(server.requests.count == count + 3)
+            // Nothing of the probe stays, and all of it was below its own key.
+            #expect(bucket.objects.keys.sorted() == ["p/a"])
+            #expect(server.requests.prefix(count).allSatisfy { $0.path.hasPrefix("/bucket/p/~probe/") })
+        }
+    }
+
+    static let refused: [(String, @Sendable (inout ScriptedS3.Manners) -> Void, String)] = [
+        ("ignores If-None-Match", { $0.ignoresIfNoneMatch = true }, "creating an object a second time"),
+        ("ignores If-Match", { $0.ignoresIfMatch = true }, "replacing a version that is not there"),
+        ("takes no ETag", { $0.takesNoCurrentETag = true }, "replacing the version that is there"),
+        ("no conditions", { $0.hasNoConditions = true }, "PUT with the headers that this needs"),
+        (
+            "versioned",
+            {
+                $0.ignoresIfNoneMatch = true
+                $0.isVersioned = true
+            }, "the bucket is versioned"
+        ),
+        (
+            "checks first, writes later", { $0.racers = S3Probe.creators },
+            "writers that create the same object at once, 8"
+        ),
+    ]
+
+    @Test(arguments: refused.indices) func refusesAStoreThatCannotBeReliedOn(_ index: Int) async throws {
+        let (name, change, words) = Self.refused[index]
+        let bucket = ScriptedS3(manners(change))
+        try await withS3Store(bucket.answer) { store, server async throws in
+            let putting = { _ = try await store.put([1], at: ObjectKey("a"), condition: .ifAbsent) }
+            // A command does not race.
+            for operation in [{ try await store.prepare() }] + (name.hasPrefix("checks") ? [] : [putting]) {
+                await #expect("\(name)") {
+                    try await operation()
+                } throws: { error in
+                    (error as? ObjectStoreError)?.code == .unsupportedStore && "\(error)".contains(words)
+                        && "\(error)".contains("--single-writer") && "\(error)".contains(server.authority)
+                        && !TestSecret.isShown(in: error)
+                }
+            }
+            // Reading needs no conditions, nor does writing without one.
+            #expect(try await store.get(ObjectKey("a")) == nil)
+            _ = try await store.put([1], at: ObjectKey("a"), condition: .none)
+            #expect(bucket.objects.keys.sorted() == ["p/a"])
+        }
+    }
+
+    @Test(arguments: refused.indices) func aSingleWriterChecksByReading(_ index: Int) async throws {
+        let bucket = ScriptedS3(manners(Self.refused[index].1))
+        try await withS3Store(singleWriter: true, bucket.answer) { store, _ async throws in
+            try await store.prepare()
+            let key = try ObjectKey("a")
+            #expect(try await store.put([0], at: key, condition: .ifMatch(ETag("x"))) == .conflict)
+            guard case .stored(let etag) = try await store.put([1], at: key, condition: .ifAbsent) else {
+                Issue.record("an absent object must be created")
+                return
+            }
+            #expect(try await store.put([2], at: key, condition: .ifAbsent) == .conflict)
+            #expect(try await store.put([2], at: key, condition: .ifMatch(ETag("x"))) == .conflict)
+            #expect(bucket.objects["p/a"]?.bytes == [1])
+            #expect(try await store.put([2], at: key, condition: .ifMatch(etag)) != .conflict)
+            #expect(bucket.objects["p/a"]?.bytes == [2])
+        }
+    }
+
+    @Test func aSingleWriterKeepsConditionsThatWork() async throws {
+        try await withS3Store(singleWriter: true, ScriptedS3().answer) { store, _ async throws in
+            #expect(try await store.writes.mode(of: store) == .exclusive(.quoted))
+        }
+    }
+
+    @Test func probesOnceForAll() async throws {
+        let bucket = ScriptedS3()
+        try await withS3Store(bucket.answer) { store, server async throws in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<10 {
+                    group.addTask { _ = try await store.put([1], at: ObjectKey("\(number)"), condition: .ifAbsent) }
+                }
+                try await group.waitForAll()
+            }
+            let probes = Set(server.requests.map(\.path).filter { $0.contains("~probe/") }.map { $0.prefix(48) })
+            #expect(probes.count == 1)
+        }
+    }
+
+    @Test func aFailedProbeIsNotRemembered() async throws {
+        let bucket = ScriptedS3()
+        try await withS3Store({ _ in ScriptedS3.fault(503, "SlowDown") }) { store, server async throws in
+            await #expect { try await store.prepare() } throws: { ($0 as? ObjectStoreError)?.code == .unavailable }
+            server.handle(bucket.answer)
+            try await store.prepare()
+        }
+    }
+
+    @Test func whoMayNotDeleteMayWrite() async throws {
+        let bucket = ScriptedS3()
+        try await withS3Store({ exchange in
+            exchange.request.method == "DELETE" ? ScriptedS3.fault(403, "AccessDenied") : try bucket.answer(exchange)
+        }) { store, _ async throws in
+            try await store.prepare()
+            // What stays is invisible.
+            #expect(!bucket.objects.isEmpty)
+            #expect(try await store.list(below: nil) == [])
+        }
+    }
+}
