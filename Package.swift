@@ -26,6 +26,9 @@ let package = Package(
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
+        // Who said it.
+        .target(name: "Trust", dependencies: ["CLibcrypto", "OCI"]),
+
         // The way of the bytes.
         .target(name: "HTTP", dependencies: ["CLibcurl", "CSystem"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
@@ -36,27 +39,28 @@ let package = Package(
 
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
-        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
+        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI", "Trust"]),
 
         // The files that users write.
         .target(
             name: "Configuration",
             dependencies: [
-                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", "Trust",
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
 
         // What both executables share in talking to people.
         .target(
             name: "Console",
-            dependencies: ["CSystem", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: ["CSystem", "HTTP", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser")]
         ),
 
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -66,7 +70,7 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -81,6 +85,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
+        .testTarget(name: "TrustTests", dependencies: ["Trust", "OCI", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(
@@ -90,16 +95,17 @@ let package = Package(
             ]
         ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
+        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI", "Trust", "TestSupport"]),
         .testTarget(
             name: "ConfigurationTests",
             dependencies: [
-                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "Trust", "TestSupport",
             ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -109,7 +115,7 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -117,7 +123,7 @@ let package = Package(
             name: "Integration",
             dependencies: [
                 "Agent", "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
-                "HTTP", "TestSupport",
+                "Trust", "HTTP", "TestSupport",
             ],
             path: "Tests/Integration"
         ),
