@@ -3,6 +3,7 @@ import Configuration
 import Console
 import ObjectStore
 import Readiness
+import Trust
 
 /// The coordinator: parse, wire, run.
 @main
@@ -17,7 +18,7 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
-            SiteCommand.self,
+            SiteCommand.self, KeygenCommand.self,
         ])
 
     static func main() async {
@@ -50,6 +51,7 @@ struct Rollcall: AsyncParsableCommand {
     static func exitCode(of error: any Error) -> ExitCode {
         switch error {
         case is ConfigurationError, is UsageError: .validationFailure
+        case let error as TrustError where error.code == .invalidKey: .validationFailure
         case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
         case is Refusal: .blocked
         case is any OneLineError: .failure
@@ -65,6 +67,7 @@ private protocol OneLineError: Error {}
 extension ConfigurationError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
+extension TrustError: OneLineError {}
 extension UsageError: OneLineError {}
 extension OutputError: OneLineError {}
 extension Refusal: OneLineError {}

@@ -19,7 +19,7 @@ struct StatusCommand: AsyncParsableCommand {
             environments.append(
                 StatusReport.Environment(
                     environment, record: try await central.record(of: environment.name).record,
-                    reports: try await central.reports(of: environment.name), now: .current))
+                    evidence: try await central.observe(environment), now: .current))
         }
         Terminal.say(try StatusReport(environments: environments).text(output.output))
     }

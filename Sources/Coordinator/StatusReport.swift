@@ -10,7 +10,7 @@ struct StatusReport: Encodable {
         let sites: [String]
 
         init(
-            _ environment: Fleet.Environment, record: EnvironmentRecord, reports: [SiteName: SiteReport], now: Timestamp
+            _ environment: Fleet.Environment, record: EnvironmentRecord, evidence: Evidence, now: Timestamp
         ) {
             self.environment = environment.name.text
             sites = environment.sites.map(\.name.text)
@@ -18,7 +18,8 @@ struct StatusReport: Encodable {
                 List(
                     promoted: state.promoted,
                     verdict: VerdictReport(
-                        compare(list: name, staged: state.staged, environment: environment, reports: reports, now: now))
+                        compare(
+                            list: name, staged: state.staged, environment: environment, evidence: evidence, now: now))
                 )
             }
         }
@@ -54,8 +55,8 @@ struct StatusReport: Encodable {
                 for site in verdict.sites {
                     sites.add(
                         environment.environment, verdict.list, site.site, site.ready ? "ready" : "blocked",
-                        site.verifiedAt?.description ?? "-", site.missing.isEmpty ? "-" : "\(site.missingEntries)",
-                        site.reasons.map(\.code).joined(separator: ", "))
+                        site.verifiedAt?.description ?? "-", site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
+                        (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", "))
                 }
             }
         }
