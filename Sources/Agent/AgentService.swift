@@ -39,7 +39,11 @@ struct AgentService: Service {
 
     private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
         let fresh = try await pass.central.record(of: pass.environment, changedSince: known?.etag)
-        let changed = fresh.map { $0.record != known?.record } ?? false
+        // Its outbox is the coordinators' business.
+        let changed =
+            fresh.map {
+                $0.record.lists != known?.record.lists || $0.record.rollbackDepth != known?.record.rollbackDepth
+            } ?? false
         known = fresh ?? known
         guard let record = known?.record, schedule.isDue(changed: changed, now: timing.now()) else { return }
         logger.info("pass started", metadata: ["reason": changed ? "the record has changed" : "verification is due"])

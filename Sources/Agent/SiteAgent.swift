@@ -45,7 +45,8 @@ struct SiteAgent: Sendable {
         store = try file.objectStore.open(Self.access(to: file, options))
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(store), registry: engine, state: state, signingKey: signingKey,
+            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: engine,
+            state: state, signingKey: signingKey,
             now: { Timestamp(.system) })
     }
 

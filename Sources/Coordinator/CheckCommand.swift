@@ -38,10 +38,10 @@ struct CheckCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let (fleet, central) = try self.fleet.open()
+        let (fleet, central, actor) = try self.fleet.open()
         let (list, environment) = (name, environment.environment)
         let look: @Sendable () async throws -> Verdict = {
-            try await central.check(list, in: environment, of: fleet, at: .current)
+            try await central.check(list, in: environment, of: fleet, act: actor.act)
         }
         let verdict =
             wait
