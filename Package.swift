@@ -14,6 +14,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Without its reader of configurations and what needs all of Foundation.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -21,13 +23,13 @@ let package = Package(
         // System libraries: a module map and typed inline wrappers over the C calls.
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        .systemLibrary(name: "CSystem"),
+        .systemLibrary(name: "CGlibc"),
 
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
         // The way of the bytes.
-        .target(name: "HTTP", dependencies: ["CLibcurl", "CSystem"]),
+        .target(name: "HTTP", dependencies: ["CLibcurl", "CGlibc"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
@@ -40,7 +42,7 @@ let package = Package(
 
         // The files that users write.
         .target(
-            name: "Configuration",
+            name: "ConfigurationFiles",
             dependencies: [
                 "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
             ]
@@ -49,14 +51,14 @@ let package = Package(
         // What both executables share in talking to people.
         .target(
             name: "Console",
-            dependencies: ["CSystem", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: ["CGlibc", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
         ),
 
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -66,7 +68,7 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -92,14 +94,14 @@ let package = Package(
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
         .testTarget(
-            name: "ConfigurationTests",
+            name: "ConfigurationFilesTests",
             dependencies: [
-                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
             ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -109,14 +111,14 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(
             name: "Integration",
             dependencies: [
-                "Agent", "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Agent", "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
                 "HTTP", "TestSupport",
             ],
             path: "Tests/Integration"
