@@ -13,6 +13,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Without its reader of configurations and what needs all of Foundation.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -51,7 +54,26 @@ let package = Package(
         // What both executables share in talking to people.
         .target(
             name: "Console",
-            dependencies: ["CGlibc", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: [
+                "CGlibc", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+
+        // What pipelines ask over HTTP. A module of its own, so that the server's dependencies stay out of the rest.
+        .target(
+            name: "GateServer",
+            dependencies: [
+                "CLibcrypto", "OCI", "Readiness",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
         ),
 
         // The executables: parse, wire, run.
@@ -68,8 +90,12 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
 
@@ -101,7 +127,7 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),

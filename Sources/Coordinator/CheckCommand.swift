@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
 import ConfigurationFiles
+import OCI
 import Readiness
 
 /// The gate's answer.
@@ -14,6 +15,11 @@ struct CheckCommand: AsyncParsableCommand {
     var name: ListName
 
     @OptionGroup var environment: EnvironmentOptions
+    @Option(
+        help: ArgumentHelp("Blocked unless this generation is the one that is staged.", valueName: "sha256:…"),
+        transform: Digest.init(_:))
+    var generation: Digest?
+
     @Option(name: [.short, .long], help: "table for people, json for programs, junit for build servers.")
     var output = Output.table
 
@@ -75,8 +81,10 @@ struct CheckCommand: AsyncParsableCommand {
     private func verdict() async throws -> Verdict {
         let (fleet, central) = try self.fleet.open()
         let (list, environment) = (name, environment.environment)
+        let generation = generation
         let look: @Sendable () async throws -> Verdict = {
-            try await central.check(list, in: environment, of: fleet, at: .current)
+            let verdict = try await central.check(list, in: environment, of: fleet, at: .current)
+            return generation.map { verdict.bound(to: $0) } ?? verdict
         }
         guard wait else { return try await look() }
         return try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(

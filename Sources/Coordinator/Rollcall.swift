@@ -1,6 +1,7 @@
 import ArgumentParser
 import ConfigurationFiles
 import Console
+import GateServer
 import ObjectStore
 import Readiness
 
@@ -17,7 +18,7 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
-            SiteCommand.self,
+            ServeCommand.self, SiteCommand.self,
         ])
 
     static func main() async {
@@ -51,6 +52,7 @@ struct Rollcall: AsyncParsableCommand {
         switch error {
         case is ConfigurationError, is UsageError: .validationFailure
         case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
+        case let error as GateServerError where error.code != .cannotListen: .validationFailure
         case is Refusal: .blocked
         case is any OneLineError: .failure
         default:
@@ -63,6 +65,7 @@ struct Rollcall: AsyncParsableCommand {
 /// An error whose description is the line to show.
 private protocol OneLineError: Error {}
 extension ConfigurationError: OneLineError {}
+extension GateServerError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
 extension UsageError: OneLineError {}

@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 
 /// What is known of a site: what the central object store holds at its place.
 public enum SiteReport: Hashable, Sendable {
@@ -39,6 +39,18 @@ public struct Verdict: Hashable, Sendable {
     /// Whether every site of the environment proved the list's closure root. The only way to be ready.
     public var isReady: Bool {
         staged != nil && reasons.isEmpty && !sites.isEmpty && sites.allSatisfy(\.isReady)
+    }
+
+    /// The verdict for one generation only: blocked where another one is staged, whatever the sites hold.
+    ///
+    /// - Parameter generation: the generation that whoever asks means
+    public func bound(to generation: Digest) -> Verdict {
+        guard let staged, staged.generation != generation else { return self }
+        return blocked(
+            by: Reason(
+                .anotherStaged,
+                "generation \(generation.short) of '\(list)' was asked for, and \(staged.generation.short) is staged, since"
+                    + " \(staged.at) by \(staged.by): ask for that one, or stage the other again"))
     }
 
     /// The verdict with one more reason for the environment as a whole.
