@@ -133,6 +133,14 @@ let package = Package(
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]
         ),
+        .testTarget(
+            name: "GateServerTests",
+            dependencies: [
+                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",

@@ -40,7 +40,7 @@ actor LiveFleet {
 }
 
 /// The gate of a fleet: the same decisions as `check` and `status`, in the same words.
-struct FleetGate: Gate {
+struct FleetGate: ReadinessGate {
     let fleet: LiveFleet
 
     func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {

@@ -46,7 +46,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The certificate's private key (PEM).", valueName: "file"), completion: .file())
     var key: String?
 
-    @Flag(name: .customLong("without-tls"), help: "Speak plain HTTP: tokens and answers can be read and changed on the way.")
+    @Flag(
+        name: .customLong("without-tls"),
+        help: "Speak plain HTTP: tokens and answers can be read and changed on the way.")
     var withoutTLS = false
 
     @Option(
@@ -107,7 +109,8 @@ struct ListenAddress: ExpressibleByArgument {
     }
 
     init?(argument: String) {
-        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...]) else {
+        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...])
+        else {
             return nil
         }
         var host = argument[..<colon]

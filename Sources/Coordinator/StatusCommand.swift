@@ -14,6 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let (fleet, central) = try self.fleet.open()
-        Terminal.say(try StatusReport(try await FleetStanding(of: fleet, in: central, at: .current)).text(output.output))
+        Terminal.say(
+            try StatusReport(try await FleetStanding(of: fleet, in: central, at: .current)).text(output.output))
     }
 }

@@ -32,14 +32,19 @@ public final class CertificateFiles: Sendable {
     /// TLS 1.2 and newer; each handshake is made with the files as they are then.
     func tlsConfiguration() -> TLSConfiguration {
         let first = pair.withLock { $0 }
-        var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: first.chain, privateKey: first.key)
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: first.chain, privateKey: first.key)
         configuration.minimumTLSVersion = .tlsv12
         configuration.sslContextCallback = { _, promise in
-            let current = self.current()
-            var override = NIOSSLContextConfigurationOverride()
-            override.certificateChain = current.chain
-            override.privateKey = current.key
-            promise.succeed(override)
+            // On another thread than the handshake's: reading blocks, and what BoringSSL finds wrong with the files stays
+            // in the thread's queue of errors, where the handshake would take it for its own.
+            promise.completeWithTask {
+                let current = self.current()
+                var override = NIOSSLContextConfigurationOverride()
+                override.certificateChain = current.chain
+                override.privateKey = current.key
+                return override
+            }
         }
         return configuration
     }
@@ -65,7 +70,8 @@ public final class CertificateFiles: Sendable {
             let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
             let privateKey = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
             // A context is made only of a key that belongs to the certificate.
-            _ = try NIOSSLContext(configuration: .makeServerConfiguration(certificateChain: chain, privateKey: privateKey))
+            _ = try NIOSSLContext(
+                configuration: .makeServerConfiguration(certificateChain: chain, privateKey: privateKey))
             return Pair(identity: identity, chain: chain, key: privateKey)
         } catch {
             throw GateServerError(

@@ -56,7 +56,8 @@ final class GateMetrics: Sendable {
         var page = Page()
         page.family("rollcall_info", .gauge, "The version that serves.", [([("version", version)], 1)])
         page.family(
-            "rollcall_store_reachable", .gauge, "Whether the object store and the fleet file could be read for this scrape.",
+            "rollcall_store_reachable", .gauge,
+            "Whether the object store and the fleet file could be read for this scrape.",
             [([], verdicts == nil ? 0 : 1)])
         if let verdicts { gates(verdicts, &page) }
         let figures = figures.withLock { $0 }
@@ -99,7 +100,8 @@ final class GateMetrics: Sendable {
         page.family(
             "rollcall_gate_reasons", .gauge, "Sites that block, by the reason's code; a site can have several.",
             shown.flatMap { verdict in
-                let codes = verdict.sites.flatMap { Set($0.reasons.map(\.code.text)) } + verdict.reasons.map(\.code.text)
+                let codes =
+                    verdict.sites.flatMap { Set($0.reasons.map(\.code.text)) } + verdict.reasons.map(\.code.text)
                 return Dictionary(grouping: codes, by: \.self).sorted { $0.key < $1.key }.map { code, all in
                     (labels(verdict) + [("code", code)], Double(all.count))
                 }

@@ -14,14 +14,14 @@ struct GateRoutes: Sendable {
         case standing(GateStanding)
     }
 
-    let gate: any Gate
+    let gate: any ReadinessGate
     let tokens: TokenFile?
     let patience: Duration
     let metrics: GateMetrics
     let logger: Logger
     private let reads = FreshReads<Key, Finding>(limit: Self.maximumQuestions)
 
-    init(gate: any Gate, tokens: TokenFile?, patience: Duration, metrics: GateMetrics, logger: Logger) {
+    init(gate: any ReadinessGate, tokens: TokenFile?, patience: Duration, metrics: GateMetrics, logger: Logger) {
         self.gate = gate
         self.tokens = tokens
         self.patience = patience
@@ -62,7 +62,8 @@ struct GateRoutes: Sendable {
         // A misspelt `generation` must not become a question for any generation.
         if let unknown = query.first(where: { $0.key != "generation" })?.key {
             return GateAnswer(
-                refused: 400, code: "bad-question", "unknown parameter '\(unknown.prefix(100))': the only one is 'generation'")
+                refused: 400, code: "bad-question",
+                "unknown parameter '\(unknown.prefix(100))': the only one is 'generation'")
         }
         let question: GateQuestion
         do {
@@ -81,7 +82,8 @@ struct GateRoutes: Sendable {
         } catch let error as ReadinessError where error.code == .invalidFleet {
             return GateAnswer(refused: 404, code: "unknown-environment", "\(error)")
         } catch {
-            logger.warning("not decided", metadata: ["gate": "\(question.environment)/\(question.list)", "reason": "\(error)"])
+            logger.warning(
+                "not decided", metadata: ["gate": "\(question.environment)/\(question.list)", "reason": "\(error)"])
             return GateAnswer(unknown: "\(error)")
         }
     }

@@ -47,7 +47,7 @@ public struct GateServer: Service {
     ///   - version: the product's version, for the metrics
     ///   - configuration: what the server is started with
     ///   - logger: where its log goes
-    public init(_ gate: any Gate, version: String, configuration: Configuration, logger: Logger) {
+    public init(_ gate: any ReadinessGate, version: String, configuration: Configuration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
         routes = GateRoutes(
@@ -72,7 +72,8 @@ public struct GateServer: Service {
         let logger = logger
         let application = Application(
             router: routes.router(),
-            server: try configuration.certificate.map { try .tls(http, tlsConfiguration: $0.tlsConfiguration()) } ?? http,
+            server: try configuration.certificate.map { try .tls(http, tlsConfiguration: $0.tlsConfiguration()) }
+                ?? http,
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: Self.silent)),

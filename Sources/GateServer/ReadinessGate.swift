@@ -1,7 +1,7 @@
 public import Readiness
 
 /// Who decides. Every call reads the object store anew: the server takes an answer for one that is as young as the call.
-public protocol Gate: Sendable {
+public protocol ReadinessGate: Sendable {
     /// Decides whether what is staged under a name is ready.
     ///
     /// - Throws: `ReadinessError.invalidFleet` for an environment that the fleet does not have; anything else where the
