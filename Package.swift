@@ -31,6 +31,9 @@ let package = Package(
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
+        // Who said it.
+        .target(name: "Trust", dependencies: ["CLibcrypto", "OCI"]),
+
         // The way of the bytes.
         .target(name: "HTTP", dependencies: ["CLibcurl", "CGlibc"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
@@ -41,13 +44,14 @@ let package = Package(
 
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
-        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
+        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI", "Trust"]),
 
         // The files that users write.
         .target(
             name: "ConfigurationFiles",
             dependencies: [
-                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", "Trust",
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
 
@@ -55,7 +59,7 @@ let package = Package(
         .target(
             name: "Console",
             dependencies: [
-                "CGlibc", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CGlibc", "HTTP", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -80,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -91,7 +95,7 @@ let package = Package(
             name: "Coordinator",
             dependencies: [
                 "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
-                "HTTP",
+                "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -109,6 +113,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
+        .testTarget(name: "TrustTests", dependencies: ["Trust", "OCI", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(
@@ -118,16 +123,18 @@ let package = Package(
             ]
         ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
+        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI", "Trust", "TestSupport"]),
         .testTarget(
             name: "ConfigurationFilesTests",
             dependencies: [
-                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "Trust",
+                "TestSupport",
             ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -145,7 +152,7 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -153,7 +160,7 @@ let package = Package(
             name: "Integration",
             dependencies: [
                 "Agent", "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
-                "HTTP", "TestSupport",
+                "Trust", "HTTP", "TestSupport",
             ],
             path: "Tests/Integration"
         ),

@@ -32,6 +32,10 @@ struct RunCommand: AsyncParsableCommand {
         logger[metadataKey: "site"] = "\(agent.file.site)"
         logger[metadataKey: "environment"] = "\(agent.file.environment)"
         logger.info("started", metadata: ["version": "\(Product.version)"])
+        if agent.file.signingKey == nil {
+            logger.warning(
+                "no 'signingKey': cache manifests are not signed, and block every gate that does not accept that")
+        }
         let service = AgentService(
             pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)

@@ -19,7 +19,7 @@ struct FleetStanding: Sendable {
         var environments: [Environment] = []
         for environment in fleet.environments {
             let record = try await central.record(of: environment.name).record
-            let reports = try await central.reports(of: environment.name)
+            let evidence = try await central.observe(environment)
             environments.append(
                 Environment(
                     environment: environment,
@@ -27,7 +27,8 @@ struct FleetStanding: Sendable {
                         (
                             state.promoted,
                             compare(
-                                list: name, staged: state.staged, environment: environment, reports: reports, now: now)
+                                list: name, staged: state.staged, environment: environment, evidence: evidence, now: now
+                            )
                         )
                     }))
         }

@@ -4,6 +4,7 @@ import Console
 import GateServer
 import ObjectStore
 import Readiness
+import Trust
 
 /// The coordinator: parse, wire, run.
 @main
@@ -18,7 +19,7 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
-            ServeCommand.self, SiteCommand.self,
+            ServeCommand.self, SiteCommand.self, KeygenCommand.self,
         ])
 
     static func main() async {
@@ -51,6 +52,7 @@ struct Rollcall: AsyncParsableCommand {
     static func exitCode(of error: any Error) -> ExitCode {
         switch error {
         case is ConfigurationError, is UsageError: .validationFailure
+        case let error as TrustError where error.code == .invalidKey: .validationFailure
         case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
         case let error as GateServerError where error.code != .cannotListen: .validationFailure
         case is Refusal: .blocked
@@ -68,6 +70,7 @@ extension ConfigurationError: OneLineError {}
 extension GateServerError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
+extension TrustError: OneLineError {}
 extension UsageError: OneLineError {}
 extension OutputError: OneLineError {}
 extension Refusal: OneLineError {}

@@ -48,8 +48,8 @@ struct StatusReport: Encodable {
                 for site in verdict.sites {
                     sites.add(
                         environment.environment, verdict.list, site.site, site.ready ? "ready" : "blocked",
-                        site.verifiedAt?.description ?? "-", site.missing.isEmpty ? "-" : "\(site.missingEntries)",
-                        site.reasons.map(\.code).joined(separator: ", "))
+                        site.verifiedAt?.description ?? "-", site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
+                        (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", "))
                 }
             }
         }

@@ -154,7 +154,8 @@ import Testing
         let service = AgentService(
             pass: SitePass(
                 site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-                central: pass.central, registry: hanging, state: pass.state, now: pass.now),
+                central: pass.central, registry: hanging, state: pass.state, signingKey: pass.signingKey,
+                now: pass.now),
             interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing, logger: logger { _ in })
         let task = Task { try await service.run() }
         await hanging.hangs()

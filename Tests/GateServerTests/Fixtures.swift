@@ -66,17 +66,19 @@ func madeVerdict(_ name: String = "platform", in environment: String = "lab", re
     let now = Timestamp(seconds: 1_772_366_400)
     let place = try Fleet.Environment(
         name: EnvironmentName(environment),
-        sites: ["a", "b"].map { .init(name: try SiteName($0), registry: "https://\($0).example") })
+        sites: ["a", "b"].map { .init(name: try SiteName($0), registry: "https://\($0).example") },
+        acceptsUnsigned: true)
     var reports: [SiteName: SiteReport] = [:]
     for site in sites {
-        reports[try SiteName(site)] = .manifest(
-            try CacheManifest(
-                environment: place.name, site: SiteName(site), sequence: 1, issuedAt: now,
-                expiresAt: now.advanced(by: .seconds(60)), agentVersion: "test",
-                holdings: [.init(of: list, missing: [], verifiedAt: now, depth: .presence)]))
+        let manifest = try CacheManifest(
+            environment: place.name, site: SiteName(site), sequence: 1, issuedAt: now,
+            expiresAt: now.advanced(by: .seconds(60)), agentVersion: "test",
+            holdings: [.init(of: list, missing: [], verifiedAt: now, depth: .presence)])
+        reports[manifest.site] = SiteReport(reading: try manifest.objectBytes(signedBy: nil), keys: [])
     }
     return compare(
-        list: list.name, staged: .init(to: list, by: "a@b", at: now), environment: place, reports: reports, now: now)
+        list: list.name, staged: .init(to: list, by: "a@b", at: now), environment: place,
+        evidence: Evidence(reports: reports, memory: GateMemory(environment: place.name)), now: now)
 }
 
 /// Lines that were logged.
