@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import Trust
 
 /// The agent of one site: parse, wire, run.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import HTTP
 import Logging
 import Readiness
@@ -27,7 +27,7 @@ struct RunCommand: AsyncParsableCommand {
         defer { agent.shutdown() }
         try await agent.requireStore()
         let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: { Terminal.write($0) })
+            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
         var logger = Logger(label: "rollcall-agent", factory: { _ in handler })
         logger[metadataKey: "site"] = "\(agent.file.site)"
         logger[metadataKey: "environment"] = "\(agent.file.environment)"

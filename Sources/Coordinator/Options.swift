@@ -1,5 +1,5 @@
 import ArgumentParser
-import Configuration
+import ConfigurationFiles
 import Console
 import FoundationEssentials
 import Glibc
@@ -28,14 +28,30 @@ struct FleetOptions: ParsableArguments {
 
     /// The fleet, its store, and who uses it.
     func open() throws -> (fleet: Fleet, central: CentralStore, actor: Actor) {
-        let environment = ProcessInfo.processInfo.environment
-        let fleet = try FleetFile.read(option: self.fleet, environment: environment)
-        let access = ObjectStoreAccess(environment: environment, singleWriter: store.singleWriter)
-        let variable = environment[Self.keyVariable].flatMap { $0.isEmpty ? nil : $0 }
-        let key = try (signingKey ?? variable).map { try PrivateKey(path: $0) }
+        let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
+        let key = try key
         return (
             fleet, CentralStore(try fleet.objectStore.open(access), signingKey: key), Actor(key: key?.publicKey)
         )
+    }
+
+    /// The fleet for a process that outlives changes of its file.
+    func watch() throws -> LiveFleet {
+        LiveFleet(
+            path: FleetFile.path(option: fleet, environment: ProcessInfo.processInfo.environment), access: access,
+            signingKey: try key)
+    }
+
+    private var key: PrivateKey? {
+        get throws(TrustError) {
+            let variable = ProcessInfo.processInfo.environment[Self.keyVariable].flatMap { $0.isEmpty ? nil : $0 }
+            guard let path = signingKey ?? variable else { return nil }
+            return try PrivateKey(path: path)
+        }
+    }
+
+    private var access: ObjectStoreAccess {
+        ObjectStoreAccess(environment: ProcessInfo.processInfo.environment, singleWriter: store.singleWriter)
     }
 }
 

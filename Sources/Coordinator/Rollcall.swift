@@ -1,6 +1,7 @@
 import ArgumentParser
-import Configuration
+import ConfigurationFiles
 import Console
+import GateServer
 import ObjectStore
 import Readiness
 import Trust
@@ -18,7 +19,7 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, RollbackCommand.self,
-            StatusCommand.self, SiteCommand.self, AuditCommand.self, KeygenCommand.self,
+            StatusCommand.self, ServeCommand.self, SiteCommand.self, AuditCommand.self, KeygenCommand.self,
         ])
 
     static func main() async {
@@ -53,6 +54,7 @@ struct Rollcall: AsyncParsableCommand {
         case is ConfigurationError, is UsageError: .validationFailure
         case let error as TrustError where error.code == .invalidKey: .validationFailure
         case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
+        case let error as GateServerError where error.code != .cannotListen: .validationFailure
         case is Refusal: .blocked
         case is any OneLineError: .failure
         default:
@@ -65,6 +67,7 @@ struct Rollcall: AsyncParsableCommand {
 /// An error whose description is the line to show.
 private protocol OneLineError: Error {}
 extension ConfigurationError: OneLineError {}
+extension GateServerError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
 extension TrustError: OneLineError {}

@@ -9,19 +9,10 @@ struct StatusReport: Encodable {
         let lists: [List]
         let sites: [String]
 
-        init(
-            _ environment: Fleet.Environment, record: EnvironmentRecord, evidence: Evidence, now: Timestamp
-        ) {
-            self.environment = environment.name.text
-            sites = environment.sites.map(\.name.text)
-            lists = record.lists.sorted { $0.key < $1.key }.map { name, state in
-                List(
-                    promoted: state.promoted,
-                    verdict: VerdictReport(
-                        compare(
-                            list: name, staged: state.staged, environment: environment, evidence: evidence, now: now))
-                )
-            }
+        init(_ standing: FleetStanding.Environment) {
+            environment = standing.environment.name.text
+            sites = standing.environment.sites.map(\.name.text)
+            lists = standing.lists.map { List(promoted: $0.promoted, verdict: VerdictReport($0.verdict)) }
         }
     }
 
@@ -32,6 +23,8 @@ struct StatusReport: Encodable {
     }
 
     let environments: [Environment]
+
+    init(_ standing: FleetStanding) { environments = standing.environments.map(Environment.init) }
 
     func text(_ form: OutputForm) throws -> String {
         switch form {

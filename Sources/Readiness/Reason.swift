@@ -10,6 +10,8 @@ public struct Reason: Hashable, Sendable {
 
         /// Nothing is staged under the list's name.
         public static let nothingStaged = Code(text: "nothing-staged")
+        /// Another generation is staged than the one that was asked for.
+        public static let anotherStaged = Code(text: "another-staged")
         /// The fleet names no site in the environment.
         public static let noSites = Code(text: "no-sites")
         /// The generation was not promoted in the environment before.

@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 
 /// The answer for one list in one environment: ready, or blocked with reasons.
 public struct Verdict: Hashable, Sendable {
@@ -55,6 +55,18 @@ public struct Verdict: Hashable, Sendable {
     func with(reason: Reason) -> Verdict {
         Verdict(
             environment: environment, list: list, staged: staged, decidedAt: decidedAt, reasons: [reason], sites: sites)
+    }
+
+    /// The verdict for one generation only: blocked where another one is staged, whatever the sites hold.
+    ///
+    /// - Parameter generation: the generation that whoever asks means
+    public func bound(to generation: Digest) -> Verdict {
+        guard let staged, staged.generation != generation else { return self }
+        return blocked(
+            by: Reason(
+                .anotherStaged,
+                "generation \(generation.short) of '\(list)' was asked for, and \(staged.generation.short) is staged, since"
+                    + " \(staged.at) by \(staged.by): ask for that one, or stage the other again"))
     }
 
     /// The verdict with one more reason for the environment as a whole.

@@ -1,3 +1,4 @@
+import Console
 import HTTP
 import Logging
 import OCI
@@ -165,7 +166,7 @@ import Testing
     }
 
     private func logger(_ write: @escaping @Sendable (String) -> Void) -> Logger {
-        let handler = LineLogHandler(.json, now: { Timestamp(seconds: 0) }, write: write)
+        let handler = LineLogHandler(.json, now: { "1970-01-01T00:00:00Z" }, write: write)
         return Logger(label: "test", factory: { _ in handler })
     }
 }

@@ -51,7 +51,10 @@ struct Workplace: Sendable {
     }
 
     /// Runs `rollcall` to its end, with nothing of the machine's own settings.
-    func run(_ arguments: String...) async throws -> CommandResult {
+    func run(_ arguments: String...) async throws -> CommandResult { try await run(arguments) }
+
+    /// Runs `rollcall` to its end, with nothing of the machine's own settings.
+    func run(_ arguments: [String]) async throws -> CommandResult {
         try await runCommand(
             [Self.executable] + arguments,
             environment: [

@@ -4,7 +4,7 @@ import Readiness
 import TestSupport
 import Testing
 
-@testable import Configuration
+@testable import ConfigurationFiles
 
 @Suite struct ReadingTests {
     @Test(

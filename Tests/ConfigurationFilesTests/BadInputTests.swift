@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import Configuration
+@testable import ConfigurationFiles
 
 /// One message for each way in which a file can be wrong: what, where, and what to do.
 @Suite struct BadInputTests {

@@ -19,15 +19,20 @@ public enum FleetFile {
     public static func read(
         option: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Fleet {
-        // An empty variable is how shells unset one for a single command.
-        let variable = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
-        if let path = option ?? variable { return try read(path) }
+        let path = path(option: option, environment: environment)
+        guard path == defaultPath else { return try read(path) }
         do {
-            return try read(defaultPath)
+            return try read(path)
         } catch  where error.code == .unreadable {
             throw ConfigurationError(
                 .unreadable, "\(error.message): name the file with --fleet or \(Self.variable)", in: error.file)
         }
+    }
+
+    /// Where the fleet file is, as `read(option:environment:)` finds it.
+    public static func path(option: String?, environment: [String: String]) -> String {
+        // An empty variable is how shells unset one for a single command.
+        option ?? environment[variable].flatMap { $0.isEmpty ? nil : $0 } ?? defaultPath
     }
 
     /// Reads a fleet file of at most 1 MiB.

@@ -6,7 +6,7 @@ import Readiness
 import Testing
 import Transfer
 
-@testable import Configuration
+@testable import ConfigurationFiles
 
 /// The examples are documentation: they are valid, and they show every key.
 @Suite struct ExampleTests {
