@@ -30,7 +30,7 @@ struct BlobFetch: Sendable {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
         let refusals = Refusals()
-        let connections = Int(min(Int64(context.limits.connections), max(1, missing / Self.bytesPerConnection)))
+        let connections = Int(max(1, min(Int64(context.limits.connections), missing / Self.bytesPerConnection)))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
             for index in 0..<connections {
                 group.addTask {
@@ -84,8 +84,8 @@ struct BlobFetch: Sendable {
             case .failure(.refusal(let reason)):
                 refusals.add(source.name, reason)
                 context.board.update { $0.retries += 1 }
-            case .failure(.passing(let reason)):
-                source.failed(reason)
+            case .failure(.passing(let error)):
+                source.failed(error)
                 context.board.update { $0.retries += 1 }
             }
         }
@@ -106,8 +106,10 @@ struct BlobFetch: Sendable {
 
     private func takeLease(_ source: ActiveSource) -> RangePlanner.Lease? {
         let now = context.clock()
-        // Each further request would bring the same bytes from the start.
-        if source.ignoresRanges { return planner.with { $0.next(length: .max, now: now) } }
+        // One request for all that is left: each further one would bring the same bytes from the start.
+        if source.ignoresRanges {
+            return planner.with { $0.leases.isEmpty ? $0.next(length: .max, now: now) : nil }
+        }
         let length = rangeLength(connections: source.gate.share)
         return planner.with { planner in
             planner.next(length: length, now: now)
@@ -125,7 +127,7 @@ struct BlobFetch: Sendable {
 
     private enum FetchFailure: Error {
         /// The network's, or a busy server's: it may pass.
-        case passing(String)
+        case passing(RegistryError)
         /// The source's answer to this blob: it will not have it next time either.
         case refusal(String)
         /// The source served the whole blob where a range was asked for: to be asked again otherwise.
@@ -165,10 +167,13 @@ struct BlobFetch: Sendable {
             }
             guard let error = error as? RegistryError else { return .failure(.refusal("\(error)")) }
             if error.code == .rangeIgnored { return .failure(.unranged) }
-            return .failure(error.isTransient || error.code == .network ? .passing("\(error)") : .refusal("\(error)"))
+            return .failure(error.isTransient || error.code == .network ? .passing(error) : .refusal("\(error)"))
         }
         guard sink.isSatisfied else {
-            return .failure(.passing("the response ended after \(sink.receivedBytes) bytes of a range"))
+            let url = "\(source.name), \(task.digest)"
+            return .failure(
+                .passing(
+                    RegistryError(.network, "the body ended after \(sink.receivedBytes) bytes of a range", url: url)))
         }
         return .success(())
     }

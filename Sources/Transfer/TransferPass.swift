@@ -156,7 +156,7 @@ struct TransferPass: Sendable {
                     if Task.isCancelled { break }
                     context.board.update { $0.retries += 1 }
                     if let error = error as? RegistryError, error.isTransient || error.code == .network {
-                        source.failed("\(error)")
+                        source.failed(error)
                     } else {
                         if (error as? RegistryError)?.code == .digestMismatch {
                             source.servedBadBytes(for: entry.digest, "\(error)")

@@ -103,11 +103,20 @@ final class ActiveSource: Sendable {
     }
 
     /// Records a failure that may pass: it rests for a while, and others take its place.
-    func failed(_ reason: String) {
+    func failed(_ error: RegistryError) {
+        failed("\(error)", hasAnswered: error.status != nil)
+    }
+
+    /// Records a failure that may pass.
+    ///
+    /// - Parameters:
+    ///   - reason: what happened, where
+    ///   - hasAnswered: whether there was an answer of its own: busy or broken, it is there
+    func failed(_ reason: String, hasAnswered: Bool) {
         gate.pushedBack()
         let now = clock()
         let chance = chance()
-        health.withLock { $0.failed(reason, now: now, chance: chance) }
+        health.withLock { $0.failed(reason, hasAnswered: hasAnswered, now: now, chance: chance) }
         board.fault(of: name, reason)
     }
 
@@ -139,9 +148,9 @@ struct SourceHealth {
         case givenUp
     }
 
-    /// Seconds of failures after which a source that has delivered before is given up.
+    /// Seconds of failures after which a source that has ever answered is given up.
     static let patience = 120.0
-    /// The same for one that has never delivered: more likely a wrong address than a restart.
+    /// The same for one that never has, not even that it is busy: more likely a wrong address than a restart.
     static let firstPatience = 15.0
     /// The longest rest, in seconds.
     static let longestRest = 15.0
@@ -153,7 +162,7 @@ struct SourceHealth {
     private var failuresInARow = 0
     private var failingSince: Double?
     private var restUntil = -Double.infinity
-    private var hasDelivered = false
+    private var hasAnswered = false
     private var ignoresRangesUntil = -Double.infinity
     private var corruptions: [Digest: (at: Double, reason: String)] = [:]
     private var lastCorruption = -Double.infinity
@@ -170,7 +179,7 @@ struct SourceHealth {
     }
 
     func availability(now: Double) -> Availability {
-        if let failingSince, now - failingSince > (hasDelivered ? Self.patience : Self.firstPatience),
+        if let failingSince, now - failingSince > (hasAnswered ? Self.patience : Self.firstPatience),
             now < restUntil + Self.longestRest
         {
             return .givenUp
@@ -181,11 +190,12 @@ struct SourceHealth {
     mutating func succeeded() {
         failuresInARow = 0
         failingSince = nil
-        hasDelivered = true
+        hasAnswered = true
     }
 
-    mutating func failed(_ reason: String, now: Double, chance: Double) {
+    mutating func failed(_ reason: String, hasAnswered: Bool, now: Double, chance: Double) {
         lastFailure = reason
+        if hasAnswered { self.hasAnswered = true }
         if failingSince == nil { failingSince = now }
         guard now >= restUntil else { return }
         failuresInARow += 1

@@ -81,20 +81,35 @@ import Testing
         var now = 0.0
         var rests: [Double] = []
         for _ in 0..<6 {
-            health.failed("HTTP 503", now: now, chance: 1)
+            health.failed("reset", hasAnswered: false, now: now, chance: 1)
             guard case .resting(let until) = health.availability(now: now) else { break }
             rests.append(until - now)
             now = until
         }
         #expect(rests == [1, 2, 4, 8, 15])
         #expect(health.isFailing)
-        // Fifteen seconds without a byte, ever.
+        // Fifteen seconds without a word, ever.
+        #expect(health.availability(now: now) == .givenUp)
+    }
+
+    @Test func oneThatIsBusyIsThere() {
+        var health = SourceHealth()
+        var now = 0.0
+        while now < 115 {
+            health.failed("HTTP 503", hasAnswered: true, now: now, chance: 1)
+            #expect(health.availability(now: now) != .givenUp)
+            now += 10
+        }
+        for _ in 0..<3 {
+            health.failed("HTTP 503", hasAnswered: true, now: now, chance: 1)
+            now += 15
+        }
         #expect(health.availability(now: now) == .givenUp)
     }
 
     @Test func failuresThatComeTogetherAreOne() {
         var health = SourceHealth()
-        for _ in 0..<20 { health.failed("reset", now: 5, chance: 0) }
+        for _ in 0..<20 { health.failed("reset", hasAnswered: false, now: 5, chance: 0) }
         #expect(health.availability(now: 5) == .resting(until: 5.5))
         #expect(health.availability(now: 5.5) == .usable)
         health.succeeded()
@@ -107,12 +122,12 @@ import Testing
         health.succeeded()
         var now = 0.0
         while now <= 119 {
-            health.failed("reset", now: now, chance: 1)
+            health.failed("reset", hasAnswered: false, now: now, chance: 1)
             #expect(health.availability(now: now) != .givenUp)
             now += 1
         }
         for _ in 0..<20 {
-            health.failed("reset", now: now, chance: 1)
+            health.failed("reset", hasAnswered: false, now: now, chance: 1)
             now += 1
         }
         #expect(health.availability(now: now) == .givenUp)
