@@ -32,6 +32,9 @@ let package = Package(
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
+        // Who said it.
+        .target(name: "Trust", dependencies: ["CLibcrypto", "OCI"]),
+
         // The way of the bytes.
         .target(name: "HTTP", dependencies: ["CLibcurl", "CGlibc"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
@@ -59,27 +62,48 @@ let package = Package(
 
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
-        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
+        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI", "Trust"]),
 
         // The files that users write.
         .target(
             name: "ConfigurationFiles",
             dependencies: [
-                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", "Trust",
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
 
         // What both executables share in talking to people.
         .target(
             name: "Console",
-            dependencies: ["CGlibc", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: [
+                "CGlibc", "HTTP", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+
+        // What pipelines ask over HTTP. A module of its own, so that the server's dependencies stay out of the rest.
+        .target(
+            name: "GateServer",
+            dependencies: [
+                "CLibcrypto", "OCI", "Readiness",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
         ),
 
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore", "OCI", "Readiness",
+                "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -89,8 +113,12 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
 
@@ -104,6 +132,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
+        .testTarget(name: "TrustTests", dependencies: ["Trust", "OCI", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(
@@ -112,27 +141,45 @@ let package = Package(
                 "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
+        .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),
+        .testTarget(
+            name: "EmbeddedRegistryTests",
+            dependencies: [
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
+        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI", "Trust", "TestSupport"]),
         .testTarget(
             name: "ConfigurationFilesTests",
             dependencies: [
-                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "Trust",
+                "TestSupport",
             ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .testTarget(
+            name: "GateServerTests",
+            dependencies: [
+                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -140,7 +187,7 @@ let package = Package(
             name: "Integration",
             dependencies: [
                 "Agent", "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
-                "HTTP", "TestSupport",
+                "Trust", "HTTP", "TestSupport",
             ],
             path: "Tests/Integration"
         ),

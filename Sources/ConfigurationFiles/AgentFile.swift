@@ -71,6 +71,8 @@ public struct AgentFile: Hashable, Sendable {
     public let verifyInterval: Duration
     /// How long a cache manifest holds.
     public let validity: Duration
+    /// The file of the key that signs the site's cache manifests; `nil` leaves them unsigned.
+    public let signingKey: String?
     /// A credentials file (containers-auth.json); `nil` looks in the usual places.
     public let authFile: String?
     /// Settings by host, `host` for its scheme's usual port or `host:port`, in lower case.
@@ -101,7 +103,7 @@ public struct AgentFile: Hashable, Sendable {
 
     enum Key: String, MappingKey {
         case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
-        case interval, verifyInterval, validity, authFile, hosts
+        case interval, verifyInterval, validity, signingKey, authFile, hosts
     }
 
     enum SourceKey: String, MappingKey {
@@ -155,6 +157,7 @@ public struct AgentFile: Hashable, Sendable {
                 "'verifyInterval' (\(verifyInterval.written)) must be below 'validity' (\(validity.written)): the site"
                     + " would be stale before it is verified again")
         }
+        signingKey = try file[.signingKey]?.path()
         authFile = try file[.authFile]?.path()
         hosts = try file[.hosts]?.hosts() ?? [:]
     }

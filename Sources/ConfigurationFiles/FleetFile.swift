@@ -1,6 +1,7 @@
 import HTTP
 public import Readiness
-internal import ObjectStore
+import ObjectStore
+import Trust
 
 /// The fleet file: the central object store, and the environments in ladder order with their sites.
 public enum FleetFile {
@@ -18,15 +19,20 @@ public enum FleetFile {
     public static func read(
         option: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Fleet {
-        // An empty variable is how shells unset one for a single command.
-        let variable = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
-        if let path = option ?? variable { return try read(path) }
+        let path = path(option: option, environment: environment)
+        guard path == defaultPath else { return try read(path) }
         do {
-            return try read(defaultPath)
+            return try read(path)
         } catch  where error.code == .unreadable {
             throw ConfigurationError(
                 .unreadable, "\(error.message): name the file with --fleet or \(Self.variable)", in: error.file)
         }
+    }
+
+    /// Where the fleet file is, as `read(option:environment:)` finds it.
+    public static func path(option: String?, environment: [String: String]) -> String {
+        // An empty variable is how shells unset one for a single command.
+        option ?? environment[variable].flatMap { $0.isEmpty ? nil : $0 } ?? defaultPath
     }
 
     /// Reads a fleet file of at most 1 MiB.
@@ -48,11 +54,15 @@ public enum FleetFile {
     }
 
     enum EnvironmentKey: String, MappingKey {
-        case name, freshness, sites
+        case name, freshness, unsignedManifests, sites
     }
 
     enum SiteKey: String, MappingKey {
-        case name, registry
+        case name, registry, publicKey, publicKeys
+    }
+
+    enum PublicKeyKey: String, MappingKey {
+        case key, notAfter
     }
 
     private static let title = "the fleet file"
@@ -80,14 +90,56 @@ public enum FleetFile {
             sites.append(
                 Fleet.Site(
                     name: try site.required(.name).parsed(SiteName.init(_:)),
-                    registry: try site.required(.registry).registryURL().text))
+                    registry: try site.required(.registry).registryURL().text,
+                    keys: try value.publicKeys(one: site[.publicKey], several: site[.publicKeys])))
         }
+        let acceptsUnsigned = try keys[.unsignedManifests]?.unsignedManifests() ?? false
         let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
         do {
             return try Fleet.Environment(
-                name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness)
+                name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness,
+                acceptsUnsigned: acceptsUnsigned)
         } catch {
             throw list.error(.invalidValue, error.message)
+        }
+    }
+}
+
+extension Value {
+    /// `publicKey: KEY`, or `publicKeys:` with several, each a `KEY` or `{key: KEY, notAfter: TIME}`.
+    func publicKeys(one: Value?, several: Value?) throws(ConfigurationError) -> [Fleet.Key] {
+        guard let several else { return try one.map { one throws(ConfigurationError) in [try one.publicKey()] } ?? [] }
+        guard one == nil else {
+            throw several.error(.invalidValue, "'publicKey' and 'publicKeys' are both there: write one of them")
+        }
+        var keys: [Fleet.Key] = []
+        for value in try several.list() {
+            let key = try value.publicKey()
+            guard !keys.contains(where: { $0.publicKey == key.publicKey }) else {
+                throw value.error(.invalidValue, "the key \(key.publicKey) is listed twice")
+            }
+            keys.append(key)
+        }
+        guard (1...Fleet.Key.maximumCount).contains(keys.count) else {
+            throw several.error(
+                .invalidValue, "'publicKeys' has \(keys.count) keys: write 1 to \(Fleet.Key.maximumCount)")
+        }
+        return keys
+    }
+
+    private func publicKey() throws(ConfigurationError) -> Fleet.Key {
+        guard isMapping else { return Fleet.Key(try parsed(PublicKey.init(_:))) }
+        let keys = try mapping(FleetFile.PublicKeyKey.self, title: "public key")
+        return Fleet.Key(
+            try keys.required(.key).parsed(PublicKey.init(_:)),
+            notAfter: try keys[.notAfter]?.parsed(Timestamp.init(_:)))
+    }
+
+    fileprivate func unsignedManifests() throws(ConfigurationError) -> Bool {
+        switch try string() {
+        case "accept": return true
+        case "refuse": return false
+        case let text: throw error(.invalidValue, "\(name) must be accept or refuse, not '\(text.shown)'")
         }
     }
 }

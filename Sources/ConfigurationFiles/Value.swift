@@ -142,6 +142,11 @@ struct Value {
 
     // MARK: Collections
 
+    /// Whether it is a mapping, where a value may be written in two ways.
+    var isMapping: Bool {
+        if case .mapping = node { true } else { false }
+    }
+
     /// The entries of a list, each to be read in turn.
     func list() throws(ConfigurationError) -> [Value] {
         guard case .sequence(let sequence) = node else { throw mismatch(expecting: "a list") }

@@ -18,6 +18,44 @@ import Testing
 
         """
 
+    private static let keys: [(String, String)] = [
+        (
+            site("publicKey: ed25519:AAAA"),
+            "f.yaml:7:20: 'publicKey': not a public key: write the line that 'rollcall-agent keygen' printed,"
+                + " ed25519:BASE64"
+        ),
+        (
+            site("publicKey: \(key)\n        publicKeys: [\"\(key)\"]"),
+            "f.yaml:8:21: 'publicKey' and 'publicKeys' are both there: write one of them"
+        ),
+        (site("publicKeys: []"), "f.yaml:7:21: 'publicKeys' has 0 keys: write 1 to 8"),
+        (
+            site("publicKeys: [\"\(key)\", {key: \"\(key)\"}]"),
+            "f.yaml:7:78: the key \(key) is listed twice"
+        ),
+        (
+            site("publicKeys: [{key: \"\(key)\", notAfter: tomorrow}]"),
+            "f.yaml:7:94: 'notAfter': 'tomorrow' is not a time: write it in UTC as 2026-03-01T12:00:00Z"
+        ),
+        (
+            "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    unsignedManifests: yes\n    sites: []\n",
+            "f.yaml:4:24: 'unsignedManifests' must be accept or refuse, not 'yes'"
+        ),
+    ]
+
+    @Test(arguments: keys) func keysOfTheFleetFile(_ text: String, _ message: String) {
+        let error = #expect(throws: ConfigurationError.self) { try FleetFile.parse(text, path: "f.yaml") }
+        #expect(error?.description == message)
+    }
+
+    private static let key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+
+    /// A fleet file with one site, which has these lines too, from line 7 on.
+    private static func site(_ lines: String) -> String {
+        "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    sites:\n      - name: a\n"
+            + "        registry: https://a\n        \(lines)\n"
+    }
+
     @Test(arguments: [
         ("", "f.yaml: the fleet file is empty"),
         ("# nothing\n", "f.yaml: the fleet file is empty"),

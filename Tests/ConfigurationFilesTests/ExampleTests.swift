@@ -54,6 +54,11 @@ import Transfer
         #expect(fleet.environments.map(\.freshness) == [.seconds(86_400), .seconds(43_200)])
         #expect(fleet.environments.last?.sites.map(\.name.text) == ["east-1", "west-1"])
         #expect(fleet.environments.last?.sites.last?.registry == "http://registry.west-1.example:5000")
+        #expect(fleet.environments.map(\.acceptsUnsigned) == [false, false])
+        #expect(fleet.environments.flatMap { $0.sites.map(\.keys.count) } == [1, 2, 1])
+        // Those that are valid longest first.
+        #expect(
+            fleet.environments.last?.sites.first?.keys.map(\.notAfter) == [nil, try Timestamp("2027-01-31T00:00:00Z")])
     }
 
     @Test func theImagesFileIsRead() throws {
@@ -85,6 +90,7 @@ import Transfer
                 .init(days: [.saturday, .sunday], from: 0, to: 24 * 60),
             ])
         #expect(file.registry.redacted == "https://registry.lab-1.example/")
+        #expect(file.signingKey == "/etc/rollcall/site.key")
         #expect(try file.repositories.destination(of: Repository("platform/api")).name == "mirror/platform/api")
         #expect(file.state == "/var/lib/rollcall")
         #expect(file.authFile == "/etc/rollcall/auth.json")

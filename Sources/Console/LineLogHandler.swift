@@ -1,35 +1,38 @@
-import Logging
-import Readiness
+public import Logging
 
 /// Log events as lines on standard error: JSON objects for programs, or plain text for a person at a terminal.
-struct LineLogHandler: LogHandler {
+public struct LineLogHandler: LogHandler {
     /// How a line is written.
-    enum Form {
+    public enum Form: Sendable {
         /// One JSON object.
         case json
         /// Time, level, message and `key=value`.
         case plain
     }
 
-    var logLevel: Logger.Level = .info
-    var metadata: Logger.Metadata = [:]
-    var metadataProvider: Logger.MetadataProvider?
-    let form: Form
-    let now: @Sendable () -> Timestamp
-    let write: @Sendable (String) -> Void
+    public var logLevel: Logger.Level = .info
+    public var metadata: Logger.Metadata = [:]
+    public var metadataProvider: Logger.MetadataProvider?
+    private let form: Form
+    private let now: @Sendable () -> String
+    private let write: @Sendable (String) -> Void
 
-    init(_ form: Form, now: @escaping @Sendable () -> Timestamp, write: @escaping @Sendable (String) -> Void) {
+    /// - Parameters:
+    ///   - form: how a line is written
+    ///   - now: the time, as the line shows it
+    ///   - write: takes each line with its line feed
+    public init(_ form: Form, now: @escaping @Sendable () -> String, write: @escaping @Sendable (String) -> Void) {
         self.form = form
         self.now = now
         self.write = write
     }
 
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) {
+    public func log(event: LogEvent) {
         var fields = metadata
         if let provided = metadataProvider?.get() { fields.merge(provided) { $1 } }
         if let own = event.metadata { fields.merge(own) { $1 } }
@@ -45,11 +48,11 @@ struct LineLogHandler: LogHandler {
 
     /// `{"time":…,"level":…,"message":…}` followed by the metadata in the order of its keys.
     private static func json(
-        _ time: Timestamp, _ level: Logger.Level, _ message: String,
+        _ time: String, _ level: Logger.Level, _ message: String,
         _ fields: [(key: String, value: Logger.Metadata.Value)]
     ) -> String {
         var members = [
-            ("time", quoted(time.description)), ("level", quoted(level.rawValue)), ("message", quoted(message)),
+            ("time", quoted(time)), ("level", quoted(level.rawValue)), ("message", quoted(message)),
         ]
         let reserved = Set(members.map(\.0))
         members += fields.map { (reserved.contains($0.key) ? "\($0.key)_" : $0.key, json($0.value)) }
@@ -72,7 +75,7 @@ struct LineLogHandler: LogHandler {
     }
 
     private static func plain(
-        _ time: Timestamp, _ level: Logger.Level, _ message: String,
+        _ time: String, _ level: Logger.Level, _ message: String,
         _ fields: [(key: String, value: Logger.Metadata.Value)]
     ) -> String {
         // Text of others must not start lines of its own, nor steer the terminal.
