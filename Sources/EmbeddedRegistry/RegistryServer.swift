@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import HTTPTypes
 import HummingbirdCore
 import HummingbirdTLS
@@ -58,7 +59,7 @@ public struct RegistryServer: Service {
                 }, configuration: .init(idleTimeout: .seconds(120))))
         let serverConfiguration = ServerConfiguration(
             address: .hostname(configuration.address.host, port: configuration.address.port),
-            availableConnectionsDelegate: .maximum(configuration.connections, logger: logger))
+            availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
         let onRunning: @Sendable (any Channel) async -> Void = { [onListening, configuration] channel in
             var address = configuration.address
             address.port = channel.localAddress?.port ?? address.port
@@ -68,11 +69,11 @@ public struct RegistryServer: Service {
         if let identity {
             server = try TLSChannel(base, tlsConfiguration: identity.configuration).server(
                 configuration: serverConfiguration, onServerRunning: onRunning,
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.silent)
         } else {
             server = base.server(
                 configuration: serverConfiguration, onServerRunning: onRunning,
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.silent)
         }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -86,7 +87,7 @@ public struct RegistryServer: Service {
             await end(disk)
             throw ServeError(
                 .address,
-                "cannot listen on \(configuration.address) (\(error)): name an address of this machine, and a port that is free"
+                "cannot listen on \(configuration.address) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
             await end(disk)
@@ -94,6 +95,9 @@ public struct RegistryServer: Service {
         }
         await end(disk)
     }
+
+    /// Hummingbird's own lines are about its parts; what concerns operators is said here.
+    private static var silent: Logger { Logger(label: "rollcall.registry", factory: { _ in SwiftLogNoOpLogHandler() }) }
 
     private func end(_ disk: DiskThreads) async {
         await disk.shutdown()

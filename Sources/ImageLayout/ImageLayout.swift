@@ -27,7 +27,14 @@ public final class ImageLayout: Sendable {
     ///
     /// - Throws: `LayoutError.missingRoot`; `.notALayout` for a directory that holds something else; `.permissionDenied`;
     ///   `.unavailable` for a file system without hard links
-    public init(path: String) throws(LayoutError) {
+    public convenience init(path: String) throws(LayoutError) { try self.init(path, creates: true) }
+
+    /// Opens a layout that is there.
+    ///
+    /// - Throws: as `init(path:)`; `LayoutError.notALayout` for an empty directory too
+    public convenience init(existing path: String) throws(LayoutError) { try self.init(path, creates: false) }
+
+    private init(_ path: String, creates: Bool) throws(LayoutError) {
         var root = path
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
         if !root.hasPrefix("/"), let current = getcwd(nil, 0) {
@@ -36,7 +43,15 @@ public final class ImageLayout: Sendable {
         }
         paths = LayoutPaths(root: root)
         indexes = IndexCache()
-        try prepare()
+        if creates {
+            try prepare()
+        } else {
+            var status = stat()
+            guard stat(paths.sharedBlobs, &status) == 0, status.isDirectory else {
+                throw LayoutError(
+                    .notALayout, "there is no registry: check the path, and that you may read it", at: root)
+            }
+        }
     }
 
     private func prepare() throws(LayoutError) {
