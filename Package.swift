@@ -12,8 +12,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -25,6 +25,7 @@ let package = Package(
     targets: [
         // System libraries: a module map and typed inline wrappers over the C calls.
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CLibcrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CGlibc"),
 
@@ -40,6 +41,23 @@ let package = Package(
         .target(
             name: "Transfer",
             dependencies: ["Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift")]
+        ),
+
+        // The site's own registry: content on disk, and the protocol over it.
+        .target(name: "ImageLayout", dependencies: ["CGlibc", "OCI"]),
+        .target(
+            name: "EmbeddedRegistry",
+            dependencies: [
+                "CLibcrypt", "CLibcrypto", "ImageLayout", "OCI",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
         ),
 
         // The way of the decision.
@@ -84,7 +102,8 @@ let package = Package(
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust", "HTTP",
+                "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore", "OCI", "Readiness",
+                "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -121,6 +140,14 @@ let package = Package(
             name: "TransferTests",
             dependencies: [
                 "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),
+        .testTarget(
+            name: "EmbeddedRegistryTests",
+            dependencies: [
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
