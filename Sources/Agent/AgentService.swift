@@ -41,7 +41,11 @@ struct AgentService: Service {
 
     private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
         let fresh = try await pass.central.record(of: pass.environment, changedSince: known?.etag)
-        let changed = fresh.map { $0.record != known?.record } ?? false
+        // Its outbox is the coordinators' business.
+        let changed =
+            fresh.map {
+                $0.record.lists != known?.record.lists || $0.record.rollbackDepth != known?.record.rollbackDepth
+            } ?? false
         known = fresh ?? known
         let isDamaged = audit.takeNews()
         guard let record = known?.record, schedule.isDue(changed: changed || isDamaged, now: timing.now()) else {

@@ -52,7 +52,8 @@ struct SiteAgent: Sendable {
         let registry = RegionalRegistry(engine: engine, mapping: file.repositories, budget: budget)
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(store), registry: registry, state: state,
+            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: registry,
+            state: state,
             journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.redacted),
             signingKey: signingKey,
             now: { Timestamp(.system) })

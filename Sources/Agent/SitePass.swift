@@ -19,6 +19,8 @@ struct SitePass: Sendable {
     /// How long the cache manifest holds.
     let validity: Duration
     let version: String
+    /// Who runs the agent, as `USER@HOST`.
+    let owner: String
     let central: CentralStore
     let registry: any SiteRegistry
     let state: StateDirectory
@@ -47,7 +49,7 @@ struct SitePass: Sendable {
         if mode == .sync {
             if !found.toBring.missing.isEmpty {
                 // What was lost is missing from now on, and not only once it turns out that it cannot be brought.
-                try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
+                _ = try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
                 delivery = try await bring(found, failures: &failures)
                 // What a push was answered is a promise; what the registry serves now is the proof.
                 verifiedAt = now()
@@ -56,7 +58,8 @@ struct SitePass: Sendable {
             failures += try await assign(Self.tags(of: lists, record: record, missing: found.missing))
         }
 
-        try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        let manifest = try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        if let failure = await self.record(manifest.holdings, evidence: manifest.object) { failures.append(failure) }
         let stillMissing = Set(found.missing.map(\.identity))
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
@@ -65,10 +68,8 @@ struct SitePass: Sendable {
             postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
     }
 
-    /// What is staged and what is promoted, each generation once.
-    static func generations(of record: EnvironmentRecord) -> [Digest] {
-        Set(record.lists.values.flatMap { [$0.staged?.generation, $0.promoted?.generation] }.compactMap { $0 }).sorted()
-    }
+    /// What is staged, what is promoted and what may be returned to, each generation once.
+    static func generations(of record: EnvironmentRecord) -> [Digest] { record.retainedGenerations.sorted() }
 
     /// The tags of the images that are there. A promoted list moves its tags; one that is only staged names what has no
     /// name yet, and does not change what clusters may use.
@@ -106,21 +107,48 @@ struct SitePass: Sendable {
         return lists
     }
 
-    private func publish(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async throws {
+    private func publish(
+        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
+    ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
-        let readings = try journal.readings()
+        let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)
-        try await central.publish(
-            CacheManifest(
-                environment: environment, site: site, sequence: try state.nextSequence(after: published),
-                issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
-                holdings: lists.map { list in
-                    let readAt = Self.oldestReading(of: list, missing: missing, readings: readings.mapValues(\.at))
-                    return CacheManifest.Holding(
-                        of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
-                        contentVerifiedAt: readAt.map { min($0, issuedAt) })
-                }), signedBy: signingKey)
+        let manifest = try CacheManifest(
+            environment: environment, site: site, sequence: try state.nextSequence(after: published),
+            issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
+            holdings: lists.map { list in
+                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings)
+                return CacheManifest.Holding(
+                    of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
+                    contentVerifiedAt: readAt.map { min($0, issuedAt) })
+            })
+        return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
+    }
+
+    /// Records in the audit chain that the site holds other lists than before, or no longer all of them, or all of them
+    /// again. Looking and finding the same is not recorded.
+    ///
+    /// - Returns: why it is not recorded, in words: the next pass tries again, and the manifest holds all the same
+    private func record(_ holdings: [CacheManifest.Holding], evidence: AuditEvent.Object) async -> String? {
+        let outcome = holdings.map { "\($0.list)@\($0.generation) \($0.missingEntries == 0)" }.joined(separator: "\n")
+        let fingerprint = outcome.isEmpty ? "" : Digest(of: Array(outcome.utf8)).hex
+        do {
+            guard try state.recordedOutcome ?? "" != fingerprint else { return nil }
+            let isComplete = holdings.allSatisfy { $0.missingEntries == 0 }
+            var event = AuditEvent(
+                isComplete ? .siteComplete : .siteIncomplete, Act(by: owner, at: now(), key: signingKey?.publicKey))
+            (event.environment, event.site, event.evidence) = (environment, site, [evidence])
+            for holding in holdings {
+                event.details["\(holding.list)@\(holding.generation.short)"] =
+                    holding.missingEntries == 0 ? "complete" : "\(holding.missingEntries) missing"
+            }
+            try await central.record(event)
+            try state.remember(outcome: fingerprint)
+            return nil
+        } catch {
+            return "this pass is not in the audit chain yet: \(error)"
+        }
     }
 
     /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.

@@ -157,7 +157,7 @@ import Testing
         let service = AgentService(
             pass: SitePass(
                 site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-                central: pass.central, registry: hanging, state: pass.state, journal: pass.journal,
+                owner: pass.owner, central: pass.central, registry: hanging, state: pass.state, journal: pass.journal,
                 signingKey: pass.signingKey, now: pass.now),
             audit: try fixture.audit(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing,
             logger: logger { _ in })

@@ -44,7 +44,8 @@ struct SiteFixture: Sendable {
     func pass(state: String = "state") throws -> SitePass {
         let clock = clock
         return SitePass(
-            site: site, environment: environment, validity: .seconds(3600), version: "test", central: central,
+            site: site, environment: environment, validity: .seconds(3600), version: "test", owner: "agent@host",
+            central: central,
             registry: registry, state: try StateDirectory(path: directory.file(state)),
             journal: try journal(state), signingKey: key,
             now: { clock.now })
@@ -87,7 +88,7 @@ struct SiteFixture: Sendable {
     }
 
     func verdict(_ name: String) async throws -> Verdict {
-        try await central.check(ListName(name), in: environment, of: fleet, at: clock.now)
+        try await central.check(ListName(name), in: environment, of: fleet, act: act)
     }
 
     func manifest() async throws -> CacheManifest? {

@@ -143,7 +143,8 @@ import Testing
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 3)
         // And one whose manifest is lost goes on from its state.
-        _ = try await fixture.central.forget(fixture.site, in: fixture.environment)
+        _ = try await fixture.central.forget(
+            fixture.site, in: fixture.environment, act: Act(by: "test@host", at: fixture.clock.now))
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 4)
     }
@@ -155,7 +156,7 @@ import Testing
         let pass = try fixture.pass()
         let report = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
             signingKey: pass.signingKey,
             now: pass.now
         ).run(.verify, record: fixture.central.record(of: fixture.environment).record)
@@ -173,7 +174,7 @@ import Testing
         let pass = try fixture.pass()
         _ = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
             signingKey: pass.signingKey,
             now: pass.now
         ).run(.sync, record: fixture.central.record(of: fixture.environment).record)
