@@ -4,36 +4,6 @@ import Readiness
 import Transfer
 import Trust
 
-/// What a pass needs of the site's regional registry and of the sources.
-protocol SiteRegistry: Sendable {
-    /// Asks the registry which entries it has.
-    ///
-    /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
-    func inventory(of entries: [ClosureEntry]) async throws -> Inventory
-
-    /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
-    ///
-    /// - Throws: `CancellationError` only
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery
-
-    /// Points tags at images that are there. What fails comes back as a line for people each.
-    ///
-    /// - Throws: `CancellationError` only
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String]
-}
-
-/// What came of bringing what was missing.
-struct Delivery: Sendable {
-    /// What failed, as a line for people each.
-    var failures: [String] = []
-    /// Entries that wait until transfers go on.
-    var postponed = 0
-    /// Why they wait, and until when.
-    var pause: TransferPause?
-    /// Sources that served wrong bytes or failed to the end, with the latest reason, also where others made up for it.
-    var sourceFaults: [String: String] = [:]
-}
-
 /// One pass of the agent: from the environment's record to the cache manifest.
 struct SitePass: Sendable {
     /// What a pass may do to the site's registry.
@@ -54,6 +24,8 @@ struct SitePass: Sendable {
     let central: CentralStore
     let registry: any SiteRegistry
     let state: StateDirectory
+    /// What is known of the registry's content.
+    let journal: ProofJournal
     /// What signs the cache manifests; `nil` leaves them unsigned.
     let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
@@ -71,18 +43,19 @@ struct SitePass: Sendable {
         let closure = Closure(lists.flatMap(\.closure.entries))
 
         var verifiedAt = now()
-        var found = try await registry.inventory(of: closure.entries)
+        var found = try await look(at: closure)
         let missingBefore = found.missing
         var delivery = Delivery()
         if mode == .sync {
-            if !missingBefore.isEmpty {
-                delivery = try await registry.bringMissing(found)
-                failures += delivery.failures
+            if !found.toBring.missing.isEmpty {
+                // What was lost is missing from now on, and not only once it turns out that it cannot be brought.
+                _ = try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
+                delivery = try await bring(found, failures: &failures)
                 // What a push was answered is a promise; what the registry serves now is the proof.
                 verifiedAt = now()
-                found = try await registry.inventory(of: closure.entries)
+                found = try await lookAgain(at: closure, after: found, delivery, failures: &failures)
             }
-            failures += try await registry.assignTags(Self.tags(of: lists, record: record, missing: found.missing))
+            failures += try await assign(Self.tags(of: lists, record: record, missing: found.missing))
         }
 
         let manifest = try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
@@ -90,7 +63,7 @@ struct SitePass: Sendable {
         let stillMissing = Set(found.missing.map(\.identity))
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
-            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: found.missing,
+            closure: closure, missing: found.missing, damaged: found.damaged, leftAlone: found.leftAlone,
             delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures,
             postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
     }
@@ -138,13 +111,17 @@ struct SitePass: Sendable {
         _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
+        let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)
         let manifest = try CacheManifest(
             environment: environment, site: site, sequence: try state.nextSequence(after: published),
             issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
             holdings: lists.map { list in
-                CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
+                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings)
+                return CacheManifest.Holding(
+                    of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
+                    contentVerifiedAt: readAt.map { min($0, issuedAt) })
             })
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
     }
@@ -172,6 +149,19 @@ struct SitePass: Sendable {
         } catch {
             return "this pass is not in the audit chain yet: \(error)"
         }
+    }
+
+    /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.
+    static func oldestReading(
+        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp]
+    ) -> Timestamp? {
+        let absent = Set(missing.map(\.identity))
+        var oldest: Timestamp?
+        for entry in list.closure.entries where !absent.contains(entry.identity) {
+            guard let at = readings[entry.digest] else { return nil }
+            oldest = min(oldest ?? at, at)
+        }
+        return oldest
     }
 
     /// The highest sequence number of the site that the central store knows of, so that an agent whose state was lost does
