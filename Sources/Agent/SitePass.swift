@@ -123,6 +123,11 @@ struct SitePass: Sendable {
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
             })
+        // Before the manifest that they belong to.
+        for list in lists {
+            guard let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) else { continue }
+            try await central.publish(inventory: inventory)
+        }
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
     }
 
