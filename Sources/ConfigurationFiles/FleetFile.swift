@@ -50,7 +50,7 @@ public enum FleetFile {
     }
 
     enum Key: String, MappingKey {
-        case objectStore, environments
+        case objectStore, environments, approvers
     }
 
     enum EnvironmentKey: String, MappingKey {
@@ -59,6 +59,10 @@ public enum FleetFile {
 
     enum SiteKey: String, MappingKey {
         case name, registry, publicKey, publicKeys
+    }
+
+    enum ApproverKey: String, MappingKey {
+        case name, publicKey, publicKeys
     }
 
     enum PublicKeyKey: String, MappingKey {
@@ -73,8 +77,17 @@ public enum FleetFile {
         let list = try file.required(.environments)
         var environments: [Fleet.Environment] = []
         for value in try list.list() { environments.append(try environment(value)) }
+        var approvers: [Fleet.Approver] = []
+        for value in try file[.approvers]?.list() ?? [] {
+            let keys = try value.mapping(ApproverKey.self, title: "approver")
+            let name = try keys.required(.name).parsed(ApproverName.init(_:))
+            if keys[.publicKeys] == nil { _ = try keys.required(.publicKey) }
+            approvers.append(
+                Fleet.Approver(
+                    name: name, keys: try value.publicKeys(one: keys[.publicKey], several: keys[.publicKeys])))
+        }
         do {
-            return try Fleet(objectStore: location, environments: environments)
+            return try Fleet(objectStore: location, environments: environments, approvers: approvers)
         } catch {
             throw list.error(.invalidValue, error.message)
         }

@@ -10,7 +10,23 @@ struct Judgement {
     let memory: GateMemory
     let now: Timestamp
 
-    func verdict(on report: SiteReport?) -> Verdict.Site {
+    /// The site's part of the answer. A waiver that counts takes the place of proof; one that does not is named, so that
+    /// nobody wonders.
+    func verdict(on report: SiteReport?, waivers: [WaiverReport]) -> Verdict.Site {
+        var verdict = verdict(on: report)
+        guard !verdict.reasons.isEmpty, !waivers.isEmpty else { return verdict }
+        let judged = waivers.map { (report: $0, reason: $0.judgement(of: staged.generation, at: now)) }
+        if let counting = judged.first(where: { $0.reason == nil })?.report.claim {
+            verdict.waiver = counting
+            return verdict
+        }
+        // The latest one is what somebody may rely on.
+        return Verdict.Site(
+            name: verdict.name, reasons: verdict.reasons + (judged.first?.reason.map { [$0] } ?? []),
+            holding: verdict.holding, isUnproved: verdict.isUnproved, progress: verdict.progress)
+    }
+
+    private func verdict(on report: SiteReport?) -> Verdict.Site {
         guard let report else {
             return blocked(
                 Reason(

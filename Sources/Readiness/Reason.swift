@@ -59,6 +59,14 @@ public struct Reason: Hashable, Sendable {
         public static let incomplete = Code(text: "incomplete")
         /// The site's root and its missing entries contradict each other.
         public static let contradictory = Code(text: "contradictory")
+        /// The site's waiver has expired.
+        public static let waiverExpired = Code(text: "waiver-expired")
+        /// The site's waiver is for another generation.
+        public static let waiverMismatched = Code(text: "waiver-mismatched")
+        /// The site's waiver was taken back.
+        public static let waiverRevoked = Code(text: "waiver-revoked")
+        /// The site's waiver is not signed by an approver's valid key, or is malformed.
+        public static let waiverInvalid = Code(text: "waiver-invalid")
     }
 
     /// Which reason.

@@ -76,7 +76,7 @@ import Testing
         ),
         (
             "zones: []\n",
-            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments"
+            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments, approvers"
         ),
         (
             "objectStore:\n  url: file:///srv\nenvironments:\n  - name: lab\n    sites:\n      - name: a\n"
