@@ -72,7 +72,7 @@ public final class TokenFile: Sendable {
     private static func hashes(in path: String) throws(FileFault) -> [[UInt8]] {
         let text = String(decoding: try smallFile(path, limit: maximumSize), as: UTF8.self)
         var hashes: [[UInt8]] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             let blanks: Set<UInt8> = [UInt8(ascii: "\r"), UInt8(ascii: " "), UInt8(ascii: "\t")]
             let token = Array(
                 line.utf8.drop { blanks.contains($0) }.reversed().drop { blanks.contains($0) }.reversed())
