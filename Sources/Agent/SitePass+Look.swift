@@ -38,21 +38,29 @@ extension SitePass {
             try journal.recordFault(try registry.place(of: identity), reason: reason)
             finding.damaged[identity] = reason
         }
-        let faults = try journal.faults()
-        guard !faults.isEmpty else { return finding }
+        guard try !journal.faults().isEmpty else { return finding }
         let absent = Set(finding.inventory.missing.map(\.identity)).subtracting(finding.inventory.broken.keys)
+        let faults = try journal.faults()
         for entry in closure.entries {
             let place = try registry.place(of: entry.identity)
-            guard let fault = faults[place] else { continue }
+            guard faults[place] != nil else { continue }
             if absent.contains(entry.identity) {
                 // Somebody has removed it: now it is missing, and nothing more.
                 try journal.clearFault(place)
                 continue
             }
             if finding.damaged[entry.identity] == nil {
-                if try await isRight(entry, at: place) { continue }
-                finding.damaged[entry.identity] = fault.reason
+                switch try await registry.readBack(entry, isBudgeted: false) {
+                case .shown:
+                    try journal.clearFault(place)
+                    try journal.recordReading(of: entry.digest, in: place.repository, at: now())
+                    continue
+                case .absent: try journal.recordFault(place, reason: "it is no longer there")
+                case .broken(let reason): try journal.recordFault(place, reason: reason)
+                }
             }
+            guard let fault = try journal.fault(at: place) else { continue }
+            finding.damaged[entry.identity] = fault.reason
             if let mendedAt = fault.mendedAt, now().since(mendedAt) < Self.mendingInterval {
                 finding.leftAlone.insert(entry.identity)
             }
@@ -60,26 +68,16 @@ extension SitePass {
         return finding
     }
 
-    /// Reads back what was found damaged.
-    private func isRight(_ entry: ClosureEntry, at place: ProofJournal.Place) async throws -> Bool {
-        guard case .shown = try await registry.readBack(entry, isBudgeted: false) else { return false }
-        try journal.clearFault(place)
-        try journal.recordReading(of: entry.digest, in: place.repository, at: now())
-        return true
-    }
-
     /// Brings what is missing, and remembers what of it is the agent's own.
-    func bring(_ finding: Finding, failures: inout [String]) async throws -> Delivery {
+    func bring(_ finding: Finding) async throws -> Delivery {
         let (journal, registry, now) = (journal, registry, now)
         // What was broken was there before: whose it was, nobody knows.
         let foreign = Set(finding.damaged.keys)
-        let delivery = try await registry.bringMissing(finding.toBring) { entry in
+        return try await registry.bringMissing(finding.toBring) { entry in
             guard !foreign.contains(entry.identity), let place = try? registry.place(of: entry.identity) else { return }
             // What cannot be written down is not pruned later: no harm is done.
             try? journal.recordPush(of: place.digest, to: place.repository, at: now())
         }
-        failures += delivery.failures
-        return delivery
     }
 
     /// Looks after bringing, and mends what the registry took and does not serve.

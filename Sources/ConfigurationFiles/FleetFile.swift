@@ -54,7 +54,7 @@ public enum FleetFile {
     }
 
     enum EnvironmentKey: String, MappingKey {
-        case name, freshness, unsignedManifests, rollbackDepth, sites
+        case name, freshness, depth, contentWithin, unsignedManifests, rollbackDepth, sites
     }
 
     enum SiteKey: String, MappingKey {
@@ -109,13 +109,31 @@ public enum FleetFile {
         let acceptsUnsigned = try keys[.unsignedManifests]?.unsignedManifests() ?? false
         let rollbackDepth = try keys[.rollbackDepth]?.integer(in: 0...EnvironmentRecord.maximumHistory)
         let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        let contentWithin = try contentWithin(keys)
         do {
             return try Fleet.Environment(
                 name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness,
                 acceptsUnsigned: acceptsUnsigned,
-                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth)
+                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth, contentWithin: contentWithin)
         } catch {
             throw list.error(.invalidValue, error.message)
+        }
+    }
+
+    /// How deep the proof must be: `depth: content`, with `contentWithin` or its default.
+    private static func contentWithin(_ keys: Mapping<EnvironmentKey>) throws(ConfigurationError) -> Duration? {
+        let within = try keys[.contentWithin]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        switch try keys[.depth]?.string() ?? "presence" {
+        case "content": return within ?? Fleet.Environment.defaultContentWithin
+        case "presence":
+            guard within == nil else {
+                throw keys.error(
+                    at: .contentWithin,
+                    "'contentWithin' is for 'depth: content': write that too, or leave 'contentWithin' out")
+            }
+            return nil
+        case let text:
+            throw keys.error(at: .depth, "'depth' must be presence or content, not '\(text.shown)'")
         }
     }
 }

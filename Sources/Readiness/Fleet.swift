@@ -69,6 +69,8 @@ public struct Fleet: Hashable, Sendable {
         /// How old a site's verification may be when the file does not say: 24 hours.
         public static let defaultFreshness: Duration = .seconds(24 * 60 * 60)
 
+        /// How old the reading back of content may be where a gate asks for it, when the file does not say: 30 days.
+        public static let defaultContentWithin: Duration = .seconds(30 * 24 * 60 * 60)
         /// How many earlier promotions of a list sites keep when the file does not say: one.
         public static let defaultRollbackDepth = 1
 
@@ -80,6 +82,9 @@ public struct Fleet: Hashable, Sendable {
         public let freshness: Duration
         /// Whether the word of a site without a key is taken for true. Every answer that rests on it says so.
         public let acceptsUnsigned: Bool
+        /// How long ago a site may have read back and hashed any of a list's content for the gate to open; `nil` where
+        /// presence is enough. Whole seconds.
+        public let contentWithin: Duration?
         /// How many earlier promotions of each list the sites keep ready to return to.
         public let rollbackDepth: Int
         /// Who may give waivers: the fleet's approvers.
@@ -92,15 +97,16 @@ public struct Fleet: Hashable, Sendable {
         ///   - acceptsUnsigned: whether the word of a site without a key is taken for true
         ///   - rollbackDepth: how many earlier promotions of each list the sites keep, at most
         ///     `EnvironmentRecord.maximumHistory`
-        /// - Throws: `ReadinessError.invalidFleet` for two sites of one name or a freshness below one second.
+        ///   - contentWithin: how long ago a site may have read back any of a list's content; `nil` where presence is enough
+        /// - Throws: `ReadinessError.invalidFleet` for two sites of one name, or a freshness of either below one second.
         public init(
             name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness, acceptsUnsigned: Bool = false,
-            rollbackDepth: Int = defaultRollbackDepth
+            rollbackDepth: Int = defaultRollbackDepth, contentWithin: Duration? = nil
         ) throws(ReadinessError) {
             if let name = repeated(sites.map(\.name)) {
                 throw ReadinessError(.invalidFleet, "the site '\(name)' is named twice: site names are unique")
             }
-            guard freshness >= .seconds(1) else {
+            guard min(freshness, contentWithin ?? freshness) >= .seconds(1) else {
                 throw ReadinessError(
                     .invalidFleet, "the freshness of '\(name)' is below one second: nothing is ever fresh")
             }
@@ -108,6 +114,7 @@ public struct Fleet: Hashable, Sendable {
             self.sites = sites
             self.freshness = freshness
             self.acceptsUnsigned = acceptsUnsigned
+            self.contentWithin = contentWithin
             self.rollbackDepth = min(max(0, rollbackDepth), EnvironmentRecord.maximumHistory)
         }
     }

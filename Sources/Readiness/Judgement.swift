@@ -149,7 +149,24 @@ struct Judgement {
                         + " '\(environment.name)' allows \(environment.freshness.rounded): run 'rollcall-agent verify'"
                         + " there"))
         }
+        if let holding, let reason = depth(of: holding) { reasons.append(reason) }
         return reasons
+    }
+
+    /// Whether the site has looked as deep as the environment asks for.
+    private func depth(of holding: CacheManifest.Holding) -> Reason? {
+        guard let within = environment.contentWithin else { return nil }
+        let remedy = "wait for its agent, or run 'rollcall-agent verify --content' there"
+        guard let readAt = holding.contentVerifiedAt else {
+            return Reason(
+                .contentUnread,
+                "it has not read back all content of '\(list)' yet, and '\(environment.name)' asks for that: \(remedy)")
+        }
+        guard now.since(readAt) > within else { return nil }
+        return Reason(
+            .contentStale,
+            "it read some content of '\(list)' back \(now.since(readAt).rounded) ago, and '\(environment.name)' allows"
+                + " \(within.rounded): \(remedy)")
     }
 
     private func absence(among generations: [CacheManifest.Holding]) -> Reason {

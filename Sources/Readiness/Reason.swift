@@ -47,6 +47,10 @@ public struct Reason: Hashable, Sendable {
         public static let expired = Code(text: "expired")
         /// The site's verification is older than the environment allows.
         public static let stale = Code(text: "stale")
+        /// The gate asks for content that was read back, and the site has not read all of it yet.
+        public static let contentUnread = Code(text: "content-unread")
+        /// The site has read some of the content back longer ago than the environment allows.
+        public static let contentStale = Code(text: "content-stale")
         /// The site has not verified the list at all.
         public static let unknownList = Code(text: "unknown-list")
         /// The site has verified another generation of the list.
