@@ -40,7 +40,9 @@ let package = Package(
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
-            dependencies: ["Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: [
+                "ImageLayout", "Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift"),
+            ]
         ),
 
         // The site's own registry: content on disk, and the protocol over it.
@@ -138,7 +140,8 @@ let package = Package(
         .testTarget(
             name: "TransferTests",
             dependencies: [
-                "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "Transfer", "ImageLayout", "Registry", "HTTP", "OCI", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
         .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),

@@ -6,7 +6,7 @@
 
 # What compiling takes, and what running the tests and the demo takes on top.
 # shellcheck disable=SC2034  # used by the scripts that source this file
-BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libssl-dev libnghttp2-dev libsqlite3-dev)
+BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libcrypt-dev libssl-dev libnghttp2-dev libsqlite3-dev)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
 # What the tests take beyond that: an S3 server, and the means to install another one from PyPI.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConfigurationFiles
 import Console
 import EmbeddedRegistry
 import HTTP
@@ -19,7 +20,30 @@ struct RegistryCommand: AsyncParsableCommand {
 /// The layout that a command works on.
 struct LayoutOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The registry's directory.", valueName: "dir"), completion: .directory)
-    var layout: String
+    var layout: String?
+
+    @Option(help: ArgumentHelp("An agent's file that names an embedded registry.", valueName: "file"))
+    var config: String?
+
+    func validate() throws {
+        guard (layout == nil) != (config == nil) else { throw ValidationError("give --layout DIR or --config FILE") }
+    }
+
+    /// The directory.
+    func path() throws -> String {
+        if let layout { return layout }
+        return try settings()?.layout ?? ""
+    }
+
+    /// What the file says of the registry; `nil` without a file.
+    func settings() throws -> RegistrySettings.Embedded? {
+        guard let config else { return nil }
+        guard case .embedded(let settings) = try AgentFile(path: config).registry else {
+            throw AgentError(
+                .usage, "\(config): 'registry' names no embedded registry, so there is no directory of one")
+        }
+        return settings
+    }
 }
 
 /// Serves a layout, without an agent's passes.
@@ -29,15 +53,46 @@ struct RegistryServeCommand: AsyncParsableCommand {
         abstract: "Serve a directory as an OCI registry.",
         discussion: """
             The directory is made where only its parent exists. Anyone may pull, unless there are users; nobody may push \
-            unless said. Logs to standard error; SIGTERM and SIGINT end it, and requests under way have 20 seconds.
+            unless said. With --config, everything is as that file says. Logs to standard error; SIGTERM and SIGINT end \
+            it, and requests under way have 20 seconds.
             """)
 
     @OptionGroup var options: LayoutOptions
+    @OptionGroup var serving: ServingOptions
 
+    func run() async throws {
+        let settings = try options.settings()
+        let handler = LineLogHandler(
+            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
+        let logger = Logger(label: "rollcall-agent", factory: { _ in handler })
+        let server = try RegistryServer(
+            ImageLayout(path: options.path()),
+            configuration: settings.map(RegistryConfiguration.init) ?? serving.configuration(), logger: logger)
+        var group = ServiceGroupConfiguration(
+            services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = RunCommand.grace
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch is CancellationError {
+            // Requests that were still under way when the grace time ended are cut off.
+        }
+        logger.info("stopped")
+    }
+
+    func validate() throws {
+        guard options.config == nil || serving.isUntouched else {
+            throw ValidationError("with --config, the file says how to serve: change it there")
+        }
+    }
+}
+
+/// How a layout is served where no agent's file says so.
+struct ServingOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Where to listen; port 0 takes a free one.", valueName: "host:port"),
-        transform: RegistryConfiguration.Address.init(argument:))
-    var listen = RegistryConfiguration.Address(host: "127.0.0.1", port: 5000)
+        help: ArgumentHelp(
+            "Where to listen (127.0.0.1:5000 unless said); port 0 takes a free one.", valueName: "host:port"))
+    var listen: ListenAddress?
 
     @Option(
         help: ArgumentHelp("The certificate chain (PEM); read again when the file changes.", valueName: "file"),
@@ -66,6 +121,12 @@ struct RegistryServeCommand: AsyncParsableCommand {
     @Flag(help: "Let those who may push delete.")
     var allowDelete = false
 
+    /// Whether none of them was given.
+    var isUntouched: Bool {
+        listen == nil && certificate == nil && key == nil && users == nil && writer.isEmpty && !anonymousPull
+            && !anonymousPush && !allowDelete
+    }
+
     func validate() throws {
         guard (certificate == nil) == (key == nil) else {
             throw ValidationError("--certificate and --key belong together: give both")
@@ -76,39 +137,26 @@ struct RegistryServeCommand: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
-        var configuration = RegistryConfiguration(address: listen)
+    func configuration() -> RegistryConfiguration {
+        var configuration = RegistryConfiguration(host: listen?.host ?? "127.0.0.1", port: listen?.port ?? 5000)
         if let certificate, let key { configuration.tls = .init(certificateFile: certificate, keyFile: key) }
         configuration.usersFile = users
         configuration.allowsAnonymousPull = anonymousPull
         configuration.pushers = anonymousPush ? .anyone : writer.isEmpty ? .nobody : .users(Set(writer))
         configuration.allowsDelete = allowDelete
-        let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
-        let logger = Logger(label: "rollcall-agent", factory: { _ in handler })
-        let layout = try ImageLayout(path: options.layout)
-        let server = try RegistryServer(layout, configuration: configuration, logger: logger) { address in
-            logger.info("registry listens", metadata: ["address": "\(address)", "layout": "\(layout.path)"])
-        }
-        var group = ServiceGroupConfiguration(
-            services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        group.maximumGracefulShutdownDuration = RunCommand.grace
-        do {
-            try await ServiceGroup(configuration: group).run()
-        } catch is CancellationError {
-            // Requests that were still under way when the grace time ended are cut off.
-        }
-        logger.info("stopped")
+        return configuration
     }
 }
 
-extension RegistryConfiguration.Address {
-    init(argument: String) throws {
-        guard let address = Self(argument) else {
-            throw ValidationError("'\(argument)' is not an address to listen on: write HOST:PORT")
-        }
-        self = address
+extension RegistryConfiguration {
+    /// What an agent's file says.
+    init(_ settings: RegistrySettings.Embedded) {
+        self.init(host: settings.listen.host, port: settings.listen.port)
+        tls = settings.tls.map { .init(certificateFile: $0.certificate, keyFile: $0.key) }
+        usersFile = settings.users
+        allowsAnonymousPull = settings.anonymousPull
+        pushers = settings.anonymousPush ? .anyone : settings.writers.isEmpty ? .nobody : .users(Set(settings.writers))
+        allowsDelete = settings.allowDelete
     }
 }
 
@@ -137,13 +185,14 @@ struct RegistryCheckCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report = try ImageLayout(existing: options.layout).check(
+        let path = try options.path()
+        let report = try ImageLayout(existing: path).check(
             readsContents: !quick, removesDamaged: removeDamaged)
         report.problems.forEach(Terminal.complain)
         let read = quick ? "" : ", \(report.blobs) files of \(Quantity.bytes(report.bytes)) read"
         let removed = report.removed > 0 ? ", \(report.removed) damaged files removed" : ""
         print(
-            "\(options.layout): \(report.repositories) repositories, \(report.manifests) manifests\(read):"
+            "\(path): \(report.repositories) repositories, \(report.manifests) manifests\(read):"
                 + " \(report.problems.count) faults\(removed)")
         if !report.problems.isEmpty || report.removed > 0 { throw ExitCode.blocked }
     }
@@ -172,11 +221,12 @@ struct RegistryCollectCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report = try ImageLayout(existing: options.layout).collectGarbage(
+        let path = try options.path()
+        let report = try ImageLayout(existing: path).collectGarbage(
             olderThan: Int64(olderThan) * 3600, isDry: dryRun)
         report.skipped.forEach(Terminal.complain)
         print(
-            "\(options.layout): \(dryRun ? "would remove" : "removed") \(report.names) names, \(report.blobs) blobs and"
+            "\(path): \(dryRun ? "would remove" : "removed") \(report.names) names, \(report.blobs) blobs and"
                 + " \(report.uploads) uploads: \(Quantity.bytes(report.bytes))")
         if !report.skipped.isEmpty { throw ExitCode.failure }
     }

@@ -2,6 +2,7 @@ import ConfigurationFiles
 import Console
 import FoundationEssentials
 import HTTP
+import ImageLayout
 import OCI
 import ObjectStore
 import Readiness
@@ -17,6 +18,8 @@ struct SiteAgent: Sendable {
     let pass: SitePass
     /// The figures of the passes.
     let progress: ProgressBoard
+    /// The site's own registry, where it has one.
+    let layout: ImageLayout?
     private let http: HTTPClient
     private let store: any ObjectStore
 
@@ -38,9 +41,21 @@ struct SiteAgent: Sendable {
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
-        let engine = try TransferEngine(
-            sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
-            spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
+        let engine: TransferEngine
+        let ledger = "\(state.path)/ledger.sqlite"
+        switch file.registry {
+        case .url(let url):
+            layout = nil
+            engine = try TransferEngine(
+                sources: sources, destination: try access.client(of: url), mapping: file.repositories,
+                spool: "\(state.path)/spool", ledger: ledger, limits: TransferLimits(file))
+        case .embedded(let settings):
+            let layout = try ImageLayout(path: settings.layout)
+            self.layout = layout
+            engine = try TransferEngine(
+                sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
+                limits: TransferLimits(file))
+        }
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
         pass = SitePass(

@@ -18,7 +18,7 @@ public struct RegistryServer: Service {
     private let logger: Logger
     private let identity: ServerIdentity?
     private let passwords: PasswordCheck?
-    private let onListening: @Sendable (RegistryConfiguration.Address) async -> Void
+    private let onListening: @Sendable (Int) async -> Void
 
     /// How often the files of the users and of the identity are looked at.
     static let reloadInterval = Duration.seconds(5)
@@ -29,11 +29,11 @@ public struct RegistryServer: Service {
     ///   - layout: what is served
     ///   - configuration: how
     ///   - logger: what changes the registry is logged, and what fails
-    ///   - onListening: told the address, with the port that was free where 0 was asked for
+    ///   - onListening: told the port, once it listens
     /// - Throws: `ServeError`
     public init(
         _ layout: ImageLayout, configuration: RegistryConfiguration, logger: Logger,
-        onListening: @escaping @Sendable (RegistryConfiguration.Address) async -> Void = { _ in }
+        onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws(ServeError) {
         self.layout = layout
         self.configuration = configuration
@@ -58,12 +58,18 @@ public struct RegistryServer: Service {
                     try await responder.respond(to: request, writer, channel)
                 }, configuration: .init(idleTimeout: .seconds(120))))
         let serverConfiguration = ServerConfiguration(
-            address: .hostname(configuration.address.host, port: configuration.address.port),
+            address: .hostname(configuration.host, port: configuration.port),
             availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
-        let onRunning: @Sendable (any Channel) async -> Void = { [onListening, configuration] channel in
-            var address = configuration.address
-            address.port = channel.localAddress?.port ?? address.port
-            await onListening(address)
+        let onRunning: @Sendable (any Channel) async -> Void = { [onListening, logger, layout, configuration] channel in
+            let port = channel.localAddress?.port ?? configuration.port
+            let host = channel.localAddress?.ipAddress ?? configuration.host
+            logger.info(
+                "registry listens",
+                metadata: [
+                    "address": "\(host.contains(":") ? "[\(host)]" : host):\(port)", "layout": "\(layout.path)",
+                    "tls": .stringConvertible(configuration.tls != nil),
+                ])
+            await onListening(port)
         }
         let server: any Service
         if let identity {
@@ -87,7 +93,7 @@ public struct RegistryServer: Service {
             await end(disk)
             throw ServeError(
                 .address,
-                "cannot listen on \(configuration.address) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
+                "cannot listen on \(configuration.host), port \(configuration.port) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
             await end(disk)
