@@ -76,12 +76,13 @@ struct CopyCommand: AsyncParsableCommand {
                     + " digest")
         }
         let inventory = try await engine.inventory(of: image.entries)
-        var failures = try await engine.bringMissing(inventory).failures
+        var failures = await engine.bring(inventory.distrusting([])).causes
         if failures.isEmpty, case .tag(let tag) = destination.reference {
-            failures = try await engine.assignTags([
+            failures = await engine.assign([
                 TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)
-            ])
+            ]).map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
         }
+        try Task.checkCancellation()
         guard failures.isEmpty else {
             PassReport.bounded(failures, of: "failures").dropLast().forEach(Terminal.complain)
             throw AgentError(.incomplete, PassReport.bounded(failures, of: "failures").last ?? "")

@@ -38,12 +38,13 @@ struct RunCommand: AsyncParsableCommand {
             logger.warning(
                 "no 'signingKey': cache manifests are not signed, and block every gate that does not accept that")
         }
+        let audit = agent.audit(logger: logger)
         let service = AgentService(
-            pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
+            pass: agent.pass, audit: audit, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)
-        var services = [
-            ServiceGroupConfiguration.ServiceConfiguration(
-                service: service, successTerminationBehavior: .gracefullyShutdownGroup)
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
+            .init(service: audit, successTerminationBehavior: .ignore),
+            .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
         ]
         if let layout = agent.layout, case .embedded(let settings) = agent.file.registry {
             let server = try RegistryServer(layout, configuration: RegistryConfiguration(settings), logger: logger)

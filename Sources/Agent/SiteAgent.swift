@@ -3,6 +3,7 @@ import Console
 import FoundationEssentials
 import HTTP
 import ImageLayout
+import Logging
 import OCI
 import ObjectStore
 import Readiness
@@ -16,6 +17,8 @@ struct SiteAgent: Sendable {
     let file: AgentFile
     /// The pass that the site's agent makes.
     let pass: SitePass
+    /// How fast content is read back.
+    let budget: ReadBudget
     /// The figures of the passes.
     let progress: ProgressBoard
     /// The site's own registry, where it has one.
@@ -58,9 +61,16 @@ struct SiteAgent: Sendable {
         }
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
+        budget = try ReadBudget(
+            rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
+            timeZone: file.windows.timeZone)
+        let registry = RegionalRegistry(engine: engine, mapping: file.repositories, budget: budget)
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(store), registry: engine, state: state, signingKey: signingKey,
+            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: registry,
+            state: state,
+            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.name),
+            signingKey: signingKey,
             now: { Timestamp(.system) })
     }
 
@@ -90,6 +100,13 @@ struct SiteAgent: Sendable {
         try await pass.run(mode, record: try await pass.central.record(of: file.environment).record)
     }
 
+    /// The reader of content, beside the passes.
+    func audit(logger: Logger) -> ContentAudit {
+        ContentAudit(
+            registry: pass.registry, journal: pass.journal, budget: budget, settings: file.audit, timing: .system,
+            logger: logger)
+    }
+
     /// Ends the connections. Idempotent.
     func shutdown() { http.shutdown() }
 }
@@ -113,21 +130,5 @@ extension Timestamp {
     /// The present, to the second.
     init(_ timing: Timing) {
         self.init(seconds: Int64(exactly: timing.unixTime().rounded(.down)) ?? 0)
-    }
-}
-
-extension TransferEngine: SiteRegistry {
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
-        let report = await bring(inventory)
-        try Task.checkCancellation()
-        return Delivery(
-            failures: report.causes, postponed: report.postponed, pause: report.pause,
-            sourceFaults: report.sourceFaults)
-    }
-
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String] {
-        let failures = await assign(tags)
-        try Task.checkCancellation()
-        return failures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
     }
 }

@@ -4,36 +4,6 @@ import Readiness
 import Transfer
 import Trust
 
-/// What a pass needs of the site's regional registry and of the sources.
-protocol SiteRegistry: Sendable {
-    /// Asks the registry which entries it has.
-    ///
-    /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
-    func inventory(of entries: [ClosureEntry]) async throws -> Inventory
-
-    /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
-    ///
-    /// - Throws: `CancellationError` only
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery
-
-    /// Points tags at images that are there. What fails comes back as a line for people each.
-    ///
-    /// - Throws: `CancellationError` only
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String]
-}
-
-/// What came of bringing what was missing.
-struct Delivery: Sendable {
-    /// What failed, as a line for people each.
-    var failures: [String] = []
-    /// Entries that wait until transfers go on.
-    var postponed = 0
-    /// Why they wait, and until when.
-    var pause: TransferPause?
-    /// Sources that served wrong bytes or failed to the end, with the latest reason, also where others made up for it.
-    var sourceFaults: [String: String] = [:]
-}
-
 /// One pass of the agent: from the environment's record to the cache manifest.
 struct SitePass: Sendable {
     /// What a pass may do to the site's registry.
@@ -49,9 +19,13 @@ struct SitePass: Sendable {
     /// How long the cache manifest holds.
     let validity: Duration
     let version: String
+    /// Who runs the agent, as `USER@HOST`.
+    let owner: String
     let central: CentralStore
     let registry: any SiteRegistry
     let state: StateDirectory
+    /// What is known of the registry's content.
+    let journal: ProofJournal
     /// What signs the cache manifests; `nil` leaves them unsigned.
     let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
@@ -69,33 +43,33 @@ struct SitePass: Sendable {
         let closure = Closure(lists.flatMap(\.closure.entries))
 
         var verifiedAt = now()
-        var found = try await registry.inventory(of: closure.entries)
+        var found = try await look(at: closure)
         let missingBefore = found.missing
         var delivery = Delivery()
         if mode == .sync {
-            if !missingBefore.isEmpty {
-                delivery = try await registry.bringMissing(found)
-                failures += delivery.failures
+            if !found.toBring.missing.isEmpty {
+                // What was lost is missing from now on, and not only once it turns out that it cannot be brought.
+                _ = try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
+                delivery = try await bring(found, failures: &failures)
                 // What a push was answered is a promise; what the registry serves now is the proof.
                 verifiedAt = now()
-                found = try await registry.inventory(of: closure.entries)
+                found = try await lookAgain(at: closure, after: found, delivery, failures: &failures)
             }
-            failures += try await registry.assignTags(Self.tags(of: lists, record: record, missing: found.missing))
+            failures += try await assign(Self.tags(of: lists, record: record, missing: found.missing))
         }
 
-        try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        let manifest = try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        if let failure = await self.record(manifest.holdings, evidence: manifest.object) { failures.append(failure) }
         let stillMissing = Set(found.missing.map(\.identity))
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
-            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: found.missing,
+            closure: closure, missing: found.missing, damaged: found.damaged, leftAlone: found.leftAlone,
             delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures,
             postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
     }
 
-    /// What is staged and what is promoted, each generation once.
-    static func generations(of record: EnvironmentRecord) -> [Digest] {
-        Set(record.lists.values.flatMap { [$0.staged?.generation, $0.promoted?.generation] }.compactMap { $0 }).sorted()
-    }
+    /// What is staged, what is promoted and what may be returned to, each generation once.
+    static func generations(of record: EnvironmentRecord) -> [Digest] { record.retainedGenerations.sorted() }
 
     /// The tags of the images that are there. A promoted list moves its tags; one that is only staged names what has no
     /// name yet, and does not change what clusters may use.
@@ -133,17 +107,61 @@ struct SitePass: Sendable {
         return lists
     }
 
-    private func publish(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async throws {
+    private func publish(
+        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
+    ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
+        let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)
-        try await central.publish(
-            CacheManifest(
-                environment: environment, site: site, sequence: try state.nextSequence(after: published),
-                issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
-                holdings: lists.map { list in
-                    CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
-                }), signedBy: signingKey)
+        let manifest = try CacheManifest(
+            environment: environment, site: site, sequence: try state.nextSequence(after: published),
+            issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
+            holdings: lists.map { list in
+                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings)
+                return CacheManifest.Holding(
+                    of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
+                    contentVerifiedAt: readAt.map { min($0, issuedAt) })
+            })
+        return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
+    }
+
+    /// Records in the audit chain that the site holds other lists than before, or no longer all of them, or all of them
+    /// again. Looking and finding the same is not recorded.
+    ///
+    /// - Returns: why it is not recorded, in words: the next pass tries again, and the manifest holds all the same
+    private func record(_ holdings: [CacheManifest.Holding], evidence: AuditEvent.Object) async -> String? {
+        let outcome = holdings.map { "\($0.list)@\($0.generation) \($0.missingEntries == 0)" }.joined(separator: "\n")
+        let fingerprint = outcome.isEmpty ? "" : Digest(of: Array(outcome.utf8)).hex
+        do {
+            guard try state.recordedOutcome ?? "" != fingerprint else { return nil }
+            let isComplete = holdings.allSatisfy { $0.missingEntries == 0 }
+            var event = AuditEvent(
+                isComplete ? .siteComplete : .siteIncomplete, Act(by: owner, at: now(), key: signingKey?.publicKey))
+            (event.environment, event.site, event.evidence) = (environment, site, [evidence])
+            for holding in holdings {
+                event.details["\(holding.list)@\(holding.generation.short)"] =
+                    holding.missingEntries == 0 ? "complete" : "\(holding.missingEntries) missing"
+            }
+            try await central.record(event)
+            try state.remember(outcome: fingerprint)
+            return nil
+        } catch {
+            return "this pass is not in the audit chain yet: \(error)"
+        }
+    }
+
+    /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.
+    static func oldestReading(
+        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp]
+    ) -> Timestamp? {
+        let absent = Set(missing.map(\.identity))
+        var oldest: Timestamp?
+        for entry in list.closure.entries where !absent.contains(entry.identity) {
+            guard let at = readings[entry.digest] else { return nil }
+            oldest = min(oldest ?? at, at)
+        }
+        return oldest
     }
 
     /// The highest sequence number of the site that the central store knows of, so that an agent whose state was lost does

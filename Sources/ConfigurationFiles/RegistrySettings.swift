@@ -7,6 +7,14 @@ public enum RegistrySettings: Hashable, Sendable {
     /// A registry of the agent's own, which it serves itself.
     case embedded(Embedded)
 
+    /// What tells it from others: its URL, or its directory.
+    public var name: String {
+        switch self {
+        case .url(let url): url.redacted
+        case .embedded(let settings): settings.layout
+        }
+    }
+
     /// A registry in a directory.
     public struct Embedded: Hashable, Sendable {
         /// The directory.

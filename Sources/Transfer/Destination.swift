@@ -29,19 +29,16 @@ struct Destination: Sendable {
         }
     }
 
-    /// Whether the destination has an entry. Blobs by HEAD; manifests by HEAD of their digest.
-    func has(_ entry: ClosureEntry) async throws(TransferError) -> Bool {
+    /// Whether the destination serves an entry, and not only says that it has it.
+    func proof(of entry: ClosureEntry) async throws(TransferError) -> ContentProof {
         let repository = try name(of: entry.repository)
         do {
-            switch entry.kind {
-            case .blob:
-                guard let size = try await client.blobSize(repository, entry.digest) else { return false }
-                return size == entry.size
-            case .manifest:
-                guard let found = try await client.manifestHead(repository, .digest(entry.digest)) else { return false }
-                return found.digest == entry.digest
+            return switch entry.kind {
+            case .blob: try await client.proof(ofBlob: entry.digest, in: repository, size: entry.size)
+            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository)
             }
         } catch {
+            if error.status == 500 { throw TransferError(.destinationUnreadable, "\(error)") }
             throw TransferError(destination: error)
         }
     }
@@ -58,14 +55,17 @@ struct Destination: Sendable {
     }
 
     /// Points a tag at a manifest that is here already.
-    func assign(_ tag: TagAssignment) async throws(TransferError) {
+    ///
+    /// - Returns: whether it was changed: not where it points there already, or must not be moved
+    func assign(_ tag: TagAssignment) async throws(TransferError) -> Bool {
         let repository = try name(of: tag.repository)
         do {
             let current = try await client.manifestHead(repository, .tag(tag.tag))
-            guard current?.digest != tag.digest, current == nil || tag.moves else { return }
+            guard current?.digest != tag.digest, current == nil || tag.moves else { return false }
             let manifest = try await client.manifest(repository, .digest(tag.digest))
             _ = try await client.putManifest(
                 repository, .tag(tag.tag), bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
+            return true
         } catch {
             throw TransferError(destination: error)
         }

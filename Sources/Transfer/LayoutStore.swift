@@ -18,11 +18,68 @@ struct LayoutStore: DestinationStore {
             : .refused(RegistryError(.notFound, "\(source) has no blob \(digest)", url: layout.path))
     }
 
-    func blobSize(_ repository: Repository, _ digest: Digest) async throws(RegistryError) -> Int64? {
-        // Who asks relies on the answer: the blob is not brought again, and a manifest will name it.
-        try await perform { layout throws(LayoutError) in
+    /// By the file's size, which the file system answers for; what it holds, `readBack` shows.
+    func proof(
+        ofBlob digest: Digest, in repository: Repository, size: Int64
+    ) async throws(RegistryError) -> ContentProof {
+        let found = try await perform { layout throws(LayoutError) in
+            // Who asks relies on the answer: the blob is not brought again, and a manifest will name it.
             try layout.blobSize(digest, in: repository, keeping: true)
         }
+        guard let found else { return .absent }
+        return found == size ? .shown : .broken("\(layout.path) has \(found) bytes of \(digest), which has \(size)")
+    }
+
+    func proof(ofManifest digest: Digest, in repository: Repository) async throws(RegistryError) -> ContentProof {
+        do throws(RegistryError) {
+            let manifest = try await perform { layout throws(LayoutError) in
+                try layout.manifest(.digest(digest), in: repository)
+            }
+            return manifest == nil ? .absent : .shown
+        } catch {
+            guard error.code == .protocolViolation else { throw error }
+            return .broken("\(error)")
+        }
+    }
+
+    func readBack(
+        _ digest: Digest, of size: Int64, in repository: Repository, meter: any ByteMeter
+    ) async throws(TransferError) -> ContentProof {
+        do throws(RegistryError) {
+            let blob = try await perform { layout throws(LayoutError) in try layout.openBlob(digest, in: repository) }
+            guard let blob else { return .absent }
+            let hash = FileHash(blob, digest.algorithm)
+            if let found = try await read(hash, meter) {
+                return found == digest
+                    ? .shown : .broken("\(layout.path) has bytes of \(digest) that hash to \(found)")
+            }
+        } catch {
+            throw TransferError(destination: error)
+        }
+        guard case .stopped(let pause) = meter.standing else {
+            throw TransferError(.cancelled, "reading \(digest) back was stopped")
+        }
+        throw .pausedReading(pause)
+    }
+
+    /// - Returns: `nil` where the meter or a cancellation stopped it
+    private func read(_ hash: FileHash, _ meter: any ByteMeter) async throws(RegistryError) -> Digest? {
+        let (turns, resume) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let flow = MeteredFlow { resume.yield() }
+        var turn = turns.makeAsyncIterator()
+        while hash.left > 0 {
+            guard !Task.isCancelled else { return nil }
+            switch meter.admit(min(FileHash.piece, Int(clamping: hash.left)), of: flow) {
+            case .now: try await perform { _ throws(LayoutError) in try hash.advance() }
+            case .later: _ = await turn.next()
+            case .stop: return nil
+            }
+        }
+        return hash.finish()
+    }
+
+    func uploadAsBlob(_ bytes: [UInt8], digest: Digest, to repository: Repository) async throws(RegistryError) {
+        try await perform { layout throws(LayoutError) in try layout.putBlob(bytes, as: digest, in: repository) }
     }
 
     func manifestHead(
@@ -107,6 +164,42 @@ struct LayoutStore: DestinationStore {
     }
 
     private static let queue = DispatchQueue(label: "rollcall.layout", attributes: .concurrent)
+}
+
+/// Hashes a file piece by piece; one owner at a time.
+private final class FileHash: @unchecked Sendable {
+    /// Bytes at a time: what a meter is used to.
+    static let piece = 16 << 10
+
+    private let blob: OpenBlob
+    private let algorithm: Digest.Algorithm
+    private var computation: DigestComputation?
+    private var hashed: Int64 = 0
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
+
+    init(_ blob: OpenBlob, _ algorithm: Digest.Algorithm) {
+        self.blob = blob
+        self.algorithm = algorithm
+        computation = DigestComputation(algorithm)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Bytes that are not hashed yet.
+    var left: Int64 { blob.size - hashed }
+
+    /// Hashes the next piece. Blocks on the disk.
+    func advance() throws(LayoutError) {
+        let count = try blob.read(into: buffer, at: hashed)
+        guard count > 0 else {
+            throw LayoutError(.damaged, "the file became shorter while it was read", at: "blob")
+        }
+        computation?.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        hashed += Int64(count)
+    }
+
+    /// The digest of all bytes. Once.
+    func finish() -> Digest { computation.take()?.finish() ?? Digest(of: [], algorithm: algorithm) }
 }
 
 extension RegistryError {

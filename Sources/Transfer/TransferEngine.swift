@@ -11,10 +11,10 @@ public final class TransferEngine: Sendable {
     /// The figures of everything this engine has done.
     public let progress: ProgressBoard
 
-    private let sources: [ActiveSource]
-    private let destination: Destination
-    private let spool: SpoolDirectory
-    private let context: TransferContext
+    let sources: [ActiveSource]
+    let destination: Destination
+    let spool: SpoolDirectory
+    let context: TransferContext
 
     /// - Parameters:
     ///   - sources: where content comes from; of equal priority, the first goes before the others
@@ -76,7 +76,7 @@ public final class TransferEngine: Sendable {
             board: board, meter: meter, clock: clock, chance: chance)
     }
 
-    private static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {
+    static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {
         let unixTime: @Sendable () -> Int64 = { Int64(time(nil)) }
         let ledger = try ledger.map { path throws(TransferError) in
             try ByteLedger(
@@ -94,62 +94,42 @@ public final class TransferEngine: Sendable {
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
 
-    /// Asks the destination for each entry, many at once.
-    ///
-    /// - Throws: `TransferError.destinationFailed` as soon as one question gets no answer: what is not known to be there
-    ///   or to be missing must not be taken for either
-    public func inventory(of entries: [ClosureEntry]) async throws(TransferError) -> Inventory {
-        let destination = destination
-        let answers = await bounded(entries, atOnce: context.limits.checks) { entry -> Result<Bool, TransferError> in
-            do throws(TransferError) {
-                return .success(try await destination.has(entry))
-            } catch {
-                return .failure(error)
-            }
-        } stopWhen: { answer in
-            if case .failure = answer { true } else { false }
-        }
-        // The failure that stopped the others, not one of those that it stopped.
-        let failures = answers.compactMap { answer -> TransferError? in
-            if case .failure(let error) = answer { error } else { nil }
-        }
-        if let error = failures.first(where: { $0.code != .cancelled }) ?? failures.first { throw error }
-        var present: [ClosureEntry] = []
-        var missing: [ClosureEntry] = []
-        for (entry, answer) in zip(entries, answers) {
-            switch answer {
-            case .success(true): present.append(entry)
-            case .success(false): missing.append(entry)
-            default: throw TransferError(.cancelled, "the inventory was stopped")
-            }
-        }
-        return Inventory(present: present, missing: missing)
-    }
-
     /// Brings what an inventory found missing: blobs, then the manifests that name them.
     ///
     /// One failure does not stop the rest; what depends on it is held back. Cancelling the task stops everything, and
     /// large blobs continue from their spool files next time. So does a long pause of the site's limits: then the report
     /// says until when.
-    public func bring(_ inventory: Inventory) async -> TransferReport {
+    ///
+    /// - Parameters:
+    ///   - inventory: what is there and what is missing
+    ///   - onPush: called with each manifest that the destination has taken, as soon as it has
+    public func bring(
+        _ inventory: Inventory, onPush: @escaping @Sendable (ClosureEntry) -> Void = { _ in }
+    ) async -> TransferReport {
         defer {
             spool.flush()
             context.meter.flush()
         }
         spool.discard(inventory.deliveredBlobs)
         return await TransferPass(
-            inventory: inventory, sources: sources, destination: destination, spool: spool, context: context
+            inventory: inventory, sources: sources, destination: destination, spool: spool, context: context,
+            onPush: onPush
         ).run()
     }
 
     /// Points tags at manifests that are at the destination.
     ///
+    /// - Parameters:
+    ///   - tags: the tags
+    ///   - onAssign: called with each tag that was changed, as soon as it was
     /// - Returns: the assignments that could not be carried out, with the reason
-    public func assign(_ tags: [TagAssignment]) async -> [(TagAssignment, TransferError)] {
+    public func assign(
+        _ tags: [TagAssignment], onAssign: @escaping @Sendable (TagAssignment) -> Void = { _ in }
+    ) async -> [(TagAssignment, TransferError)] {
         let destination = destination
         let answers = await bounded(tags, atOnce: context.limits.checks) { tag -> TransferError? in
             do throws(TransferError) {
-                try await destination.assign(tag)
+                if try await destination.assign(tag) { onAssign(tag) }
                 return nil
             } catch {
                 return error

@@ -8,6 +8,7 @@ struct TransferPass: Sendable {
     let destination: Destination
     let spool: SpoolDirectory
     let context: TransferContext
+    let onPush: @Sendable (ClosureEntry) -> Void
 
     /// The most bytes of fetched manifests that wait in memory for their blobs; others are fetched again when their
     /// turn comes.
@@ -139,7 +140,7 @@ struct TransferPass: Sendable {
     }
 
     /// Asks the sources in their order, and again those that only rest, until one has it or none will.
-    private func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
+    func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
         var refusals: [String: String] = [:]
         while !Task.isCancelled {
             do { try await context.ready() } catch { return .failure(error) }
@@ -177,6 +178,7 @@ struct TransferPass: Sendable {
         do throws(TransferError) {
             let manifest = if let held { held } else { try await fetch(entry).get() }
             try await destination.push(manifest, entry)
+            onPush(entry)
             return nil
         } catch {
             return error

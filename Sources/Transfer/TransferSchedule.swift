@@ -20,16 +20,32 @@ public struct BlobTask: Sendable, Hashable {
 public struct Inventory: Sendable {
     /// Entries that the destination has.
     public let present: [ClosureEntry]
-    /// Entries that it lacks.
+    /// Entries that it lacks, or has and does not serve.
     public let missing: [ClosureEntry]
+    /// Why the destination does not serve what it says that it has: of some of the missing entries.
+    public let broken: [ClosureEntry.Identity: String]
 
     /// - Parameters:
     ///   - present: entries that the destination has
     ///   - missing: entries that it lacks; one that is there twice, as in the closures of two lists, counts once
-    public init(present: [ClosureEntry], missing: [ClosureEntry]) {
+    ///   - broken: of the missing entries, those that it says it has, and why it does not serve them
+    public init(present: [ClosureEntry], missing: [ClosureEntry], broken: [ClosureEntry.Identity: String] = [:]) {
         var seen: Set<ClosureEntry.Identity> = []
         self.present = present
         self.missing = missing.filter { seen.insert($0.identity).inserted }
+        self.broken = broken
+    }
+
+    /// The inventory with some of its present entries as missing.
+    ///
+    /// Other repositories' copies of their content are no longer where it can be mounted from: behind a registry, they are
+    /// often the same file.
+    public func distrusting(_ entries: Set<ClosureEntry.Identity>) -> Inventory {
+        guard !entries.isEmpty || !broken.isEmpty else { return self }
+        let digests = Set(entries.map(\.digest)).union(broken.keys.map(\.digest))
+        return Inventory(
+            present: present.filter { !digests.contains($0.digest) },
+            missing: missing + present.filter { entries.contains($0.identity) }, broken: broken)
     }
 
     /// The digests of the blobs that every repository which needs them has.

@@ -1,6 +1,7 @@
 import OCI
 import ObjectStore
 import Readiness
+import Registry
 import TestSupport
 import Testing
 
@@ -142,7 +143,8 @@ import Testing
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 3)
         // And one whose manifest is lost goes on from its state.
-        _ = try await fixture.central.forget(fixture.site, in: fixture.environment)
+        _ = try await fixture.central.forget(
+            fixture.site, in: fixture.environment, act: Act(by: "test@host", at: fixture.clock.now))
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 4)
     }
@@ -154,7 +156,8 @@ import Testing
         let pass = try fixture.pass()
         let report = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, signingKey: pass.signingKey,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            signingKey: pass.signingKey,
             now: pass.now
         ).run(.verify, record: fixture.central.record(of: fixture.environment).record)
         #expect(report.missing.count == 2)
@@ -171,7 +174,8 @@ import Testing
         let pass = try fixture.pass()
         _ = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, signingKey: pass.signingKey,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            signingKey: pass.signingKey,
             now: pass.now
         ).run(.sync, record: fixture.central.record(of: fixture.environment).record)
         let manifest = try #require(try await fixture.manifest())
@@ -233,6 +237,15 @@ private struct SlowRegistry: SiteRegistry {
         return try await registry.inventory(of: entries)
     }
 
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery { try await registry.bringMissing(inventory) }
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String] { try await registry.assignTags(tags) }
+    func bringMissing(
+        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
+    ) async throws -> Delivery { try await registry.bringMissing(inventory, pushed: pushed) }
+    func mend(_ manifests: [ClosureEntry]) async throws -> [String] { try await registry.mend(manifests) }
+    func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof {
+        try await registry.readBack(entry, isBudgeted: isBudgeted)
+    }
+    func assignTags(
+        _ tags: [TagAssignment], assigned: @escaping @Sendable (TagAssignment) -> Void
+    ) async throws -> [String] { try await registry.assignTags(tags, assigned: assigned) }
+    func place(of entry: ClosureEntry.Identity) throws -> ProofJournal.Place { try registry.place(of: entry) }
 }
