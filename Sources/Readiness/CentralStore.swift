@@ -10,6 +10,8 @@ public import Trust
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
 /// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
+/// | `environments/ENV/waivers/ID.json` | waiver | once, never changed |
+/// | `environments/ENV/waivers/ID.revoked.json` | revocation of a waiver | once, never changed |
 /// | `audit/NUMBER.json` | audit record | once, never changed |
 /// | `audit/head.json` | audit head | by compare-and-swap |
 ///
