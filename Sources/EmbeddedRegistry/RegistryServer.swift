@@ -85,7 +85,8 @@ public struct RegistryServer: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
                 group.addTask { await reloadFiles() }
-                // The server ends first; the other only with it.
+                group.addTask { await collectGarbage(disk) }
+                // The server ends first; the others only with it.
                 try await group.next()
                 group.cancelAll()
             }
@@ -108,6 +109,28 @@ public struct RegistryServer: Service {
     private func end(_ disk: DiskThreads) async {
         await disk.shutdown()
         await passwords?.shutdown()
+    }
+
+    /// When garbage is collected first, and how often then.
+    static let collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
+
+    private func collectGarbage(_ disk: DiskThreads) async {
+        var wait = Self.collection.first
+        while (try? await Task.sleep(for: wait)) != nil {
+            wait = Self.collection.then
+            do {
+                let report = try await disk.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
+                for reason in report.skipped { logger.error("\(reason)") }
+                logger.info(
+                    "garbage collected",
+                    metadata: [
+                        "blobs": .stringConvertible(report.blobs), "bytes": .stringConvertible(report.bytes),
+                        "uploads": .stringConvertible(report.uploads),
+                    ])
+            } catch {
+                logger.error("garbage not collected", metadata: ["reason": "\(error)"])
+            }
+        }
     }
 
     /// Looks at the files of the users and of the identity now and then, and takes them up when they have changed.

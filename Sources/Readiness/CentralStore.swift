@@ -120,6 +120,21 @@ public struct CentralStore: Sendable {
         }
     }
 
+    /// The generations that the sites of any environment hold, as the records say.
+    ///
+    /// - Throws: as `record(of:)`, also where one record of several cannot be read.
+    public func retainedGenerations() async throws -> Set<Digest> {
+        let root = try ObjectKey("environments")
+        var generations: Set<Digest> = []
+        for key in try await objects.list(below: root) where key.name == "record.json" {
+            let parts = key.path.split(separator: "/")
+            guard parts.count == 3 else { continue }
+            generations.formUnion(
+                try await record(of: try EnvironmentName(String(parts[1]))).record.retainedGenerations)
+        }
+        return generations
+    }
+
     /// Swaps an environment's record against the version that it was read at.
     ///
     /// - Returns: whether it was still that version
