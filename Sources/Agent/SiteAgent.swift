@@ -18,7 +18,7 @@ struct SiteAgent: Sendable {
     /// The pass that the site's agent makes.
     let pass: SitePass
     /// The site's regional registry.
-    let registry: RegistryClient
+    let registry: any RegistryContents
     /// How fast content is read back.
     let budget: ReadBudget
     /// The figures of the passes.
@@ -46,28 +46,24 @@ struct SiteAgent: Sendable {
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
-<<<<<<< HEAD
         let engine: TransferEngine
         let ledger = "\(state.path)/ledger.sqlite"
         switch file.registry {
         case .url(let url):
+            let client = try access.client(of: url)
+            registry = client
             layout = nil
             engine = try TransferEngine(
-                sources: sources, destination: try access.client(of: url), mapping: file.repositories,
-                spool: "\(state.path)/spool", ledger: ledger, limits: TransferLimits(file))
+                sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
+                ledger: ledger, limits: TransferLimits(file))
         case .embedded(let settings):
             let layout = try ImageLayout(path: settings.layout)
+            registry = LayoutStore(layout)
             self.layout = layout
             engine = try TransferEngine(
                 sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
                 limits: TransferLimits(file))
         }
-=======
-        registry = try access.client(of: file.registry)
-        let engine = try TransferEngine(
-            sources: sources, destination: registry, mapping: file.repositories,
-            spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
->>>>>>> main
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
         budget = try ReadBudget(

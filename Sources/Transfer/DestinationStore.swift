@@ -1,11 +1,35 @@
 import HTTP
-import OCI
-import Registry
+public import OCI
+public import Registry
+
+/// What a registry over the network and a layout on this machine's disk are asked alike, to see what is there and to
+/// remove it.
+public protocol RegistryContents: Sendable {
+    /// A repository's tags.
+    ///
+    /// - Throws: `RegistryError.notFound` where there is no such repository
+    func tags(_ repository: Repository) async throws(RegistryError) -> [Tag]
+
+    /// A manifest's digest and length; `nil` where it is not there.
+    func manifestHead(
+        _ repository: Repository, _ reference: ManifestReference
+    ) async throws(RegistryError) -> ManifestHead?
+
+    /// A manifest, verified.
+    func manifest(
+        _ repository: Repository, _ reference: ManifestReference
+    ) async throws(RegistryError) -> FetchedManifest
+
+    /// Deletes a manifest, or a tag.
+    ///
+    /// - Throws: `RegistryError.notFound`
+    func deleteManifest(_ repository: Repository, _ reference: ManifestReference) async throws(RegistryError)
+}
 
 /// What content is brought to: a registry over the network, or an image layout on this machine's disk.
 ///
 /// A layout answers in a registry's words, so that nothing else of a pass asks which of the two it is.
-protocol DestinationStore: Sendable {
+protocol DestinationStore: RegistryContents {
     /// Asks for a blob of another repository to be made available in this one.
     func mountBlob(
         _ digest: Digest, from source: Repository, to repository: Repository
@@ -25,16 +49,6 @@ protocol DestinationStore: Sendable {
     func readBack(
         _ digest: Digest, of size: Int64, in repository: Repository, meter: any ByteMeter
     ) async throws(TransferError) -> ContentProof
-
-    /// A manifest's digest and length; `nil` where it is not there.
-    func manifestHead(
-        _ repository: Repository, _ reference: ManifestReference
-    ) async throws(RegistryError) -> ManifestHead?
-
-    /// A manifest, verified.
-    func manifest(
-        _ repository: Repository, _ reference: ManifestReference
-    ) async throws(RegistryError) -> FetchedManifest
 
     /// Stores a manifest, byte for byte.
     func putManifest(
@@ -56,7 +70,7 @@ protocol DestinationStore: Sendable {
     ) async throws(TransferError)
 }
 
-extension RegistryClient: DestinationStore {
+extension RegistryClient: RegistryContents, DestinationStore {
     func take(
         _ descriptor: Descriptor, into repository: Repository, from pump: BlobPump, _ spooled: SpooledBlob,
         _ context: TransferContext

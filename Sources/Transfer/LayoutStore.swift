@@ -1,11 +1,33 @@
 import Dispatch
-import ImageLayout
-import OCI
-import Registry
+public import ImageLayout
+public import OCI
+public import Registry
 
 /// An image layout as a destination: a blob's verified spool file becomes the blob, without a copy and without a request.
-struct LayoutStore: DestinationStore {
+public struct LayoutStore: DestinationStore {
     let layout: ImageLayout
+
+    /// - Parameter layout: the layout
+    public init(_ layout: ImageLayout) { self.layout = layout }
+
+    public func tags(_ repository: Repository) async throws(RegistryError) -> [Tag] {
+        let index = try await perform { layout throws(LayoutError) in try layout.index(of: repository) }
+        guard let index else {
+            throw RegistryError(.notFound, "there is no repository \(repository)", url: layout.path)
+        }
+        return index.sortedTags
+    }
+
+    public func deleteManifest(
+        _ repository: Repository, _ reference: ManifestReference
+    ) async throws(RegistryError) {
+        try await perform { layout throws(LayoutError) in
+            switch reference {
+            case .tag(let tag): try layout.deleteTag(tag, in: repository)
+            case .digest(let digest): try layout.deleteManifest(digest, in: repository)
+            }
+        }
+    }
 
     func mountBlob(
         _ digest: Digest, from source: Repository, to repository: Repository
@@ -82,14 +104,14 @@ struct LayoutStore: DestinationStore {
         try await perform { layout throws(LayoutError) in try layout.putBlob(bytes, as: digest, in: repository) }
     }
 
-    func manifestHead(
+    public func manifestHead(
         _ repository: Repository, _ reference: ManifestReference
     ) async throws(RegistryError) -> ManifestHead? {
         try await perform { layout throws(LayoutError) in try layout.manifestEntry(reference, in: repository) }
             .map { ManifestHead(digest: $0.digest, size: $0.size, mediaType: $0.mediaType) }
     }
 
-    func manifest(
+    public func manifest(
         _ repository: Repository, _ reference: ManifestReference
     ) async throws(RegistryError) -> FetchedManifest {
         let stored = try await perform { layout throws(LayoutError) in try layout.manifest(reference, in: repository) }
@@ -211,7 +233,7 @@ extension RegistryError {
             case .missingContent: .blobUnknown
             case .digestMismatch: .digestMismatch
             case .invalidManifest, .sizeMismatch, .damaged: .protocolViolation
-            case .permissionDenied: .denied
+            case .permissionDenied, .inUse: .denied
             case .tooMany: .tooLarge
             default: .unavailable
             }

@@ -46,7 +46,7 @@ public final class TransferEngine: Sendable {
         ledger: String? = nil, limits: TransferLimits = TransferLimits()
     ) throws(TransferError) {
         try self.init(
-            sources: sources, destination: LayoutStore(layout: layout), mapping: mapping, spool: layout.spoolPath,
+            sources: sources, destination: LayoutStore(layout), mapping: mapping, spool: layout.spoolPath,
             limits: limits, meter: Self.meter(limits, ledger: ledger))
     }
 

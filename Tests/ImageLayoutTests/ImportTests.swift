@@ -76,8 +76,9 @@ struct ImportTests {
             unlink("\(path)/blobs/sha256/\(image.blobs[1].descriptor.digest.hex)")
             let missing = #expect(throws: LayoutError.self) { try layout.importImages(from: path, to: repository) }
             #expect(missing?.code == .blobUnknown)
-            #expect(try layout.check().problems == [])
-            #expect(try layout.uploadCount() == 0)
+            let (problems, uploads) = (try layout.check().problems, try layout.uploadCount())
+            #expect(problems == [])
+            #expect(uploads == 0)
         }
     }
 
