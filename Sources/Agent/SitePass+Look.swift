@@ -69,17 +69,15 @@ extension SitePass {
     }
 
     /// Brings what is missing, and remembers what of it is the agent's own.
-    func bring(_ finding: Finding, failures: inout [String]) async throws -> Delivery {
+    func bring(_ finding: Finding) async throws -> Delivery {
         let (journal, registry, now) = (journal, registry, now)
         // What was broken was there before: whose it was, nobody knows.
         let foreign = Set(finding.damaged.keys)
-        let delivery = try await registry.bringMissing(finding.toBring) { entry in
+        return try await registry.bringMissing(finding.toBring) { entry in
             guard !foreign.contains(entry.identity), let place = try? registry.place(of: entry.identity) else { return }
             // What cannot be written down is not pruned later: no harm is done.
             try? journal.recordPush(of: place.digest, to: place.repository, at: now())
         }
-        failures += delivery.failures
-        return delivery
     }
 
     /// Looks after bringing, and mends what the registry took and does not serve.

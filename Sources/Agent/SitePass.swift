@@ -29,6 +29,8 @@ struct SitePass: Sendable {
     /// What signs the cache manifests; `nil` leaves them unsigned.
     let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
+    /// How it tells how far it is; `nil` where it does not.
+    var reporting: ProgressReporting?
 
     /// Reads the lists, brings what is missing, verifies at the destination, and publishes the cache manifest.
     ///
@@ -50,7 +52,13 @@ struct SitePass: Sendable {
             if !found.toBring.missing.isEmpty {
                 // What was lost is missing from now on, and not only once it turns out that it cannot be brought.
                 _ = try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
-                delivery = try await bring(found, failures: &failures)
+                let (lists, since, toBring) = (lists, verifiedAt, found)
+                delivery = try await reportingProgress { progress in
+                    _ = try await publish(lists, missing: missingBefore, verifiedAt: since, progress: progress)
+                } during: {
+                    try await bring(toBring)
+                }
+                failures += delivery.failures
                 // What a push was answered is a promise; what the registry serves now is the proof.
                 verifiedAt = now()
                 found = try await lookAgain(at: closure, after: found, delivery, failures: &failures)
@@ -108,7 +116,8 @@ struct SitePass: Sendable {
     }
 
     private func publish(
-        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
+        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp,
+        progress: CacheManifest.Progress? = nil
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
         let readings = try journal.readings().mapValues(\.at)
@@ -122,7 +131,7 @@ struct SitePass: Sendable {
                 return CacheManifest.Holding(
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
-            })
+            }, progress: progress)
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
     }
 
