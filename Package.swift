@@ -116,7 +116,8 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -164,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
