@@ -75,18 +75,17 @@ struct CopyCommand: AsyncParsableCommand {
                 "\(destination): the image at the source has the digest \(image.root.digest): write a tag, or this"
                     + " digest")
         }
-        let inventory = try await engine.inventory(of: image.entries)
-        var failures = try await engine.bringMissing(inventory).failures
-        if failures.isEmpty, case .tag(let tag) = destination.reference {
-            failures = try await engine.assignTags([
-                TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)
-            ])
+        var tags: [TagAssignment] = []
+        if case .tag(let tag) = destination.reference {
+            tags = [TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)]
         }
+        let delivery = try await engine.bring(image.entries, tags: tags)
+        let failures = delivery.failures
         guard failures.isEmpty else {
             PassReport.bounded(failures, of: "failures").dropLast().forEach(Terminal.complain)
             throw AgentError(.incomplete, PassReport.bounded(failures, of: "failures").last ?? "")
         }
-        let brought = Closure(inventory.missing)
+        let brought = Closure(delivery.brought)
         let all = Closure(image.entries)
         return "\(destination.host)/\(destination.repository)@\(image.root.digest): \(all.entries.count) entries,"
             + " \(Quantity.bytes(all.uniqueBytes)), of which \(brought.entries.count)"

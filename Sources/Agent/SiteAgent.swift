@@ -100,17 +100,13 @@ extension Timestamp {
 }
 
 extension TransferEngine: SiteRegistry {
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
-        let report = await bring(inventory)
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
+        let report = await bring(Inventory(unasked: entries), tags: tags)
         try Task.checkCancellation()
+        if let error = report.unanswered { throw error }
         return Delivery(
-            failures: report.causes, postponed: report.postponed, pause: report.pause,
-            sourceFaults: report.sourceFaults)
-    }
-
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String] {
-        let failures = await assign(tags)
-        try Task.checkCancellation()
-        return failures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
+            inventory: report.inventory, answerAge: .seconds(report.answerAge), brought: report.brought,
+            failures: report.causes + report.tagFailures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" },
+            postponed: report.postponed, pause: report.pause, sourceFaults: report.sourceFaults)
     }
 }

@@ -10,19 +10,21 @@ protocol SiteRegistry: Sendable {
     /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory
 
-    /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
+    /// Brings what is missing, asks for it, and points tags at manifests that are there. What fails does not stop the
+    /// rest, and each cause of it comes back as a line for people.
     ///
-    /// - Throws: `CancellationError` only
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery
-
-    /// Points tags at images that are there. What fails comes back as a line for people each.
-    ///
-    /// - Throws: `CancellationError` only
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String]
+    /// - Throws: as soon as one question gets no answer; `CancellationError`
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery
 }
 
 /// What came of bringing what was missing.
 struct Delivery: Sendable {
+    /// What the registry has and lacks at the end, as it says itself.
+    var inventory = Inventory()
+    /// How long ago the oldest of its answers was asked for.
+    var answerAge = Duration.zero
+    /// Entries that were brought.
+    var brought: [ClosureEntry] = []
     /// What failed, as a line for people each.
     var failures: [String] = []
     /// Entries that wait until transfers go on.
@@ -65,27 +67,22 @@ struct SitePass: Sendable {
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))
 
-        var verifiedAt = now()
-        var found = try await registry.inventory(of: closure.entries)
-        let missingBefore = found.missing
         var delivery = Delivery()
-        if mode == .sync {
-            if !missingBefore.isEmpty {
-                delivery = try await registry.bringMissing(found)
-                failures += delivery.failures
-                // What a push was answered is a promise; what the registry serves now is the proof.
-                verifiedAt = now()
-                found = try await registry.inventory(of: closure.entries)
-            }
-            failures += try await registry.assignTags(Self.tags(of: lists, record: record, missing: found.missing))
+        switch mode {
+        case .sync:
+            delivery = try await registry.bring(closure.entries, tags: Self.tags(of: lists, record: record))
+            failures += delivery.failures
+        case .verify:
+            let start = ContinuousClock.now
+            delivery.inventory = try await registry.inventory(of: closure.entries)
+            delivery.answerAge = .now - start
         }
-
-        try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
-        let stillMissing = Set(found.missing.map(\.identity))
+        let missing = delivery.inventory.missing
+        try await publish(lists, missing: missing, answerAge: delivery.answerAge)
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
-            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: found.missing,
-            delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures,
+            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: missing, delivered: delivery.brought,
+            failures: failures,
             postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
     }
 
@@ -94,16 +91,15 @@ struct SitePass: Sendable {
         Set(record.lists.values.flatMap { [$0.staged?.generation, $0.promoted?.generation] }.compactMap { $0 }).sorted()
     }
 
-    /// The tags of the images that are there. A promoted list moves its tags; one that is only staged names what has no
-    /// name yet, and does not change what clusters may use.
-    static func tags(of lists: [ImageList], record: EnvironmentRecord, missing: [ClosureEntry]) -> [TagAssignment] {
+    /// What tags are to point at once it is there. A promoted list moves its tags; one that is only staged names what has
+    /// no name yet, and does not change what clusters may use.
+    static func tags(of lists: [ImageList], record: EnvironmentRecord) -> [TagAssignment] {
         let promoted = Set(record.lists.values.compactMap { $0.promoted?.generation })
-        let absent = Set(missing.map(\.identity))
         var assignments: [String: TagAssignment] = [:]
         // In a fixed order, so that of two promoted lists that disagree on a tag, the same one has it every time.
         for list in lists.sorted(by: { ($0.name, $0.generation) < ($1.name, $1.generation) }) {
             let moves = promoted.contains(list.generation)
-            for image in list.images where !absent.contains(image.identity) {
+            for image in list.images {
                 guard let tag = image.tag else { continue }
                 let name = "\(image.repository):\(tag)"
                 if let other = assignments[name], other.moves || !moves { continue }
@@ -130,13 +126,15 @@ struct SitePass: Sendable {
         return lists
     }
 
-    private func publish(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async throws {
+    private func publish(_ lists: [ImageList], missing: [ClosureEntry], answerAge: Duration) async throws {
         var published: Int64?
         if case .manifest(let manifest) = try await central.report(of: site, in: environment) {
             published = manifest.sequence
         }
-        // A clock that is set back during a pass must not make the manifest contradict itself.
-        let issuedAt = max(now(), verifiedAt)
+        // From the age, not from the clock before the pass: that may have been set meanwhile. A second more for the part of
+        // one that the age leaves out.
+        let issuedAt = now()
+        let verifiedAt = issuedAt.advanced(by: .zero - answerAge - .seconds(1))
         try await central.publish(
             CacheManifest(
                 environment: environment, site: site, sequence: try state.nextSequence(after: published),
@@ -144,12 +142,5 @@ struct SitePass: Sendable {
                 holdings: lists.map { list in
                     CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
                 }))
-    }
-}
-
-extension ImageList.Image {
-    /// The identity of the image's manifest in the closure.
-    var identity: ClosureEntry.Identity {
-        ClosureEntry(repository: repository, digest: digest, size: size, kind: .manifest, mediaType: mediaType).identity
     }
 }

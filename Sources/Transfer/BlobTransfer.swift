@@ -11,6 +11,9 @@ struct BlobTransfer: Sendable {
     let spool: SpoolDirectory
     let context: TransferContext
 
+    /// Mounts of one blob at once.
+    static let mountsAtOnce = 8
+
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
         do throws(TransferError) {
@@ -187,12 +190,12 @@ struct BlobTransfer: Sendable {
         into repositories: [Repository], from sources: [Repository]
     ) async throws(TransferError) -> [Repository] {
         guard let from = sources.first else { return repositories }
-        var remaining: [Repository] = []
-        for repository in repositories {
-            if await destination.mount(task.digest, from: from, to: repository) { continue }
-            remaining.append(repository)
+        let destination = destination
+        let digest = task.digest
+        let mounted = await bounded(repositories, atOnce: Self.mountsAtOnce) {
+            await destination.mount(digest, from: from, to: $0)
         }
-        return remaining
+        return zip(repositories, mounted).filter { $0.1 != true }.map(\.0)
     }
 
     private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {

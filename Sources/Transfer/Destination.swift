@@ -46,15 +46,51 @@ struct Destination: Sendable {
         }
     }
 
-    /// Pushes a manifest by its digest, byte for byte.
-    func push(_ manifest: FetchedManifest, _ entry: ClosureEntry) async throws(TransferError) {
+    /// Whether the destination has an entry, and whether a tag names it: one question where it does, since who resolves
+    /// the tag to a manifest serves that manifest.
+    func has(_ entry: ClosureEntry, taggedAs tag: Tag?) async throws(TransferError) -> (isPresent: Bool, isTagged: Bool) {
+        guard let tag else { return (try await has(entry), false) }
         let repository = try name(of: entry.repository)
         do {
-            _ = try await client.putManifest(
-                repository, .digest(entry.digest), bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
+            if try await client.manifestHead(repository, .tag(tag))?.digest == entry.digest { return (true, true) }
         } catch {
             throw TransferError(destination: error)
         }
+        return (try await has(entry), false)
+    }
+
+    /// Pushes a manifest, byte for byte: under a tag that it may have, otherwise by its digest.
+    ///
+    /// A registry that refuses the tag, for a rule of its own, gets the manifest all the same; what became of the tag is
+    /// another question.
+    func push(
+        _ manifest: FetchedManifest, _ entry: ClosureEntry, tag: TagAssignment? = nil
+    ) async throws(TransferError) {
+        let repository = try name(of: entry.repository)
+        do throws(RegistryError) {
+            if let tag, try await mayAssign(tag, in: repository) {
+                do throws(RegistryError) {
+                    return try await put(manifest, at: .tag(tag.tag), in: repository)
+                } catch {
+                    guard !error.isTransient, error.code != .cancelled else { throw error }
+                }
+            }
+            try await put(manifest, at: .digest(entry.digest), in: repository)
+        } catch {
+            throw TransferError(destination: error)
+        }
+    }
+
+    private func mayAssign(_ tag: TagAssignment, in repository: Repository) async throws(RegistryError) -> Bool {
+        if tag.moves { return true }
+        return try await client.manifestHead(repository, .tag(tag.tag)) == nil
+    }
+
+    private func put(
+        _ manifest: FetchedManifest, at reference: ManifestReference, in repository: Repository
+    ) async throws(RegistryError) {
+        _ = try await client.putManifest(
+            repository, reference, bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
     }
 
     /// Points a tag at a manifest that is here already.

@@ -69,14 +69,14 @@ final class SpoolDirectory: Sendable {
         }
     }
 
-    /// Removes what is left of blobs that need no transfer any more: of a run that was killed after the registry had taken
-    /// one, and before it could tidy up.
-    func discard(_ digests: some Sequence<Digest>) {
-        let known = journal.digests()
-        for digest in digests where known.contains(digest.description) {
-            journal.forget(digest)
-            unlink(filePath(digest))
-        }
+    /// The digests that earlier runs left bytes of.
+    func leftovers() -> Set<String> { journal.digests() }
+
+    /// Removes what is left of a blob that needs no transfer any more: of a run that was killed after the registry had
+    /// taken it, and before it could tidy up.
+    func discard(_ digest: Digest) {
+        journal.forget(digest)
+        unlink(filePath(digest))
     }
 
     /// Waits until the journal holds everything recorded so far.

@@ -202,12 +202,10 @@ private final class HangingRegistry: SiteRegistry {
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
 
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
         began.continuation.yield()
         for await _ in AsyncStream<Void>.makeStream().stream {}
         try Task.checkCancellation()
         return Delivery()
     }
-
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String] { [] }
 }

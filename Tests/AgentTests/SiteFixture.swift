@@ -109,6 +109,8 @@ final class FakeRegistry: SiteRegistry {
         var pause: TransferPause?
         var sourceFaults: [String: String] = [:]
         var inventories = 0
+        /// How old its answers are when it gives them.
+        var answerAge = Duration.zero
         var brought: [ClosureEntry] = []
         var tags: [TagAssignment] = []
     }
@@ -139,29 +141,33 @@ final class FakeRegistry: SiteRegistry {
         return answer
     }
 
-    func bringMissing(_ inventory: Inventory) async throws -> Delivery {
-        with { state in
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
+        let missing = try await inventory(of: entries).missing
+        return with { state in
             var delivery = Delivery(sourceFaults: state.sourceFaults)
             if let pause = state.pause {
                 delivery.pause = pause
-                delivery.postponed = inventory.missing.count
-                return delivery
-            }
-            for entry in inventory.missing {
-                if let reason = state.failing[entry.digest] {
-                    delivery.failures.append("\(entry.repository)@\(entry.digest): \(reason)")
-                    continue
+                delivery.postponed = missing.count
+            } else {
+                for entry in missing {
+                    if let reason = state.failing[entry.digest] {
+                        delivery.failures.append("\(entry.repository)@\(entry.digest): \(reason)")
+                        continue
+                    }
+                    if !state.losing.contains(entry.digest) {
+                        state.brought.append(entry)
+                        state.present.insert(entry.identity)
+                    }
                 }
-                state.brought.append(entry)
-                if !state.losing.contains(entry.digest) { state.present.insert(entry.identity) }
+                delivery.brought = state.brought.filter { missing.contains($0) }
             }
+            delivery.inventory = Inventory(
+                present: entries.filter { state.present.contains($0.identity) },
+                missing: entries.filter { !state.present.contains($0.identity) })
+            delivery.answerAge = state.answerAge
+            state.tags = tags
             return delivery
         }
-    }
-
-    func assignTags(_ tags: [TagAssignment]) async throws -> [String] {
-        with { $0.tags = tags }
-        return []
     }
 }
 
