@@ -118,16 +118,14 @@ struct Transport: Sendable {
             }
             return .success(
                 Reply(
-                    head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes,
-                    handshake: response.handshake, openedConnection: response.openedConnection))
+                    head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes))
         } catch {
             // A server that refuses an upload may close before it has read the body, or send a page without end.
             if let head = sink.head, sink.isRefusal, error.code != .cancelled {
                 let body = sink.body
                 return .success(
                     Reply(
-                        head: head, body: body, url: url, receivedBytes: Int64(body.count), handshake: nil,
-                        openedConnection: true))
+                        head: head, body: body, url: url, receivedBytes: Int64(body.count)))
             }
             if sink.overflowed {
                 return .failure(

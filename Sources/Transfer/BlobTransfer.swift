@@ -11,6 +11,9 @@ struct BlobTransfer: Sendable {
     let spool: SpoolDirectory
     let context: TransferContext
 
+    /// A blob of at most this many bytes goes up once it is here: that takes moments, while a request that waits for a
+    /// thin link would keep others from the registry for seconds.
+    static let cutThroughFrom: Int64 = 8 << 20
     /// Mounts of one blob at once.
     static let mountsAtOnce = 8
 
@@ -152,6 +155,11 @@ struct BlobTransfer: Sendable {
     ) async -> Result<Repository, TransferError> {
         guard let first = repositories.first else {
             return .failure(TransferError(.destinationFailed, "no repository lacks \(task.digest)"))
+        }
+        if task.size <= Self.cutThroughFrom {
+            guard case .verified = await pump.result() else {
+                return .failure(TransferError(.cancelled, "\(task.digest) is not here"))
+            }
         }
         do throws(TransferError) {
             try await upload(to: first, pump: pump, spooled: spooled)

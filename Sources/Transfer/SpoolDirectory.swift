@@ -14,7 +14,7 @@ final class SpoolDirectory: Sendable {
     private let journal: ResumeJournal
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
-    static let memoryBlobSize: Int64 = 512 << 10
+    static let memoryBlobSize: Int64 = 128 << 10
     /// A file that no run has touched for this many seconds is of a list that is gone.
     static let staleAfter: TimeInterval = 14 * 86_400
 

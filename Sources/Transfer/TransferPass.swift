@@ -69,7 +69,7 @@ struct TransferPass: Sendable {
             inventory,
             limits: TransferSchedule.Limits(
                 questions: context.limits.checks, largeBlobs: context.limits.blobs,
-                smallBlobs: context.limits.smallBlobs))
+                middlingBlobs: context.limits.smallBlobs * 3 / 4, tinyBlobs: context.limits.smallBlobs / 4))
         let tags = Dictionary(self.tags.map { ($0.identity, $0) }) { first, _ in first }
         let faultsBefore = context.board.snapshot.sourceFaults
         let leftovers = spool.leftovers()

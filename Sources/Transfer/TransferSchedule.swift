@@ -64,13 +64,18 @@ struct TransferSchedule {
         /// Blobs worth several connections each.
         var largeBlobs = 4
         /// Blobs of one connection each: enough of them to fill a long link.
-        var smallBlobs = 40
+        var middlingBlobs = 40
+        /// Blobs that cost a round trip and hardly any bandwidth. Beside the others they fill what those leave of the
+        /// link; after them, everything would wait for round trips.
+        var tinyBlobs = 16
         /// Manifests on their way from the source.
         var manifestFetches = 16
         /// Manifests on their way to the destination.
         var manifestPushes = 8
         /// Blobs of more than this many bytes are large.
         var largeBlobSize: Int64 = 8 << 20
+        /// Blobs of at most this many bytes are tiny.
+        var tinyBlobSize: Int64 = 64 << 10
     }
 
     /// What is to be brought, as far as it is known.
@@ -86,11 +91,11 @@ struct TransferSchedule {
     private let limits: Limits
     private var questions: [ClosureEntry]
     private var large = Heap<Sized>()
-    private var small = Heap<Sized>()
+    private var middling = Heap<Sized>()
+    private var tiny = Heap<Sized>()
     private var manifests: [ClosureEntry] = []
     private var ready: [ClosureEntry] = []
     private var inFlight: [Lane: Int] = [:]
-    private var smallStarted = 0
 
     /// Who has which blob, until everyone was asked.
     private var holders: [Content: Holders] = [:]
@@ -101,7 +106,7 @@ struct TransferSchedule {
     private var undelivered: Set<ClosureEntry.Identity>
     private var failed: Set<ClosureEntry.Identity> = []
 
-    private enum Lane: Hashable { case ask, large, small, fetch, push }
+    private enum Lane: Hashable { case ask, large, middling, tiny, fetch, push }
 
     /// A blob whose size two manifests do not agree on is two: only the one of the right size can be had, whoever named
     /// it.
@@ -132,7 +137,7 @@ struct TransferSchedule {
 
     init(_ inventory: Inventory, limits: Limits = Limits()) {
         self.limits = limits
-        questions = Self.order(inventory.unasked, largeBlobSize: limits.largeBlobSize)
+        questions = Self.order(inventory.unasked, limits)
         undelivered = Set((inventory.missing + inventory.unasked).map(\.identity))
         func hold(_ entries: [ClosureEntry], _ change: (inout Holders, Repository) -> Void) {
             for entry in entries where entry.kind == .blob {
@@ -148,11 +153,12 @@ struct TransferSchedule {
         totals.manifests = manifests.count
     }
 
-    /// Large blobs first, since they take longest; then the manifests, whose way has the most steps; then the others, the
-    /// largest first. Taken from the end.
-    private static func order(_ entries: [ClosureEntry], largeBlobSize: Int64) -> [ClosureEntry] {
+    /// The largest blobs first, since they take longest; then manifests and tiny blobs, whose ways have the most steps for
+    /// their bytes; then the others. Taken from the end.
+    private static func order(_ entries: [ClosureEntry], _ limits: Limits) -> [ClosureEntry] {
         func rank(_ entry: ClosureEntry) -> Int {
-            entry.kind == .manifest ? 1 : entry.size > largeBlobSize ? 2 : 0
+            if entry.kind == .manifest || entry.size <= limits.tinyBlobSize { return 1 }
+            return entry.size > limits.largeBlobSize / 8 ? 2 : 0
         }
         return entries.sorted {
             (rank($0), $0.size, $0.digest, $0.repository) < (rank($1), $1.size, $1.digest, $1.repository)
@@ -170,21 +176,21 @@ struct TransferSchedule {
         if let entry = take(.fetch, limit: limits.manifestFetches, { $0.manifests.popLast() }) {
             return .fetchManifest(entry)
         }
-        if let blob = take(.small, limit: limits.smallBlobs, { $0.nextSmall() }) { return .blob(blob.task) }
+        if let blob = take(.middling, limit: limits.middlingBlobs, { $0.middling.popMax() }) {
+            return .blob(blob.task)
+        }
+        if let blob = take(.tiny, limit: limits.tinyBlobs, { $0.tiny.popMax() }) { return .blob(blob.task) }
         return nil
     }
 
-    /// The smallest blobs take a round trip and hardly any bandwidth, the largest the reverse. Side by side they fill the
-    /// link, and neither kind is left for the end.
-    private mutating func nextSmall() -> Sized? {
-        smallStarted += 1
-        return smallStarted.isMultiple(of: 4) ? small.popMin() : small.popMax()
+    private func lane(ofBlobOf size: Int64) -> Lane {
+        size > limits.largeBlobSize ? .large : size > limits.tinyBlobSize ? .middling : .tiny
     }
 
     /// What is not known to be at the destination, was not given up, and was never finished: what was never started, or
     /// waits for something that was not. Where the destination was not asked, that is not among it.
     var abandoned: [ClosureEntry.Identity] {
-        let blobs = (large.unordered + small.unordered).flatMap { sized in
+        let blobs = (large.unordered + middling.unordered + tiny.unordered).flatMap { sized in
             sized.task.missingIn.map {
                 ClosureEntry.Identity(repository: $0, digest: sized.task.digest, kind: .blob)
             }
@@ -247,10 +253,10 @@ struct TransferSchedule {
         // Sizes are what manifests claim: each is bounded, their sum is not.
         let (sum, isTooMuch) = totals.bytes.addingReportingOverflow(content.size)
         totals.bytes = isTooMuch ? .max : sum
-        if content.size > limits.largeBlobSize {
-            large.insert(Sized(task: task))
-        } else {
-            small.insert(Sized(task: task))
+        switch lane(ofBlobOf: content.size) {
+        case .large: large.insert(Sized(task: task))
+        case .middling: middling.insert(Sized(task: task))
+        default: tiny.insert(Sized(task: task))
         }
         return nil
     }
@@ -260,7 +266,7 @@ struct TransferSchedule {
     /// - Parameter missing: the repositories that still lack it; empty after success
     /// - Returns: manifests that cannot be pushed any more, with the entry that they lack
     mutating func finish(blob: BlobTask, missing: Set<Repository>) -> HeldBack {
-        inFlight[blob.size > limits.largeBlobSize ? .large : .small, default: 1] -= 1
+        inFlight[lane(ofBlobOf: blob.size), default: 1] -= 1
         return blob.missingIn.flatMap { repository -> HeldBack in
             let identity = ClosureEntry.Identity(repository: repository, digest: blob.digest, kind: .blob)
             guard missing.contains(repository) else {

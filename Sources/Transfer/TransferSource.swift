@@ -51,8 +51,11 @@ final class ActiveSource: Sendable {
         self.board = board
         self.clock = clock
         self.chance = chance
-        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: 4), clock: clock)
+        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: Self.firstConnections), clock: clock)
     }
+
+    /// Connections until the distance is known: to a distant source, waiting for that costs as much as everything else.
+    static let firstConnections = 32
 
     var name: String { source.name }
 

@@ -28,7 +28,8 @@ import Testing
 
     @Test func startsTheLargestFirstWithinItsLimits() throws {
         let blobs = try (1...9).map { try entry(.blob, $0, size: Int64($0) * 100) }
-        let limits = TransferSchedule.Limits(largeBlobs: 2, smallBlobs: 3, manifestFetches: 1, largeBlobSize: 500)
+        let limits = TransferSchedule.Limits(
+            largeBlobs: 2, middlingBlobs: 3, manifestFetches: 1, largeBlobSize: 500, tinyBlobSize: 0)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [try entry(.manifest, 10), try entry(.manifest, 11)]),
             limits: limits)
@@ -111,12 +112,15 @@ import Testing
         #expect(Set(schedule.abandoned) == Set(blobs.map(\.identity)))
     }
 
-    /// The link is full and no kind is left for the end.
-    @Test func takesTheSmallestBesideTheLargest() throws {
+    /// The link is full, and round trips are not left for the end.
+    @Test func takesTinyBlobsBesideTheOthers() throws {
         let blobs = try (1...12).map { try entry(.blob, $0, size: Int64($0)) }
-        var schedule = TransferSchedule(Inventory(missing: blobs))
-        let sizes = tasks(drain(&schedule)).map(\.size)
-        #expect(sizes == [12, 11, 10, 1, 9, 8, 7, 2, 6, 5, 4, 3])
+        var schedule = TransferSchedule(
+            Inventory(missing: blobs), limits: .init(middlingBlobs: 3, tinyBlobs: 2, tinyBlobSize: 4))
+        let work = tasks(drain(&schedule))
+        #expect(work.map(\.size) == [12, 11, 10, 4, 3])
+        _ = schedule.finish(blob: work[3], missing: [])
+        #expect(tasks(drain(&schedule)).map(\.size) == [2])
     }
 
     @Test func pushesAManifestAfterAllThatItNames() throws {
@@ -177,7 +181,7 @@ import Testing
     /// A limit of nothing would leave everything undone without a word.
     @Test func startsSomethingWhateverItsLimits() throws {
         let limits = TransferSchedule.Limits(
-            largeBlobs: 0, smallBlobs: -1, manifestFetches: 0, manifestPushes: 0, largeBlobSize: 5)
+            largeBlobs: 0, middlingBlobs: -1, tinyBlobs: 0, manifestFetches: 0, manifestPushes: 0, largeBlobSize: 5)
         let missing = try [entry(.blob, 1, size: 10), entry(.blob, 2, size: 1), entry(.manifest, 3)]
         var schedule = TransferSchedule(Inventory(present: [], missing: missing), limits: limits)
         #expect(drain(&schedule).count == 3)
@@ -217,7 +221,9 @@ import Testing
         }
         var schedule = TransferSchedule(
             Inventory(present: present, missing: missing.shuffled(using: &random), unasked: unasked),
-            limits: .init(largeBlobs: 2, smallBlobs: 2, manifestFetches: 3, manifestPushes: 2, largeBlobSize: 300))
+            limits: .init(
+                largeBlobs: 2, middlingBlobs: 2, tinyBlobs: 1, manifestFetches: 3, manifestPushes: 2,
+                largeBlobSize: 300, tinyBlobSize: 100))
         var delivered = Set(present.map(\.identity))
         var failed: [Identity] = []
         var running: [TransferSchedule.Work] = []
@@ -274,7 +280,7 @@ import Testing
         let second = try entry(.manifest, 10)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [manifest, second]),
-            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
+            limits: .init(largeBlobs: 1, middlingBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
         let work = drain(&schedule)
         #expect(work.count == 3)
         for case .fetchManifest(let entry) in work {
