@@ -48,7 +48,8 @@ struct Destination: Sendable {
 
     /// Whether the destination has an entry, and whether a tag names it: one question where it does, since who resolves
     /// the tag to a manifest serves that manifest.
-    func has(_ entry: ClosureEntry, taggedAs tag: Tag?) async throws(TransferError) -> (isPresent: Bool, isTagged: Bool) {
+    func has(_ entry: ClosureEntry, taggedAs tag: Tag?) async throws(TransferError) -> (isPresent: Bool, isTagged: Bool)
+    {
         guard let tag else { return (try await has(entry), false) }
         let repository = try name(of: entry.repository)
         do {

@@ -1,3 +1,4 @@
+import HTTP
 public import OCI
 public import Registry
 import Synchronization
@@ -107,14 +108,19 @@ final class ActiveSource: Sendable {
 
     /// Records a failure that may pass: it rests for a while, and others take its place.
     func failed(_ error: RegistryError) {
-        failed("\(error)", hasAnswered: error.status != nil)
+        let isNobody =
+            switch error.transport {
+            case .cannotResolve, .cannotConnect, .proxyFailed, .tlsFailed, .untrustedCertificate, .timedOut: true
+            default: false
+            }
+        failed("\(error)", hasAnswered: error.status != nil || !isNobody)
     }
 
     /// Records a failure that may pass.
     ///
     /// - Parameters:
     ///   - reason: what happened, where
-    ///   - hasAnswered: whether there was an answer of its own: busy or broken, it is there
+    ///   - hasAnswered: whether somebody was there: busy, or breaking connections off, but not a wrong address
     func failed(_ reason: String, hasAnswered: Bool) {
         gate.pushedBack()
         let now = clock()

@@ -59,7 +59,8 @@ import Testing
         let blob = try entry(.blob, 1)
         let manifest = try entry(.manifest, 2)
         for inventory in [
-            Inventory(missing: [blob, manifest, blob, manifest]), Inventory(missing: [blob, manifest], unasked: [blob]),
+            Inventory(missing: [blob, manifest, blob, manifest]),
+            Inventory(missing: [blob, manifest], unasked: [blob]),
         ] {
             var schedule = TransferSchedule(inventory)
             #expect(drain(&schedule).count == 2)
