@@ -13,22 +13,31 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Without its reader of configurations and what needs all of Foundation.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // System libraries: a module map and typed inline wrappers over the C calls.
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CLibcrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        .systemLibrary(name: "CSystem"),
+        .systemLibrary(name: "CGlibc"),
 
         // Pure values.
         .target(name: "OCI", dependencies: ["CLibcrypto"]),
 
+        // Who said it.
+        .target(name: "Trust", dependencies: ["CLibcrypto", "OCI"]),
+
         // The way of the bytes.
-        .target(name: "HTTP", dependencies: ["CLibcurl", "CSystem"]),
+        .target(name: "HTTP", dependencies: ["CLibcurl", "CGlibc"]),
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
@@ -38,29 +47,67 @@ let package = Package(
             ]
         ),
 
+        // The site's own registry: content on disk, and the protocol over it.
+        .target(name: "ImageLayout", dependencies: ["CGlibc", "OCI"]),
+        .target(
+            name: "EmbeddedRegistry",
+            dependencies: [
+                "CLibcrypt", "CLibcrypto", "ImageLayout", "OCI",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+
         // The way of the decision.
         .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
-        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI"]),
+        .target(name: "Readiness", dependencies: ["ObjectStore", "OCI", "Trust"]),
 
         // The files that users write.
         .target(
-            name: "Configuration",
+            name: "ConfigurationFiles",
             dependencies: [
-                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", .product(name: "Yams", package: "Yams"),
+                "HTTP", "ObjectStore", "OCI", "Readiness", "Transfer", "Trust",
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
 
         // What both executables share in talking to people.
         .target(
             name: "Console",
-            dependencies: ["CSystem", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: [
+                "CGlibc", "HTTP", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+
+        // What pipelines ask over HTTP. A module of its own, so that the server's dependencies stay out of the rest.
+        .target(
+            name: "GateServer",
+            dependencies: [
+                "CLibcrypto", "OCI", "Readiness",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
         ),
 
         // The executables: parse, wire, run.
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore", "OCI", "Readiness",
+                "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -70,8 +117,12 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "Configuration", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "HTTP",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
 
@@ -85,6 +136,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
+        .testTarget(name: "TrustTests", dependencies: ["Trust", "OCI", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
         .testTarget(name: "RegistryTests", dependencies: ["Registry", "HTTP", "OCI", "TestSupport"]),
         .testTarget(
@@ -93,35 +145,53 @@ let package = Package(
                 "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
-        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI"]),
+        .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),
         .testTarget(
-            name: "ConfigurationTests",
+            name: "EmbeddedRegistryTests",
             dependencies: [
-                "Configuration", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "TestSupport",
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),
+        .testTarget(name: "ReadinessTests", dependencies: ["Readiness", "ObjectStore", "OCI", "Trust", "TestSupport"]),
+        .testTarget(
+            name: "ConfigurationFilesTests",
+            dependencies: [
+                "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "Trust",
+                "TestSupport",
             ]),
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "TestSupport",
+                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .testTarget(
+            name: "GateServerTests",
+            dependencies: [
+                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(
             name: "Integration",
             dependencies: [
-                "Agent", "Coordinator", "Configuration", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
-                "HTTP", "TestSupport",
+                "Agent", "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Trust", "HTTP", "TestSupport",
             ],
             path: "Tests/Integration"
         ),

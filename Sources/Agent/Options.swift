@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import Transfer
 
 /// What every command that works for a site takes.

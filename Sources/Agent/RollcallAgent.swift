@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
+import Trust
 
 /// The agent of one site: parse, wire, run.
 @main
@@ -13,7 +14,10 @@ struct RollcallAgent: AsyncParsableCommand {
             something missing; 64 wrong arguments or a wrong configuration file.
             """,
         version: Product.version,
-        subcommands: [SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self])
+        subcommands: [
+            SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self, RegistryCommand.self,
+            KeygenCommand.self,
+        ])
 
     static func main() async {
         Product.prepareProcess()
@@ -36,6 +40,8 @@ struct RollcallAgent: AsyncParsableCommand {
         let message: String
         switch error {
         case let error as ConfigurationError:
+            (code, message) = (.validationFailure, "\(error)")
+        case let error as TrustError where error.code == .invalidKey:
             (code, message) = (.validationFailure, "\(error)")
         case let error as AgentError:
             (code, message) = (error.code == .usage ? .validationFailure : .failure, "\(error)")

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import HTTP
 import Logging
 import Readiness
@@ -27,11 +27,15 @@ struct RunCommand: AsyncParsableCommand {
         defer { agent.shutdown() }
         try await agent.requireStore()
         let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { Timestamp(.system) }, write: { Terminal.write($0) })
+            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
         var logger = Logger(label: "rollcall-agent", factory: { _ in handler })
         logger[metadataKey: "site"] = "\(agent.file.site)"
         logger[metadataKey: "environment"] = "\(agent.file.environment)"
         logger.info("started", metadata: ["version": "\(Product.version)"])
+        if agent.file.signingKey == nil {
+            logger.warning(
+                "no 'signingKey': cache manifests are not signed, and block every gate that does not accept that")
+        }
         let service = AgentService(
             pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)

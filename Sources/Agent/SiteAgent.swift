@@ -1,4 +1,4 @@
-import Configuration
+import ConfigurationFiles
 import Console
 import FoundationEssentials
 import HTTP
@@ -7,6 +7,7 @@ import ObjectStore
 import Readiness
 import Registry
 import Transfer
+import Trust
 
 /// One site's agent, wired as its file says: what `sync`, `verify` and `run` have in common.
 struct SiteAgent: Sendable {
@@ -35,6 +36,7 @@ struct SiteAgent: Sendable {
                 client: try access.client(of: source.url), mapping: source.repositories, priority: source.priority,
                 weight: source.weight)
         }
+        let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
         let engine = try TransferEngine(
             sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
@@ -43,7 +45,7 @@ struct SiteAgent: Sendable {
         store = try file.objectStore.open(Self.access(to: file, options))
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(store), registry: engine, state: state,
+            central: CentralStore(store), registry: engine, state: state, signingKey: signingKey,
             now: { Timestamp(.system) })
     }
 

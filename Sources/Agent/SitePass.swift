@@ -2,6 +2,7 @@ import OCI
 import ObjectStore
 import Readiness
 import Transfer
+import Trust
 
 /// What a pass needs of the site's regional registry and of the sources.
 protocol SiteRegistry: Sendable {
@@ -53,6 +54,8 @@ struct SitePass: Sendable {
     let central: CentralStore
     let registry: any SiteRegistry
     let state: StateDirectory
+    /// What signs the cache manifests; `nil` leaves them unsigned.
+    let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
 
     /// Reads the lists, brings what is missing, verifies at the destination, and publishes the cache manifest.
@@ -127,10 +130,7 @@ struct SitePass: Sendable {
     }
 
     private func publish(_ lists: [ImageList], missing: [ClosureEntry], answerAge: Duration) async throws {
-        var published: Int64?
-        if case .manifest(let manifest) = try await central.report(of: site, in: environment) {
-            published = manifest.sequence
-        }
+        let published = try await lastSequence()
         // From the age, not from the clock before the pass: that may have been set meanwhile. A second more for the part of
         // one that the age leaves out.
         let issuedAt = now()
@@ -141,6 +141,20 @@ struct SitePass: Sendable {
                 issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
                 holdings: lists.map { list in
                     CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
-                }))
+                }), signedBy: signingKey)
+    }
+
+    /// The highest sequence number of the site that the central store knows of, so that an agent whose state was lost does
+    /// not go back: that of the manifest which is published, where it is our own, and that which a gate saw last.
+    private func lastSequence() async throws -> Int64? {
+        let keys = signingKey.map { [$0.publicKey] } ?? []
+        let published: Int64?
+        switch try await central.report(of: site, in: environment, keys: keys)?.content {
+        case .signed(let manifest, by: _): published = manifest.sequence
+        case .unproved(let manifest): published = signingKey == nil ? manifest.sequence : nil
+        case .wronglySigned, .unreadable, nil: published = nil
+        }
+        let seen = try await central.lastSequence(of: site, in: environment)
+        return [published, seen].compactMap { $0 }.max()
     }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import Readiness
 
 /// One pass that only looks.

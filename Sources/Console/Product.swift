@@ -1,5 +1,5 @@
 public import ArgumentParser
-import CSystem
+import CGlibc
 
 /// What the executables are.
 public enum Product {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
+import OCI
 import Readiness
 
 /// The gate's answer.
@@ -14,7 +15,19 @@ struct CheckCommand: AsyncParsableCommand {
     var name: ListName
 
     @OptionGroup var environment: EnvironmentOptions
-    @OptionGroup var output: OutputOptions
+    @Option(
+        help: ArgumentHelp("Blocked unless this generation is the one that is staged.", valueName: "sha256:…"),
+        transform: Digest.init(_:))
+    var generation: Digest?
+
+    @Option(name: [.short, .long], help: "table for people, json for programs, junit for build servers.")
+    var output = Output.table
+
+    @Option(
+        help: ArgumentHelp("Also write the answer to this file, as JUnit XML.", valueName: "file"),
+        completion: .file())
+    var junit: String?
+
     @OptionGroup var fleet: FleetOptions
 
     @Flag(help: "Ask again until it is ready or the time is over.")
@@ -37,19 +50,45 @@ struct CheckCommand: AsyncParsableCommand {
         guard (interval ?? .seconds(10)) >= .seconds(1) else { throw ValidationError("--interval is at least 1s") }
     }
 
+    /// The forms of an answer.
+    enum Output: String, CaseIterable, ExpressibleByArgument {
+        case table, json, junit
+    }
+
     func run() async throws {
+        let report: VerdictReport
+        do {
+            report = VerdictReport(try await verdict())
+        } catch {
+            if let junit {
+                let unknown = JUnitReport(
+                    unknown: name, in: environment.environment, because: "\(error)", at: .current)
+                try OutputFile.write(Array("\(unknown.text)\n".utf8), "the JUnit report", to: junit)
+            }
+            throw error
+        }
+        if let junit {
+            try OutputFile.write(Array("\(JUnitReport(report).text)\n".utf8), "the JUnit report", to: junit)
+        }
+        switch output {
+        case .table: Terminal.say(try report.text(.table))
+        case .json: Terminal.say(try report.text(.json))
+        case .junit: Terminal.say(JUnitReport(report).text)
+        }
+        if !report.ready { throw ExitCode.blocked }
+    }
+
+    private func verdict() async throws -> Verdict {
         let (fleet, central) = try self.fleet.open()
         let (list, environment) = (name, environment.environment)
+        let generation = generation
         let look: @Sendable () async throws -> Verdict = {
-            try await central.check(list, in: environment, of: fleet, at: .current)
+            let verdict = try await central.check(list, in: environment, of: fleet, at: .current)
+            return generation.map { verdict.bound(to: $0) } ?? verdict
         }
-        let verdict =
-            wait
-            ? try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
-                clock: ContinuousClock(), progress: Terminal.complain, look: look)
-            : try await look()
-        Terminal.say(try VerdictReport(verdict).text(output.output))
-        if !verdict.isReady { throw ExitCode.blocked }
+        guard wait else { return try await look() }
+        return try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
+            clock: ContinuousClock(), progress: Terminal.complain, look: look)
     }
 }
 

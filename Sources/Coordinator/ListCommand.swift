@@ -1,6 +1,6 @@
 import ArgumentParser
 import Console
-import Configuration
+import ConfigurationFiles
 import HTTP
 import OCI
 import Readiness

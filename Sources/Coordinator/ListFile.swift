@@ -43,12 +43,28 @@ enum ListFile {
     ///
     /// - Throws: `OutputError` for a place that cannot be written
     static func write(_ list: ImageList, to path: String) throws(OutputError) {
-        do {
-            try Data(list.documentBytes).write(to: URL(filePath: path), options: .atomic)
-        } catch {
-            throw OutputError("\(path): cannot write the image list (\(lastError)): check the directory and its space")
-        }
+        try OutputFile.write(list.documentBytes, "the image list", to: path)
     }
 
     private static var lastError: String { String(cString: strerror(errno)) }
+}
+
+/// A file that an option names for a result.
+enum OutputFile {
+    /// Writes the file whole, or not at all.
+    ///
+    /// - Parameters:
+    ///   - bytes: the content
+    ///   - title: what it is, for messages
+    ///   - path: where to
+    /// - Throws: `OutputError` for a place that cannot be written
+    static func write(_ bytes: [UInt8], _ title: String, to path: String) throws(OutputError) {
+        do {
+            try Data(bytes).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw OutputError(
+                "\(path): cannot write \(title) (\(String(cString: strerror(errno)))): check the directory and its space"
+            )
+        }
+    }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Configuration
+import ConfigurationFiles
 import Console
 import FoundationEssentials
 import Glibc
@@ -17,10 +17,18 @@ struct FleetOptions: ParsableArguments {
     @OptionGroup var store: StoreOptions
 
     func open() throws -> (fleet: Fleet, central: CentralStore) {
-        let environment = ProcessInfo.processInfo.environment
-        let fleet = try FleetFile.read(option: self.fleet, environment: environment)
-        let access = ObjectStoreAccess(environment: environment, singleWriter: store.singleWriter)
+        let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
         return (fleet, CentralStore(try fleet.objectStore.open(access)))
+    }
+
+    /// The fleet for a process that outlives changes of its file.
+    func watch() -> LiveFleet {
+        LiveFleet(
+            path: FleetFile.path(option: fleet, environment: ProcessInfo.processInfo.environment), access: access)
+    }
+
+    private var access: ObjectStoreAccess {
+        ObjectStoreAccess(environment: ProcessInfo.processInfo.environment, singleWriter: store.singleWriter)
     }
 }
 

@@ -1,8 +1,10 @@
 import ArgumentParser
-import Configuration
+import ConfigurationFiles
 import Console
+import GateServer
 import ObjectStore
 import Readiness
+import Trust
 
 /// The coordinator: parse, wire, run.
 @main
@@ -17,7 +19,7 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
-            SiteCommand.self,
+            ServeCommand.self, SiteCommand.self, KeygenCommand.self,
         ])
 
     static func main() async {
@@ -50,7 +52,9 @@ struct Rollcall: AsyncParsableCommand {
     static func exitCode(of error: any Error) -> ExitCode {
         switch error {
         case is ConfigurationError, is UsageError: .validationFailure
+        case let error as TrustError where error.code == .invalidKey: .validationFailure
         case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
+        case let error as GateServerError where error.code != .cannotListen: .validationFailure
         case is Refusal: .blocked
         case is any OneLineError: .failure
         default:
@@ -63,8 +67,10 @@ struct Rollcall: AsyncParsableCommand {
 /// An error whose description is the line to show.
 private protocol OneLineError: Error {}
 extension ConfigurationError: OneLineError {}
+extension GateServerError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
+extension TrustError: OneLineError {}
 extension UsageError: OneLineError {}
 extension OutputError: OneLineError {}
 extension Refusal: OneLineError {}

@@ -14,13 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let (fleet, central) = try self.fleet.open()
-        var environments: [StatusReport.Environment] = []
-        for environment in fleet.environments {
-            environments.append(
-                StatusReport.Environment(
-                    environment, record: try await central.record(of: environment.name).record,
-                    reports: try await central.reports(of: environment.name), now: .current))
-        }
-        Terminal.say(try StatusReport(environments: environments).text(output.output))
+        Terminal.say(
+            try StatusReport(try await FleetStanding(of: fleet, in: central, at: .current)).text(output.output))
     }
 }

@@ -9,18 +9,10 @@ struct StatusReport: Encodable {
         let lists: [List]
         let sites: [String]
 
-        init(
-            _ environment: Fleet.Environment, record: EnvironmentRecord, reports: [SiteName: SiteReport], now: Timestamp
-        ) {
-            self.environment = environment.name.text
-            sites = environment.sites.map(\.name.text)
-            lists = record.lists.sorted { $0.key < $1.key }.map { name, state in
-                List(
-                    promoted: state.promoted,
-                    verdict: VerdictReport(
-                        compare(list: name, staged: state.staged, environment: environment, reports: reports, now: now))
-                )
-            }
+        init(_ standing: FleetStanding.Environment) {
+            environment = standing.environment.name.text
+            sites = standing.environment.sites.map(\.name.text)
+            lists = standing.lists.map { List(promoted: $0.promoted, verdict: VerdictReport($0.verdict)) }
         }
     }
 
@@ -31,6 +23,8 @@ struct StatusReport: Encodable {
     }
 
     let environments: [Environment]
+
+    init(_ standing: FleetStanding) { environments = standing.environments.map(Environment.init) }
 
     func text(_ form: OutputForm) throws -> String {
         switch form {
@@ -54,8 +48,8 @@ struct StatusReport: Encodable {
                 for site in verdict.sites {
                     sites.add(
                         environment.environment, verdict.list, site.site, site.ready ? "ready" : "blocked",
-                        site.verifiedAt?.description ?? "-", site.missing.isEmpty ? "-" : "\(site.missingEntries)",
-                        site.reasons.map(\.code).joined(separator: ", "))
+                        site.verifiedAt?.description ?? "-", site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
+                        (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", "))
                 }
             }
         }

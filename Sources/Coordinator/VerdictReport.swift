@@ -25,6 +25,9 @@ struct VerdictReport: Encodable {
         let missing: [ClosureEntry]
         let missingEntries: Int
         let missingBytes: Int64
+        let contentVerifiedAt: Timestamp?
+        let unsigned: Bool
+        let progress: CacheManifest.Progress?
 
         init(_ site: Verdict.Site) {
             self.site = site.name.text
@@ -33,8 +36,11 @@ struct VerdictReport: Encodable {
             verifiedAt = site.holding?.verifiedAt
             depth = site.holding?.depth
             missing = site.holding?.missing ?? []
-            missingEntries = missing.count
+            missingEntries = site.holding?.missingEntries ?? 0
             missingBytes = site.holding?.missingBytes ?? 0
+            contentVerifiedAt = site.holding?.contentVerifiedAt
+            unsigned = site.isUnproved
+            progress = site.progress
         }
     }
 
@@ -44,6 +50,7 @@ struct VerdictReport: Encodable {
     let decidedAt: Timestamp
     let staged: EnvironmentRecord.Pointer?
     let reasons: [Cause]
+    let unsignedSites: [String]
     let sites: [Site]
 
     init(_ verdict: Verdict) {
@@ -53,6 +60,7 @@ struct VerdictReport: Encodable {
         decidedAt = verdict.decidedAt
         staged = verdict.staged
         reasons = verdict.reasons.map(Cause.init)
+        unsignedSites = verdict.unprovedSites.map(\.text)
         sites = verdict.sites.map(Site.init)
     }
 
@@ -78,12 +86,17 @@ struct VerdictReport: Encodable {
                     + " \(staged.at) by \(staged.by)".printable)
         }
         lines += reasons.map { "\($0.code): \($0.message)" }
+        if !unsignedSites.isEmpty {
+            lines.append(
+                "unsigned: nobody vouches for what these sites say, and '\(environment)' accepts it:"
+                    + " \(unsignedSites.joined(separator: ", "))")
+        }
         guard !sites.isEmpty else { return lines }
         var table = Table("SITE", "STATE", "VERIFIED", "MISSING", "REASON")
         for site in sites {
             table.add(
                 site.site, site.ready ? "ready" : "blocked", site.verifiedAt?.description ?? "-",
-                site.missing.isEmpty ? "-" : "\(site.missingEntries) (\(Quantity.bytes(site.missingBytes)))",
+                site.missingEntries == 0 ? "-" : "\(site.missingEntries) (\(Quantity.bytes(site.missingBytes)))",
                 site.reasons.first.map { "\($0.code): \($0.message)" } ?? "")
             for reason in site.reasons.dropFirst() { table.add("", "", "", "", "\(reason.code): \(reason.message)") }
         }

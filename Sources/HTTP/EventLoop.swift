@@ -1,5 +1,5 @@
 import CLibcurl
-import CSystem
+import CGlibc
 import Glibc
 import Synchronization
 

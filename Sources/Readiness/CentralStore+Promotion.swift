@@ -78,8 +78,8 @@ extension CentralStore {
         let place = try fleet.environment(environment)
         let record = try await record(of: environment).record
         return compare(
-            list: list, staged: record.lists[list]?.staged, environment: place,
-            reports: try await reports(of: environment), now: now)
+            list: list, staged: record.lists[list]?.staged, environment: place, evidence: try await evidence(of: place),
+            now: now)
     }
 
     /// Makes the decision of `check` and, only if it is ready, moves the promoted pointer to the staged generation.
@@ -102,7 +102,7 @@ extension CentralStore {
             var current = try await record(of: environment)
             let state = current.record.lists[list]
             let verdict = compare(
-                list: list, staged: state?.staged, environment: place, reports: try await reports(of: environment),
+                list: list, staged: state?.staged, environment: place, evidence: try await evidence(of: place),
                 now: act.at)
             if let first, first != state {
                 return .refused(verdict.blocked(by: changedMeanwhile(list, in: environment)))
@@ -126,7 +126,7 @@ extension CentralStore {
                 + " this again")
     }
 
-    private func contention(over environment: EnvironmentName) -> ReadinessError {
+    func contention(over environment: EnvironmentName) -> ReadinessError {
         ReadinessError(
             .contention,
             "others changed the record of '\(environment)' \(Self.maximumAttempts) times meanwhile: run this again")

@@ -8,6 +8,7 @@ public import ObjectStore
 /// | `lists/GENERATION-HEX.json` | image list | once, never changed |
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
+/// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
 ///
 /// A store that cannot be reached throws, whatever is asked: what is not known is never taken for ready.
 public struct CentralStore: Sendable {
@@ -103,79 +104,6 @@ public struct CentralStore: Sendable {
         return outcome != .conflict
     }
 
-    // MARK: Cache manifests
-
-    /// Publishes a site's cache manifest in the place of the one before.
-    ///
-    /// - Throws: `ObjectStoreError`.
-    public func publish(_ manifest: CacheManifest) async throws {
-        _ = try await objects.put(
-            manifest.documentBytes(), at: Self.key(of: manifest.site, in: manifest.environment), condition: .none)
-    }
-
-    /// What a site reported last; `nil` for a silent one.
-    ///
-    /// - Throws: `ObjectStoreError` where the store cannot be reached. A report that cannot be understood is an answer.
-    public func report(of site: SiteName, in environment: EnvironmentName) async throws -> SiteReport? {
-        try await report(at: Self.key(of: site, in: environment))
-    }
-
-    /// What every site of an environment reported last, also those that no fleet file names.
-    ///
-    /// - Throws: `ObjectStoreError` where the store cannot be reached; `ReadinessError.invalidRecord` for an object among
-    ///   the cache manifests that has no site's name.
-    public func reports(of environment: EnvironmentName) async throws -> [SiteName: SiteReport] {
-        var sites: [(SiteName, ObjectKey)] = []
-        for key in try await objects.list(below: Self.sitesKey(of: environment)) {
-            guard key.name.hasSuffix(".json"), let site = try? SiteName(String(key.name.dropLast(".json".count))),
-                try Self.key(of: site, in: environment) == key
-            else {
-                throw ReadinessError(
-                    .invalidRecord, "an object among the cache manifests has no site's name: delete it", in: key.path)
-            }
-            sites.append((site, key))
-        }
-        return try await withThrowingTaskGroup(of: (SiteName, SiteReport?).self) { group in
-            var reports: [SiteName: SiteReport] = [:]
-            var waiting = sites.makeIterator()
-            for _ in 0..<Self.maximumConcurrentReads {
-                guard let (site, key) = waiting.next() else { break }
-                group.addTask { (site, try await report(at: key)) }
-            }
-            while let (site, report) = try await group.next() {
-                reports[site] = report
-                if let (site, key) = waiting.next() { group.addTask { (site, try await self.report(at: key)) } }
-            }
-            return reports
-        }
-    }
-
-    private func report(at key: ObjectKey) async throws -> SiteReport? {
-        let object: StoredObject?
-        do {
-            object = try await objects.get(key)
-        } catch  where error.code == .tooLarge {
-            return .unreadable(error.message)
-        }
-        guard let object else { return nil }
-        do {
-            return .manifest(try CacheManifest(parsing: object.bytes))
-        } catch {
-            return .unreadable(error.message)
-        }
-    }
-
-    /// Deletes a site's cache manifest.
-    ///
-    /// - Returns: whether there was one
-    /// - Throws: `ObjectStoreError`.
-    public func forget(_ site: SiteName, in environment: EnvironmentName) async throws -> Bool {
-        let key = try Self.key(of: site, in: environment)
-        guard try await objects.get(key) != nil else { return false }
-        try await objects.delete(key)
-        return true
-    }
-
     // MARK: Keys
 
     static func key(ofList generation: Digest) throws(ObjectStoreError) -> ObjectKey {
@@ -184,6 +112,10 @@ public struct CentralStore: Sendable {
 
     static func recordKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
         try ObjectKey("environments/\(environment)/record.json")
+    }
+
+    static func memoryKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/gate.json")
     }
 
     static func sitesKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {

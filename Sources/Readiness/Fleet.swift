@@ -1,4 +1,5 @@
 public import ObjectStore
+public import Trust
 
 /// The fleet file's content: where the central object store is, and the environments in ladder order with their sites.
 public struct Fleet: Hashable, Sendable {
@@ -8,14 +9,43 @@ public struct Fleet: Hashable, Sendable {
         public let name: SiteName
         /// The URL of the site's regional registry, as the file has it.
         public let registry: String
+        /// The keys that sign the site's cache manifests, those that are valid longest first; several while keys rotate.
+        /// Without any, nothing that the site says can be checked.
+        public let keys: [Key]
 
         /// - Parameters:
         ///   - name: the site's name
         ///   - registry: the URL of its regional registry
-        public init(name: SiteName, registry: String) {
+        ///   - keys: the keys that sign its cache manifests, in any order
+        public init(name: SiteName, registry: String, keys: [Key] = []) {
             self.name = name
             self.registry = registry
+            self.keys = keys.enumerated().sorted { left, right in
+                let (leftEnd, rightEnd) = (left.element.lastSecond, right.element.lastSecond)
+                return leftEnd == rightEnd ? left.offset < right.offset : leftEnd > rightEnd
+            }.map(\.element)
         }
+    }
+
+    /// A public key, and how long it is valid.
+    public struct Key: Hashable, Sendable {
+        /// The most keys that one site or person may have: eight.
+        public static let maximumCount = 8
+
+        /// The key.
+        public let publicKey: PublicKey
+        /// The last moment, by the coordinator's clock, at which the key proves anything; `nil` for no end.
+        public let notAfter: Timestamp?
+
+        /// - Parameters:
+        ///   - publicKey: the key
+        ///   - notAfter: the last moment at which it proves anything
+        public init(_ publicKey: PublicKey, notAfter: Timestamp? = nil) {
+            self.publicKey = publicKey
+            self.notAfter = notAfter
+        }
+
+        fileprivate var lastSecond: Int64 { notAfter?.seconds ?? .max }
     }
 
     /// A rung of the promotion ladder.
@@ -29,14 +59,17 @@ public struct Fleet: Hashable, Sendable {
         public let sites: [Site]
         /// How old a site's verification may be for the gate to open; whole seconds.
         public let freshness: Duration
+        /// Whether the word of a site without a key is taken for true. Every answer that rests on it says so.
+        public let acceptsUnsigned: Bool
 
         /// - Parameters:
         ///   - name: the environment's name
         ///   - sites: the sites, in the file's order
         ///   - freshness: how old a site's verification may be for the gate to open
+        ///   - acceptsUnsigned: whether the word of a site without a key is taken for true
         /// - Throws: `ReadinessError.invalidFleet` for two sites of one name or a freshness below one second.
         public init(
-            name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness
+            name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness, acceptsUnsigned: Bool = false
         ) throws(ReadinessError) {
             if let name = repeated(sites.map(\.name)) {
                 throw ReadinessError(.invalidFleet, "the site '\(name)' is named twice: site names are unique")
@@ -48,6 +81,7 @@ public struct Fleet: Hashable, Sendable {
             self.name = name
             self.sites = sites
             self.freshness = freshness
+            self.acceptsUnsigned = acceptsUnsigned
         }
     }
 

@@ -4,7 +4,7 @@
 public struct ReadinessError: Error, Sendable, CustomStringConvertible {
     /// What was refused.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case name, time, fleet, list, manifest, record, schema, contention }
+        private enum Kind { case name, time, fleet, list, manifest, record, schema, contention, signing }
         private let kind: Kind
 
         /// An environment's, a site's or a list's name outside the grammar.
@@ -21,6 +21,8 @@ public struct ReadinessError: Error, Sendable, CustomStringConvertible {
         public static let invalidRecord = Code(kind: .record)
         /// A document of a schema that this version does not read.
         public static let unknownSchema = Code(kind: .schema)
+        /// A document that could not be signed.
+        public static let signing = Code(kind: .signing)
         /// Others kept changing an environment's record for as many attempts as are made.
         public static let contention = Code(kind: .contention)
     }

@@ -10,6 +10,8 @@ public struct Reason: Hashable, Sendable {
 
         /// Nothing is staged under the list's name.
         public static let nothingStaged = Code(text: "nothing-staged")
+        /// Another generation is staged than the one that was asked for.
+        public static let anotherStaged = Code(text: "another-staged")
         /// The fleet names no site in the environment.
         public static let noSites = Code(text: "no-sites")
         /// The generation was not promoted in the environment before.
@@ -24,6 +26,19 @@ public struct Reason: Hashable, Sendable {
         public static let misplaced = Code(text: "misplaced")
         /// There is a cache manifest of a site that the fleet does not name.
         public static let unknownSite = Code(text: "unknown-site")
+        /// The fleet file has no public key of the site, so nothing that it says can be checked.
+        public static let noPublicKey = Code(text: "no-public-key")
+        /// The site has a public key, and its cache manifest is not signed.
+        public static let unsigned = Code(text: "unsigned")
+        /// The cache manifest is signed, but not by a key of the site.
+        public static let wronglySigned = Code(text: "wrongly-signed")
+        /// The key that signed the cache manifest is no longer valid.
+        public static let keyExpired = Code(text: "key-expired")
+        /// An older cache manifest of the site than one that was seen before is in its place.
+        public static let replayed = Code(text: "replayed")
+        /// The site's cache manifest is new, but its sequence number is not: the agent's state went back, or two agents
+        /// share the key.
+        public static let sequenceRolledBack = Code(text: "sequence-rolled-back")
         /// The cache manifest comes from the future: one of the two clocks is wrong.
         public static let clockSkew = Code(text: "clock-skew")
         /// The cache manifest has expired.

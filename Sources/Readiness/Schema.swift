@@ -1,5 +1,6 @@
 import FoundationEssentials
 import OCI
+import Trust
 
 /// The form of a document, with its version: `rollcall.image-list/v1`.
 ///
@@ -12,8 +13,11 @@ struct Schema: Sendable {
     static let imageList = Schema(name: "rollcall.image-list", version: 1)
     static let environmentRecord = Schema(name: "rollcall.environment-record", version: 1)
     static let cacheManifest = Schema(name: "rollcall.cache-manifest", version: 1)
+    static let gateMemory = Schema(name: "rollcall.gate-memory", version: 1)
 
     var id: String { "\(name)/v\(version)" }
+    /// What a signed document of this form is called in its envelope.
+    var payloadType: String { "application/vnd.\(name).v\(version)+json" }
 
     /// - Throws: `ReadinessError.unknownSchema` for any other form or version.
     func require(_ found: String) throws(ReadinessError) {
@@ -26,6 +30,40 @@ struct Schema: Sendable {
         }
         throw ReadinessError(
             .unknownSchema, "its schema '\(shown)' is newer than the '\(id)' that this version reads: upgrade Rollcall")
+    }
+}
+
+extension Schema {
+    /// A document of this form in an envelope that a key signed.
+    ///
+    /// - Throws: `ReadinessError.signing`.
+    func sign(_ document: [UInt8], with key: PrivateKey) throws(ReadinessError) -> [UInt8] {
+        do {
+            return try Envelope(signing: document, as: payloadType, with: [key]).documentBytes()
+        } catch {
+            throw ReadinessError(.signing, error.message)
+        }
+    }
+
+    /// Opens what may be a signed document of this form.
+    ///
+    /// - Returns: `nil` for a document that is not signed
+    /// - Throws: `ReadinessError.unknownSchema` for an envelope of something else; with the code that is given for one that
+    ///   is malformed.
+    func envelope(
+        _ bytes: [UInt8], _ code: ReadinessError.Code, in origin: String? = nil
+    ) throws(ReadinessError) -> Envelope? {
+        let envelope: Envelope?
+        do {
+            envelope = try Envelope(ifEnvelope: bytes)
+        } catch {
+            throw ReadinessError(code, error.message, in: origin)
+        }
+        guard let envelope, envelope.payloadType != payloadType else { return envelope }
+        throw ReadinessError(
+            .unknownSchema,
+            "it is a signed document of the type '\(envelope.payloadType.prefix(100))', not '\(payloadType)': upgrade"
+                + " Rollcall, or look for who put it there", in: origin)
     }
 }
 

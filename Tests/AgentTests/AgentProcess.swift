@@ -4,6 +4,7 @@ import OCI
 import ObjectStore
 import Readiness
 import TestSupport
+import Trust
 
 /// `rollcall-agent` as a process, as its users run it.
 enum AgentProcess {
@@ -73,6 +74,7 @@ struct RealSite: Sendable {
         site = try SiteFixture()
         directory = site.directory
         try await site.stage(list)
+        try site.key.write(to: directory.file("site.key"))
         try directory.write(
             config,
             """
@@ -85,6 +87,7 @@ struct RealSite: Sendable {
             objectStore:
               url: \(site.fleet.objectStore)
             state: state
+            signingKey: site.key
             interval: 1s
 
             """)

@@ -1,16 +1,15 @@
 import FoundationEssentials
 import Logging
-import Readiness
 import Synchronization
 import Testing
 
-@testable import Agent
+@testable import Console
 
 @Suite struct LineLogHandlerTests {
     private func lines(_ form: LineLogHandler.Form, _ body: (inout Logger) -> Void) -> [String] {
         let output = Mutex<[String]>([])
         withoutActuallyEscaping(body) { body in
-            let handler = LineLogHandler(form, now: { Timestamp(seconds: 1_800_000_000) }) { line in
+            let handler = LineLogHandler(form, now: { "2027-01-15T08:00:00Z" }) { line in
                 output.withLock { $0.append(line) }
             }
             var logger = Logger(label: "test", factory: { _ in handler })

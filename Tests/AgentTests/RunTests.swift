@@ -1,3 +1,4 @@
+import Console
 import HTTP
 import Logging
 import OCI
@@ -153,7 +154,8 @@ import Testing
         let service = AgentService(
             pass: SitePass(
                 site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-                central: pass.central, registry: hanging, state: pass.state, now: pass.now),
+                central: pass.central, registry: hanging, state: pass.state, signingKey: pass.signingKey,
+                now: pass.now),
             interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing, logger: logger { _ in })
         let task = Task { try await service.run() }
         await hanging.hangs()
@@ -163,7 +165,7 @@ import Testing
     }
 
     private func logger(_ write: @escaping @Sendable (String) -> Void) -> Logger {
-        let handler = LineLogHandler(.json, now: { Timestamp(seconds: 0) }, write: write)
+        let handler = LineLogHandler(.json, now: { "1970-01-01T00:00:00Z" }, write: write)
         return Logger(label: "test", factory: { _ in handler })
     }
 }

@@ -4,6 +4,7 @@ import Readiness
 import Synchronization
 import TestSupport
 import Transfer
+import Trust
 
 @testable import Agent
 
@@ -16,6 +17,7 @@ struct SiteFixture: Sendable {
     let clock = FakeClock()
     let site: SiteName
     let environment: EnvironmentName
+    let key: PrivateKey
 
     init() throws {
         directory = try TemporaryDirectory("agent")
@@ -23,11 +25,14 @@ struct SiteFixture: Sendable {
         let location = try ObjectStoreLocation("file://\(directory.file("store"))")
         site = try SiteName("lab-1")
         environment = try EnvironmentName("lab")
+        key = try PrivateKey.generate()
         central = CentralStore(try location.open())
         fleet = try Fleet(
             objectStore: location,
             environments: [
-                Fleet.Environment(name: environment, sites: [.init(name: site, registry: "https://lab-1.example")])
+                Fleet.Environment(
+                    name: environment,
+                    sites: [.init(name: site, registry: "https://lab-1.example", keys: [.init(key.publicKey)])])
             ])
     }
 
@@ -36,7 +41,8 @@ struct SiteFixture: Sendable {
         let clock = clock
         return SitePass(
             site: site, environment: environment, validity: .seconds(3600), version: "test", central: central,
-            registry: registry, state: try StateDirectory(path: directory.file(state)), now: { clock.now })
+            registry: registry, state: try StateDirectory(path: directory.file(state)), signingKey: key,
+            now: { clock.now })
     }
 
     /// One pass over what is staged and promoted now.
@@ -60,7 +66,8 @@ struct SiteFixture: Sendable {
     }
 
     func manifest() async throws -> CacheManifest? {
-        guard case .manifest(let manifest) = try await central.report(of: site, in: environment) else { return nil }
+        let report = try await central.report(of: site, in: environment, keys: [key.publicKey])
+        guard case .signed(let manifest, by: _) = report?.content else { return nil }
         return manifest
     }
 

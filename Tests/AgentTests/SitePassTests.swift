@@ -145,7 +145,8 @@ import Testing
         let pass = try fixture.pass()
         let report = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, now: pass.now
+            central: pass.central, registry: registry, state: pass.state, signingKey: pass.signingKey,
+            now: pass.now
         ).run(.verify, record: fixture.central.record(of: fixture.environment).record)
         #expect(report.missing.count == 2)
         let manifest = try #require(try await fixture.manifest())

@@ -3,6 +3,7 @@ import OCI
 import ObjectStore
 import Readiness
 import Testing
+import Trust
 
 @testable import Coordinator
 
@@ -42,7 +43,12 @@ import Testing
             objectStore: ObjectStoreLocation("file:///srv/rollcall"),
             environments: [
                 Fleet.Environment(
-                    name: EnvironmentName("lab"), sites: [.init(name: SiteName("lab-1"), registry: "https://r.example")]
+                    name: EnvironmentName("lab"),
+                    sites: [
+                        .init(
+                            name: SiteName("lab-1"), registry: "https://r.example",
+                            keys: [.init(Workplace.key(of: "lab-1").publicKey)])
+                    ]
                 )
             ])
     }
@@ -69,10 +75,14 @@ import Testing
             environment: EnvironmentName("lab"), site: SiteName("lab-1"), sequence: 1, issuedAt: now,
             expiresAt: now.advanced(by: .seconds(60)), agentVersion: "test",
             holdings: [.init(of: list, missing: [], verifiedAt: now, depth: .presence)])
+        let key = try Workplace.key(of: "lab-1")
+        let report = SiteReport(reading: try manifest.objectBytes(signedBy: key), keys: [key.publicKey])
         return compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: now),
             environment: try ReportTests.fleet().environments[0],
-            reports: ready ? [manifest.site: .manifest(manifest)] : [:], now: now)
+            evidence: try Evidence(
+                reports: ready ? [manifest.site: report] : [:],
+                memory: GateMemory(environment: EnvironmentName("lab"))), now: now)
     }
 
     /// Looks, one after the other; the last one is repeated.

@@ -3,7 +3,9 @@ import Glibc
 import OCI
 import ObjectStore
 import Readiness
+import Synchronization
 import TestSupport
+@testable import Trust
 
 /// A directory with a fleet file and an object store, in which `rollcall` runs as a process, as its users run it.
 struct Workplace: Sendable {
@@ -30,12 +32,15 @@ struct Workplace: Sendable {
                     sites:
                       - name: lab-1
                         registry: https://registry.lab-1.example
+                        publicKey: "\(key(of: "lab-1").publicKey)"
                       - name: lab-2
                         registry: https://registry.lab-2.example
+                        publicKey: "\(key(of: "lab-2").publicKey)"
                   - name: production
                     sites:
                       - name: prod-1
                         registry: https://registry.prod-1.example
+                        publicKey: "\(key(of: "prod-1").publicKey)"
 
                 """)
             let location = try ObjectStoreLocation("file://\(directory.file("store"))")
@@ -46,7 +51,10 @@ struct Workplace: Sendable {
     }
 
     /// Runs `rollcall` to its end, with nothing of the machine's own settings.
-    func run(_ arguments: String...) async throws -> CommandResult {
+    func run(_ arguments: String...) async throws -> CommandResult { try await run(arguments) }
+
+    /// Runs `rollcall` to its end, with nothing of the machine's own settings.
+    func run(_ arguments: [String]) async throws -> CommandResult {
         try await runCommand(
             [Self.executable] + arguments,
             environment: [
@@ -63,14 +71,24 @@ struct Workplace: Sendable {
         return list
     }
 
+    /// The key of a site of this name.
+    static func key(of site: String) throws -> PrivateKey {
+        try PrivateKey(secret: Array(Digest(of: Array(site.utf8)).hex.utf8.prefix(32)))
+    }
+
+    /// What counts up over all manifests that tests publish.
+    private static let sequence = Atomic<Int64>(0)
+
     /// What the site's agent would publish now.
     func prove(_ list: ImageList, missing: [ClosureEntry] = [], at site: String) async throws {
         let now = Timestamp(seconds: Int64(time(nil)))
         try await central.publish(
             CacheManifest(
-                environment: lab, site: SiteName(site), sequence: 1, issuedAt: now,
+                environment: lab, site: SiteName(site),
+                sequence: Self.sequence.add(1, ordering: .relaxed).newValue, issuedAt: now,
                 expiresAt: now.advanced(by: .seconds(3600)), agentVersion: "test",
-                holdings: [CacheManifest.Holding(of: list, missing: missing, verifiedAt: now, depth: .presence)]))
+                holdings: [CacheManifest.Holding(of: list, missing: missing, verifiedAt: now, depth: .presence)]),
+            signedBy: Self.key(of: site))
     }
 
     static func list(_ name: String = "platform", tag: String = "1", layers: Int = 1) throws -> ImageList {

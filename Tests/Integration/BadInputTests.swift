@@ -2,6 +2,7 @@ import FoundationEssentials
 import OCI
 import TestSupport
 import Testing
+import Trust
 
 /// What is wrong, and what becomes of it: one message that says what, where and what to do, the exit code, no secret, and
 /// nothing half-published.
@@ -67,6 +68,8 @@ struct BadInputFixture: Sendable {
         try FileManager.default.createDirectory(atPath: directory.file("store"), withIntermediateDirectories: false)
         try directory.write(
             "images.yaml", "name: web\nsource: \(source.origin)\nimages:\n  - repository: web/api\n    tag: \"1\"\n")
+        let key = try PrivateKey.generate()
+        try key.write(to: directory.file("site.key"))
         try directory.write(
             "fleet.yaml",
             """
@@ -77,6 +80,7 @@ struct BadInputFixture: Sendable {
                 sites:
                   - name: lab-1
                     registry: \(site.origin)
+                    publicKey: "\(key.publicKey)"
               - name: qa
                 sites:
                   - name: qa-1
@@ -95,6 +99,7 @@ struct BadInputFixture: Sendable {
             objectStore:
               url: file://\(directory.file("store"))
             state: \(directory.file("state"))
+            signingKey: site.key
 
             """)
         try directory.write(

@@ -2,6 +2,7 @@ import FoundationEssentials
 import OCI
 import TestSupport
 import Testing
+import Trust
 
 /// What the gate makes of what sites report, of several lists, and of several people.
 @Suite(.timeLimit(.minutes(5))) struct GateTests {
@@ -136,7 +137,8 @@ import Testing
     private static func edit(
         _ directory: TemporaryDirectory, _ key: String, _ value: (String) throws -> String
     ) throws {
-        var lines = String(decoding: try directory.read(path), as: UTF8.self).split(
+        let envelope = try #require(try Envelope(ifEnvelope: directory.read(path)))
+        var lines = String(decoding: envelope.payload, as: UTF8.self).split(
             separator: "\n", omittingEmptySubsequences: false
         ).map(String.init)
         var edited = 0
@@ -147,7 +149,16 @@ import Testing
             edited += 1
         }
         guard edited > 0 else { throw TestSupportError("the cache manifest has no '\(key)'") }
-        try directory.write(path, lines.joined(separator: "\n"))
+        try directory.write(
+            path, signed(lines.joined(separator: "\n"), as: envelope.payloadType, by: "lab-2", directory))
+    }
+
+    /// A document that a site's own key signed.
+    private static func signed(
+        _ text: String, as type: String, by site: String, _ directory: TemporaryDirectory
+    ) throws -> [UInt8] {
+        let key = try PrivateKey(path: directory.file("\(site).key"))
+        return try Envelope(signing: Array(text.utf8), as: type, with: [key]).documentBytes()
     }
 
     static let reports = [
@@ -161,8 +172,21 @@ import Testing
         Report("another schema", "unreadable", ["schema"]) { directory in
             try edit(directory, "schema") { "\($0)-of-the-future" }
         },
-        Report("another site's", "misplaced", ["lab-1"]) {
+        Report("another site's", "wrongly-signed", ["publicKey"]) {
             try $0.write(path, try $0.read(TestFleet.manifest(of: "lab-1")))
+        },
+        Report("not signed", "unsigned", ["signingKey"]) { directory in
+            let envelope = try #require(try Envelope(ifEnvelope: directory.read(path)))
+            try directory.write(path, envelope.payload)
+        },
+        Report("of another site with this one's key", "misplaced", ["'lab-7'"]) { directory in
+            try edit(directory, "site") { _ in "lab-7" }
+        },
+        Report("signed as something else", "unreadable", ["audit-record"]) { directory in
+            let envelope = try #require(try Envelope(ifEnvelope: directory.read(path)))
+            let text = String(decoding: envelope.payload, as: UTF8.self)
+            try directory.write(
+                path, signed(text, as: "application/vnd.rollcall.audit-record.v1+json", by: "lab-2", directory))
         },
         Report("another environment's", "misplaced", ["'prod'"]) { directory in
             try edit(directory, "environment") { _ in "prod" }
@@ -201,6 +225,8 @@ import Testing
             let intact = try fleet.directory.read(Self.path)
             for report in Self.reports {
                 let name = Comment(rawValue: report.testDescription)
+                // A gate that has seen the intact one would not get as far as to read it.
+                try? fleet.directory.remove("store/environments/lab/gate.json")
                 try report.change(fleet.directory)
                 let verdict = try await fleet.check("web")
                 #expect(!verdict.ready, name)
@@ -224,6 +250,7 @@ import Testing
                 try fleet.directory.write(Self.path, intact)
             }
             // An agent puts its own manifest in the place of what is there.
+            try? fleet.directory.remove("store/environments/lab/gate.json")
             try fleet.directory.write(Self.path, "{}")
             #expect(try await fleet.agent("verify", "lab-2").status == 0)
             #expect(try await fleet.promote("web").outcome == "promoted")
@@ -237,9 +264,10 @@ import Testing
             try await fleet.resolve("web", "web/api:1")
             try await fleet.stage("web")
             try await fleet.sync("lab-1")
-            let text = String(decoding: try fleet.directory.read(TestFleet.manifest(of: "lab-1")), as: UTF8.self)
+            let object = try fleet.directory.read(TestFleet.manifest(of: "lab-1"))
+            let document = try #require(try Envelope(ifEnvelope: object)).payload
             struct Times: Decodable { let issuedAt, expiresAt: String }
-            let times = try JSONDecoder().decode(Times.self, from: Data(text.utf8))
+            let times = try JSONDecoder().decode(Times.self, from: Data(document))
             let format = Date.ISO8601FormatStyle()
             #expect(try format.parse(times.expiresAt).timeIntervalSince(try format.parse(times.issuedAt)) == 60)
         }

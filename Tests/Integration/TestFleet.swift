@@ -3,6 +3,7 @@ import Glibc
 import OCI
 import TestSupport
 import Testing
+import Trust
 
 /// A fleet on this machine: an object store in a directory, a real registry at each site, the files that operators
 /// write, and the two executables.
@@ -64,7 +65,10 @@ final class TestFleet: Sendable {
         for (environment, names) in ladder {
             fleet += "  - name: \(environment)\n    sites:\n"
             for site in sites where site.environment == environment && names.contains(site.name) {
+                let key = try PrivateKey.generate()
+                try key.write(to: directory.file("\(site.name).key"))
                 fleet += "      - name: \(site.name)\n        registry: \(site.registry.origin)\n"
+                fleet += "        publicKey: \"\(key.publicKey)\"\n"
             }
         }
         try directory.write("fleet.yaml", fleet)
@@ -98,6 +102,7 @@ final class TestFleet: Sendable {
             objectStore:
               url: file://\(directory.file("store"))
             state: \(directory.file("state-\(site.name)"))
+            signingKey: \(site.name).key
             \(settings)
 
             """)

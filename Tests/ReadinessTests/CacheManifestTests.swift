@@ -19,6 +19,48 @@ import Testing
         }
     }
 
+    @Test func depthAndProgressReadBack() throws {
+        let list = try Fixture.list()
+        let manifest = try CacheManifest(
+            environment: EnvironmentName("lab"), site: SiteName("site-1"), sequence: 3, issuedAt: Fixture.now,
+            expiresAt: Fixture.now.advanced(by: .seconds(60)), agentVersion: "0.1.0",
+            holdings: [
+                .init(
+                    of: list, missing: [], verifiedAt: Fixture.now, depth: .content,
+                    contentVerifiedAt: Fixture.now.advanced(by: .seconds(-600)))
+            ],
+            progress: .init(
+                bytesDone: 10, bytesTotal: 100, bytesPerSecond: 5,
+                estimatedReadyAt: Fixture.now.advanced(by: .seconds(18)), pausedUntil: Fixture.now))
+        #expect(try CacheManifest(parsing: manifest.documentBytes()) == manifest)
+        for (done, total, rate) in [(-1, 1, 1), (2, 1, 1), (0, Int64.max, 1), (0, 1, -1)] as [(Int64, Int64, Int64)] {
+            #expect {
+                try CacheManifest(
+                    environment: EnvironmentName("lab"), site: SiteName("site-1"), sequence: 3, issuedAt: Fixture.now,
+                    expiresAt: Fixture.now.advanced(by: .seconds(60)), agentVersion: "0.1.0", holdings: [],
+                    progress: .init(bytesDone: done, bytesTotal: total, bytesPerSecond: rate))
+            } throws: {
+                "\($0)".contains("progress")
+            }
+        }
+    }
+
+    @Test func manyMissingEntriesAreCountedAndTheFirstAreNamed() throws {
+        let list = try Fixture.list(layers: 150)
+        let holding = Fixture.holding(list, missing: list.closure.entries)
+        #expect(holding.missingEntries == 151)
+        #expect(holding.missing == Array(list.closure.entries.prefix(100)))
+        #expect(holding.missingBytes == list.closure.uniqueBytes)
+        let manifest = try Fixture.manifest(holding)
+        #expect(try CacheManifest(parsing: manifest.documentBytes()) == manifest)
+        let text = String(decoding: try manifest.documentBytes(), as: UTF8.self)
+        for (from, to) in [("151", "99"), ("151", "-1"), ("151", "9999999")] {
+            let damaged = text.replacing("\"missingEntries\" : \(from)", with: "\"missingEntries\" : \(to)")
+            #expect(damaged != text)
+            #expect { try CacheManifest(parsing: Array(damaged.utf8)) } throws: { "\($0)".contains("contradict") }
+        }
+    }
+
     @Test func rootsAreEqualExactlyWhenNothingIsMissing() throws {
         let list = try Fixture.list(layers: 5)
         #expect(Fixture.holding(list).root == list.closure.root)

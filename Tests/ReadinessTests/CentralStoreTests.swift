@@ -14,8 +14,13 @@ import Testing
     private func stageAndProve(_ list: ImageList) async throws {
         _ = try await store.stage(list, to: labName, of: Fixture.fleet(), act: Fixture.act)
         for site in ["site-1", "site-2"] {
-            try await store.publish(try Fixture.manifest(of: site, Fixture.holding(list)))
+            try await publish(Fixture.manifest(of: site, Fixture.holding(list)))
         }
+    }
+
+    /// Publishes a manifest as its site's agent does.
+    private func publish(_ manifest: CacheManifest) async throws {
+        try await store.publish(manifest, signedBy: Fixture.key(of: manifest.site.text))
     }
 
     @Test func aListClimbsTheLadder() async throws {
@@ -59,8 +64,8 @@ import Testing
             return
         }
         // A lease, not a latch: what was promoted is blocked again once a site misses something.
-        try await store.publish(
-            try Fixture.manifest(of: "site-2", Fixture.holding(list, missing: list.closure.entries)))
+        try await publish(
+            Fixture.manifest(of: "site-2", sequence: 2, Fixture.holding(list, missing: list.closure.entries)))
         guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: Fixture.act) else {
             Issue.record("a site that lost content must block")
             return
@@ -226,14 +231,14 @@ import Testing
 
     @Test func manySitesAreReadAcrossPages() async throws {
         let list = try Fixture.list()
-        for site in 0..<50 { try await store.publish(try Fixture.manifest(of: "site-\(site)", Fixture.holding(list))) }
-        #expect(try await store.reports(of: labName).count == 50)
-        #expect(try await store.reports(of: EnvironmentName("la")).isEmpty)
+        for site in 0..<50 { try await publish(Fixture.manifest(of: "site-\(site)", Fixture.holding(list))) }
+        #expect(try await store.reports(of: Fixture.environment()).count == 50)
+        #expect(try await store.reports(of: Fixture.environment("la")).isEmpty)
     }
 
     @Test func forgottenSitesAreGone() async throws {
         let site = try SiteName("site-1")
-        try await store.publish(try Fixture.manifest(Fixture.holding(Fixture.list())))
+        try await publish(Fixture.manifest(Fixture.holding(Fixture.list())))
         #expect(try await store.forget(site, in: labName))
         #expect(try await store.report(of: site, in: labName) == nil)
         #expect(try await !store.forget(site, in: labName))

@@ -15,76 +15,83 @@ import Testing
     }
 
     static let cases: [Case] = [
-        Case(testDescription: "ready", reasons: [], words: "") { .manifest(try Fixture.manifest(Fixture.holding($0))) },
+        Case(testDescription: "ready", reasons: [], words: "") {
+            try Fixture.report(Fixture.manifest(Fixture.holding($0)))
+        },
         Case(testDescription: "ready beside other lists and generations", reasons: [], words: "") {
-            .manifest(
-                try Fixture.manifest(
+            try Fixture.report(
+                Fixture.manifest(
                     Fixture.holding(Fixture.list("other")), Fixture.holding($0), Fixture.holding(Fixture.list(tag: "0"))
                 ))
         },
         Case(testDescription: "silent", reasons: [.silent], words: "rollcall-agent sync") { _ in nil },
-        Case(testDescription: "unreadable", reasons: [.unreadable], words: "(bad JSON)") { _ in .unreadable("bad JSON")
+        Case(testDescription: "unreadable", reasons: [.unreadable], words: "(bad JSON)") { _ in
+            SiteReport(.unreadable("bad JSON"), digest: Fixture.digest("bad"))
         },
         Case(testDescription: "another site's", reasons: [.misplaced], words: "of site 'site-2' in 'lab'") {
-            .manifest(try Fixture.manifest(of: "site-2", Fixture.holding($0)))
+            try Fixture.report(Fixture.manifest(of: "site-2", Fixture.holding($0)))
         },
         Case(testDescription: "another environment's", reasons: [.misplaced], words: "in 'production'") {
-            .manifest(try Fixture.manifest(in: "production", Fixture.holding($0)))
+            try Fixture.report(Fixture.manifest(in: "production", Fixture.holding($0)))
         },
         Case(testDescription: "expired", reasons: [.expired], words: "expired 10 s ago") {
-            .manifest(try Fixture.manifest(expires: .seconds(-10), Fixture.holding($0)))
+            try Fixture.report(Fixture.manifest(expires: .seconds(-10), Fixture.holding($0)))
         },
         Case(testDescription: "expiring now", reasons: [.expired], words: "expired 0 s ago") {
-            .manifest(try Fixture.manifest(expires: .seconds(0), Fixture.holding($0)))
+            try Fixture.report(Fixture.manifest(expires: .seconds(0), Fixture.holding($0)))
         },
         Case(testDescription: "as old as allowed", reasons: [], words: "") {
-            .manifest(try Fixture.manifest(Fixture.holding($0, verified: .seconds(-3600))))
+            try Fixture.report(Fixture.manifest(Fixture.holding($0, verified: .seconds(-3600))))
         },
         Case(testDescription: "stale", reasons: [.stale], words: "60 min ago, and 'lab' allows 60 min") {
-            .manifest(try Fixture.manifest(Fixture.holding($0, verified: .seconds(-3601))))
+            try Fixture.report(Fixture.manifest(Fixture.holding($0, verified: .seconds(-3601))))
         },
         Case(testDescription: "a clock within tolerance", reasons: [], words: "") {
-            .manifest(
-                try Fixture.manifest(issued: clockSkewTolerance, Fixture.holding($0, verified: clockSkewTolerance)))
+            try Fixture.report(
+                Fixture.manifest(issued: clockSkewTolerance, Fixture.holding($0, verified: clockSkewTolerance)))
         },
         Case(testDescription: "a clock an hour ahead", reasons: [.clockSkew], words: "60 min from now") {
-            .manifest(try Fixture.manifest(issued: .seconds(3600), expires: .seconds(9999), Fixture.holding($0)))
+            try Fixture.report(Fixture.manifest(issued: .seconds(3600), expires: .seconds(9999), Fixture.holding($0)))
         },
         Case(testDescription: "no list", reasons: [.unknownList], words: "not looked at 'platform'") { _ in
-            .manifest(try Fixture.manifest())
+            try Fixture.report(Fixture.manifest())
         },
         Case(testDescription: "another list", reasons: [.unknownList], words: "not looked at 'platform'") { _ in
-            .manifest(try Fixture.manifest(Fixture.holding(Fixture.list("other"))))
+            try Fixture.report(Fixture.manifest(Fixture.holding(Fixture.list("other"))))
         },
         Case(testDescription: "another generation", reasons: [.otherGeneration], words: "is staged") { _ in
-            .manifest(try Fixture.manifest(Fixture.holding(Fixture.list(tag: "0"))))
+            try Fixture.report(Fixture.manifest(Fixture.holding(Fixture.list(tag: "0"))))
         },
         Case(testDescription: "incomplete", reasons: [.incomplete], words: "misses 1 of 3 entries, 500 bytes") { list in
-            .manifest(try Fixture.manifest(Fixture.holding(list, missing: [try manifestEntry(of: list)])))
+            try Fixture.report(Fixture.manifest(Fixture.holding(list, missing: [try manifestEntry(of: list)])))
         },
         Case(testDescription: "missing everything", reasons: [.incomplete], words: "misses 3 of 3") {
-            .manifest(try Fixture.manifest(Fixture.holding($0, missing: $0.closure.entries)))
+            try Fixture.report(Fixture.manifest(Fixture.holding($0, missing: $0.closure.entries)))
         },
         Case(testDescription: "incomplete, stale and expired", reasons: [.expired, .stale, .incomplete], words: "") {
-            .manifest(
-                try Fixture.manifest(
+            try Fixture.report(
+                Fixture.manifest(
                     issued: .seconds(-7000), expires: .seconds(-1),
                     Fixture.holding($0, missing: $0.closure.entries, verified: .seconds(-7200))))
         },
         Case(testDescription: "a right root with missing entries", reasons: [.contradictory], words: "equals") { list in
-            .manifest(
-                try tampered(Fixture.manifest(Fixture.holding(list, missing: list.closure.entries))) {
+            try Fixture.report(
+                tampered(Fixture.manifest(Fixture.holding(list, missing: list.closure.entries))) {
                     $0.replacing("\(Closure([]).root)", with: "\(list.closure.root)")
                 })
         },
         Case(testDescription: "a wrong root without missing entries", reasons: [.contradictory], words: "differs") {
             list in
-            .manifest(
-                try tampered(Fixture.manifest(Fixture.holding(list))) {
+            try Fixture.report(
+                tampered(Fixture.manifest(Fixture.holding(list))) {
                     $0.replacing("\(list.closure.root)", with: "\(Closure([]).root)")
                 })
         },
     ]
+
+    static func evidence(_ reports: [SiteName: SiteReport]) throws -> Evidence {
+        Evidence(reports: reports, memory: GateMemory(environment: try EnvironmentName("lab")))
+    }
 
     static func manifestEntry(of list: ImageList) throws -> ClosureEntry {
         try #require(list.closure.entries.first { $0.kind == .manifest })
@@ -100,12 +107,13 @@ import Testing
     func siteIsJudged(_ testCase: Case) throws {
         let list = try Fixture.list()
         var reports: [SiteName: SiteReport] = [
-            try SiteName("site-2"): .manifest(try Fixture.manifest(of: "site-2", Fixture.holding(list)))
+            try SiteName("site-2"): try Fixture.report(
+                Fixture.manifest(of: "site-2", Fixture.holding(list)), signedBy: "site-2", at: "site-2")
         ]
         reports[try SiteName("site-1")] = try testCase.report(list)
         let verdict = compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
-            environment: try Fixture.environment(), reports: reports, now: Fixture.now)
+            environment: try Fixture.environment(), evidence: try Self.evidence(reports), now: Fixture.now)
         try #require(verdict.sites.map(\.name.text) == ["site-1", "site-2"])
         #expect(verdict.sites[0].reasons.map(\.code) == testCase.reasons)
         #expect(verdict.sites[0].reasons.first.map { $0.message.contains(testCase.words) } ?? true)
@@ -119,16 +127,17 @@ import Testing
         let verdict = compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
             environment: try Fixture.environment(sites: ["site-1"]),
-            reports: [
-                try SiteName("site-1"): .manifest(try Fixture.manifest(Fixture.holding(list, missing: [missing])))
-            ],
+            evidence: try Self.evidence([
+                try SiteName("site-1"): try Fixture.report(Fixture.manifest(Fixture.holding(list, missing: [missing])))
+            ]),
             now: Fixture.now)
         #expect(verdict.sites.first?.reasons.first?.missing == [missing])
     }
 
     @Test func nothingStagedBlocks() throws {
         let verdict = compare(
-            list: try ListName("platform"), staged: nil, environment: try Fixture.environment(), reports: [:],
+            list: try ListName("platform"), staged: nil, environment: try Fixture.environment(),
+            evidence: try Self.evidence([:]),
             now: Fixture.now)
         #expect(!verdict.isReady)
         #expect(verdict.reasons.map(\.code) == [.nothingStaged])
@@ -139,7 +148,7 @@ import Testing
         let list = try Fixture.list()
         let verdict = compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
-            environment: try Fixture.environment(sites: []), reports: [:], now: Fixture.now)
+            environment: try Fixture.environment(sites: []), evidence: try Self.evidence([:]), now: Fixture.now)
         #expect(!verdict.isReady)
         #expect(verdict.reasons.map(\.code) == [.noSites])
     }
@@ -148,11 +157,13 @@ import Testing
         let list = try Fixture.list()
         var reports: [SiteName: SiteReport] = [:]
         for site in ["site-1", "site-9"] {
-            reports[try SiteName(site)] = .manifest(try Fixture.manifest(of: site, Fixture.holding(list)))
+            reports[try SiteName(site)] = try Fixture.report(
+                Fixture.manifest(of: site, Fixture.holding(list)), signedBy: site, at: site)
         }
         let verdict = compare(
             list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
-            environment: try Fixture.environment(sites: ["site-1"]), reports: reports, now: Fixture.now)
+            environment: try Fixture.environment(sites: ["site-1"]), evidence: try Self.evidence(reports),
+            now: Fixture.now)
         #expect(!verdict.isReady)
         try #require(verdict.sites.map(\.name.text) == ["site-1", "site-9"])
         #expect(verdict.sites[1].reasons.map(\.code) == [.unknownSite])

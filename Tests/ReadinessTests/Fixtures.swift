@@ -3,11 +3,18 @@ import ObjectStore
 import Synchronization
 
 @testable import Readiness
+@testable import Trust
 
 /// Values that the tests share. `now` is a fixed moment.
 enum Fixture {
     static let now = Timestamp(seconds: 1_772_366_400)  // 2026-03-01T12:00:00Z
     static let act = Act(by: "operator@host", at: now)
+
+    /// The key of a site of this name, the same every time.
+    static func key(of site: String) throws -> PrivateKey {
+        let seed = digest("key of \(site)").hex.utf8.prefix(32)
+        return try PrivateKey(secret: Array(seed))
+    }
 
     static func digest(_ text: String) -> Digest { Digest(of: Array(text.utf8)) }
 
@@ -39,18 +46,31 @@ enum Fixture {
     }
 
     static func environment(
-        _ name: String = "lab", sites: [String] = ["site-1", "site-2"], freshness: Duration = .seconds(3600)
+        _ name: String = "lab", sites: [String] = ["site-1", "site-2"], freshness: Duration = .seconds(3600),
+        hasKeys: Bool = true, acceptsUnsigned: Bool = false
     ) throws -> Fleet.Environment {
         try Fleet.Environment(
             name: EnvironmentName(name),
-            sites: sites.map { Fleet.Site(name: try SiteName($0), registry: "https://registry.\($0).example") },
-            freshness: freshness)
+            sites: sites.map {
+                Fleet.Site(
+                    name: try SiteName($0), registry: "https://registry.\($0).example",
+                    keys: hasKeys ? [Fleet.Key(try key(of: $0).publicKey)] : [])
+            }, freshness: freshness, acceptsUnsigned: acceptsUnsigned)
     }
 
     static func holding(
         _ list: ImageList, missing: [ClosureEntry] = [], verified: Duration = .seconds(-60)
     ) -> CacheManifest.Holding {
         CacheManifest.Holding(of: list, missing: missing, verifiedAt: now.advanced(by: verified), depth: .presence)
+    }
+
+    /// What a reader who knows site-1's key makes of a manifest that it, or another, signed.
+    static func report(
+        _ manifest: CacheManifest, signedBy signer: String? = "site-1", at site: String = "site-1"
+    ) throws -> SiteReport {
+        SiteReport(
+            reading: try manifest.objectBytes(signedBy: signer.map { try key(of: $0) }),
+            keys: [try key(of: site).publicKey])
     }
 
     static func manifest(

@@ -35,6 +35,7 @@ extension Tool {
             store + """
                 environments:
                   - name: lab
+                    unsignedManifests: accept
                     sites: [{name: lab-1, registry: 'http://\(job.destination.authority)'}]
 
                 """, to: "\(directory)/fleet.yaml")

@@ -1,0 +1,58 @@
+import ConfigurationFiles
+import GateServer
+import ObjectStore
+import Readiness
+
+/// The fleet as its file says now, for a process that outlives changes of the file.
+///
+/// A site that the file names since a minute ago must not be missing from an answer that is given now. So the file is
+/// looked at for every decision, and read when it has changed; while it cannot be read, nothing is decided.
+actor LiveFleet {
+    private struct Reading {
+        let identity: FileIdentity
+        let fleet: Fleet
+        let central: CentralStore
+    }
+
+    private let path: String
+    private let access: ObjectStoreAccess
+    private var reading: Reading?
+
+    init(path: String, access: ObjectStoreAccess) {
+        self.path = path
+        self.access = access
+    }
+
+    /// - Throws: `ConfigurationError`, `ObjectStoreError`
+    func current() throws -> (fleet: Fleet, central: CentralStore) {
+        let identity = FileIdentity(of: path)
+        if let reading, reading.identity == identity { return (reading.fleet, reading.central) }
+        let fleet = try FleetFile.read(path)
+        // What is known of the store's objects stays with the store.
+        let central =
+            if let reading, reading.fleet.objectStore == fleet.objectStore { reading.central } else {
+                CentralStore(try fleet.objectStore.open(access))
+            }
+        // The identity of before the reading: a change during it is seen next time.
+        reading = identity.map { Reading(identity: $0, fleet: fleet, central: central) }
+        return (fleet, central)
+    }
+}
+
+/// The gate of a fleet: the same decisions as `check` and `status`, in the same words.
+struct FleetGate: ReadinessGate {
+    let fleet: LiveFleet
+
+    func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
+        let (fleet, central) = try await fleet.current()
+        return try await central.check(list, in: environment, of: fleet, at: .current)
+    }
+
+    func document(of verdict: Verdict) throws -> String { try VerdictReport(verdict).text(.json) }
+
+    func standing() async throws -> GateStanding {
+        let (fleet, central) = try await fleet.current()
+        let standing = try await FleetStanding(of: fleet, in: central, at: .current)
+        return GateStanding(verdicts: standing.verdicts, document: try StatusReport(standing).text(.json))
+    }
+}

@@ -1,0 +1,142 @@
+import FoundationEssentials
+import Glibc
+import HTTPTypes
+import HummingbirdCore
+import HummingbirdTLS
+public import ImageLayout
+public import Logging
+import NIOCore
+import NIOPosix
+public import ServiceLifecycle
+
+/// An OCI registry (distribution-spec v1.1.1) over an image layout, on Hummingbird's server.
+///
+/// Memory does not grow with content: each download and each upload holds a few pieces.
+public struct RegistryServer: Service {
+    private let configuration: RegistryConfiguration
+    private let layout: ImageLayout
+    private let logger: Logger
+    private let identity: ServerIdentity?
+    private let passwords: PasswordCheck?
+    private let onListening: @Sendable (RegistryConfiguration.Address) async -> Void
+
+    /// How often the files of the users and of the identity are looked at.
+    static let reloadInterval = Duration.seconds(5)
+
+    /// Reads the files that the configuration names. Nothing listens yet.
+    ///
+    /// - Parameters:
+    ///   - layout: what is served
+    ///   - configuration: how
+    ///   - logger: what changes the registry is logged, and what fails
+    ///   - onListening: told the address, with the port that was free where 0 was asked for
+    /// - Throws: `ServeError`
+    public init(
+        _ layout: ImageLayout, configuration: RegistryConfiguration, logger: Logger,
+        onListening: @escaping @Sendable (RegistryConfiguration.Address) async -> Void = { _ in }
+    ) throws(ServeError) {
+        self.layout = layout
+        self.configuration = configuration
+        self.logger = logger
+        self.onListening = onListening
+        identity = try configuration.tls.map { files throws(ServeError) in try ServerIdentity(files) }
+        passwords = try configuration.usersFile.map { path throws(ServeError) in
+            PasswordCheck(try PasswordFile(path: path))
+        }
+    }
+
+    /// Serves until a graceful shutdown, which lets requests under way end, or cancellation.
+    public func run() async throws {
+        let disk = DiskThreads()
+        let service = RegistryService(
+            layout: layout, access: AccessControl(configuration: configuration, passwords: passwords),
+            sessions: UploadSessions(), disk: disk, logger: logger)
+        let responder = RegistryResponder(service: service, disk: disk, logger: logger)
+        let base = RegistryChannel(
+            HTTP1Channel(
+                responder: { request, writer, channel in
+                    try await responder.respond(to: request, writer, channel)
+                }, configuration: .init(idleTimeout: .seconds(120))))
+        let serverConfiguration = ServerConfiguration(
+            address: .hostname(configuration.address.host, port: configuration.address.port),
+            availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
+        let onRunning: @Sendable (any Channel) async -> Void = { [onListening, configuration] channel in
+            var address = configuration.address
+            address.port = channel.localAddress?.port ?? address.port
+            await onListening(address)
+        }
+        let server: any Service
+        if let identity {
+            server = try TLSChannel(base, tlsConfiguration: identity.configuration).server(
+                configuration: serverConfiguration, onServerRunning: onRunning,
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.silent)
+        } else {
+            server = base.server(
+                configuration: serverConfiguration, onServerRunning: onRunning,
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.silent)
+        }
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await server.run() }
+                group.addTask { await reloadFiles() }
+                // The server ends first; the other only with it.
+                try await group.next()
+                group.cancelAll()
+            }
+        } catch let error as IOError {
+            await end(disk)
+            throw ServeError(
+                .address,
+                "cannot listen on \(configuration.address) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
+            )
+        } catch {
+            await end(disk)
+            throw error
+        }
+        await end(disk)
+    }
+
+    /// Hummingbird's own lines are about its parts; what concerns operators is said here.
+    private static var silent: Logger { Logger(label: "rollcall.registry", factory: { _ in SwiftLogNoOpLogHandler() }) }
+
+    private func end(_ disk: DiskThreads) async {
+        await disk.shutdown()
+        await passwords?.shutdown()
+    }
+
+    /// Looks at the files of the users and of the identity now and then, and takes them up when they have changed.
+    private func reloadFiles() async {
+        var version = configuration.usersFile.map { FileVersion($0) }
+        while (try? await Task.sleep(for: Self.reloadInterval)) != nil {
+            do throws(ServeError) {
+                if try identity?.reload() == true { logger.info("certificate reloaded") }
+            } catch {
+                logger.error("certificate not reloaded: the one before stays", metadata: ["reason": "\(error)"])
+            }
+            guard let path = configuration.usersFile else { continue }
+            let latest = FileVersion(path)
+            guard latest != version else { continue }
+            version = latest
+            do throws(ServeError) {
+                passwords?.replace(try PasswordFile(path: path))
+                logger.info("users reloaded")
+            } catch {
+                logger.error("users not reloaded: those before stay", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+}
+
+extension PasswordFile {
+    /// Reads a file.
+    init(path: String) throws(ServeError) {
+        let size = (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int ?? 0
+        guard size <= Self.maximumSize, let data = FileManager.default.contents(atPath: path),
+            let text = String(validating: data, as: UTF8.self)
+        else {
+            throw ServeError(
+                .users, "\(path): cannot read the users: it must be a text file of at most \(Self.maximumSize) bytes")
+        }
+        try self.init(text: text, path: path)
+    }
+}

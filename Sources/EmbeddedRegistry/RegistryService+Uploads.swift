@@ -1,0 +1,186 @@
+import HTTPTypes
+import ImageLayout
+import NIOCore
+import OCI
+
+// Uploads (distribution-spec v1.1.1, Pushing blobs).
+extension RegistryService {
+    func startUpload(
+        _ request: RegistryRequest, in name: Repository, _ query: QueryItems
+    ) async throws -> RegistryAnswer {
+        if let text = query["mount"] {
+            let digest = try RegistryRoute.digest(text)
+            // Without `from`, any repository may have it: automatic content discovery.
+            let from = try query["from"].map { text throws(RegistryProblem) in
+                do { return try Repository(text) } catch { throw RegistryProblem(.nameInvalid, "\(error)") }
+            }
+            let isMounted = try await disk.run { [layout] () throws(LayoutError) in
+                try layout.mount(digest, from: from, to: name)
+            }
+            if isMounted { return Self.created(digest, in: name) }
+        }
+        let wanted = try query["digest"].map(RegistryRoute.digest)
+        let algorithm = query["digest-algorithm"].flatMap { Digest.Algorithm(rawValue: $0) }
+        let upload = try await disk.run { [layout] () throws(LayoutError) in
+            guard try layout.uploadCount() < UploadSessions.limit else {
+                throw LayoutError(
+                    .tooMany, "there are \(UploadSessions.limit) unfinished uploads: try again later", at: name.name)
+            }
+            return try layout.startUpload(in: name, algorithm: wanted?.algorithm ?? algorithm ?? .sha256)
+        }
+        guard let wanted else {
+            sessions.add(upload, interrupt: {})
+            sessions.release(upload)
+            return Self.progress(202, upload.name, name, offset: 0)
+        }
+        do {
+            try await receive(request, into: upload)
+        } catch {
+            // There is nobody who knows the session's name.
+            try await disk.run { upload.discard() }
+            throw error
+        }
+        return try await commit(upload, as: wanted, in: name)
+    }
+
+    func uploadStatus(_ session: String, in name: Repository) async throws -> RegistryAnswer {
+        let (session, offset) = try await standing(session, in: name)
+        return Self.progress(204, session, name, offset: offset)
+    }
+
+    func patchUpload(
+        _ request: RegistryRequest, _ session: String, in name: Repository
+    ) async throws -> RegistryAnswer {
+        let upload = try await acquire(session, request, in: name)
+        defer { sessions.release(upload) }
+        try checkChunk(request, upload, in: name)
+        try await receive(request, into: upload)
+        try await disk.run { () throws(LayoutError) in try upload.synchronize() }
+        return Self.progress(202, upload.name, name, offset: upload.offset)
+    }
+
+    func putUpload(
+        _ request: RegistryRequest, _ session: String, in name: Repository, _ query: QueryItems
+    ) async throws -> RegistryAnswer {
+        guard let text = query["digest"] else {
+            throw RegistryProblem(.digestInvalid, "the upload ends with ?digest=…, which is missing")
+        }
+        let digest = try RegistryRoute.digest(text)
+        let upload = try await acquire(session, request, in: name)
+        do {
+            try checkChunk(request, upload, in: name)
+            try await receive(request, into: upload)
+        } catch {
+            sessions.release(upload)
+            throw error
+        }
+        return try await commit(upload, as: digest, in: name)
+    }
+
+    func cancelUpload(_ session: String, in name: Repository) async throws -> RegistryAnswer {
+        guard let session = UploadName(session) else { throw Self.unknown(session, name) }
+        let upload = try await sessions.acquire(session, in: name, layout, disk, interrupt: {})
+        sessions.remove(upload)
+        try await disk.run { upload.discard() }
+        return RegistryAnswer(204)
+    }
+
+    private func acquire(
+        _ session: String, _ request: RegistryRequest, in name: Repository
+    ) async throws -> LayoutUpload {
+        guard let session = UploadName(session) else { throw Self.unknown(session, name) }
+        return try await sessions.acquire(
+            session, in: name, layout, disk, interrupt: { request.body.interrupt() })
+    }
+
+    private static func unknown(_ session: String, _ name: Repository) -> RegistryProblem {
+        RegistryProblem(.blobUploadUnknown, "\(name) has no such upload: start a new one")
+    }
+
+    private func standing(_ text: String, in name: Repository) async throws -> (UploadName, Int64) {
+        guard let session = UploadName(text) else { throw Self.unknown(text, name) }
+        if let offset = sessions.offset(of: session, in: name) { return (session, offset) }
+        let upload = try await sessions.acquire(session, in: name, layout, disk, interrupt: {})
+        defer { sessions.release(upload) }
+        return (session, upload.offset)
+    }
+
+    /// Refuses bytes that do not follow on what is there, before any of them is read.
+    private func checkChunk(
+        _ request: RegistryRequest, _ upload: LayoutUpload, in name: Repository
+    ) throws(RegistryProblem) {
+        guard let header = request.headers[.contentRange] else { return }
+        guard let range = ChunkRange(header), request.contentLength == nil || request.contentLength == range.count
+        else {
+            throw RegistryProblem(
+                .blobUploadInvalid, "'Content-Range: \(header)' is not FIRST-LAST of as many bytes as are sent")
+        }
+        guard range.first == upload.offset || range.count == 0 else {
+            var problem = RegistryProblem(
+                .rangeInvalid, "the upload has \(upload.offset) bytes, and the chunk begins at \(range.first)")
+            problem.headers = Self.progress(416, upload.name, name, offset: upload.offset).headers
+            throw problem
+        }
+    }
+
+    /// Writes a request's body to its session: what has arrived is written and hashed while more arrives.
+    private func receive(_ request: RegistryRequest, into upload: LayoutUpload) async throws {
+        guard request.hasBody else { return }
+        var gathered = ByteBuffer()
+        // One piece is written while the next one gathers.
+        var writing: Task<Void, any Error>?
+        func write(_ piece: ByteBuffer) async throws {
+            try await writing?.value
+            writing = Task { [disk] in
+                try await disk.run { () throws(LayoutError) in
+                    try piece.withUnsafeReadableBytes { bytes throws(LayoutError) in try upload.append(bytes) }
+                }
+            }
+        }
+        do {
+            try await request.body.forEach { buffer in
+                var buffer = buffer
+                if gathered.readableBytes == 0 { gathered.reserveCapacity(Self.pieceSize) }
+                gathered.writeBuffer(&buffer)
+                if gathered.readableBytes >= Self.pieceSize {
+                    try await write(gathered)
+                    gathered = ByteBuffer()
+                }
+            }
+        } catch {
+            // The client's bytes end here. What has arrived counts: it goes on from there.
+            if gathered.readableBytes > 0 { try await write(gathered) }
+            try await writing?.value
+            throw error
+        }
+        if gathered.readableBytes > 0 { try await write(gathered) }
+        try await writing?.value
+    }
+
+    /// Bytes of a body that are written at once. Two pieces of each request are in memory.
+    static let pieceSize = 512 << 10
+
+    private func commit(
+        _ upload: LayoutUpload, as digest: Digest, in name: Repository
+    ) async throws -> RegistryAnswer {
+        defer { sessions.remove(upload) }
+        try await disk.run { () throws(LayoutError) in try upload.commit(as: digest) }
+        return Self.created(digest, in: name)
+    }
+
+    private static func created(_ digest: Digest, in name: Repository) -> RegistryAnswer {
+        RegistryAnswer(201, [.location: "/v2/\(name)/blobs/\(digest)", .contentDigest: "\(digest)"])
+    }
+
+    private static func progress(
+        _ status: Int, _ session: UploadName, _ name: Repository, offset: Int64
+    ) -> RegistryAnswer {
+        RegistryAnswer(
+            status,
+            [
+                .location: "/v2/\(name)/blobs/uploads/\(session)", .uploadUUID: "\(session)",
+                // `0-0` stands for no byte and for one, as at distribution: the spec has no form for none.
+                .range: "0-\(max(0, offset - 1))",
+            ])
+    }
+}

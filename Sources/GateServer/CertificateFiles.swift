@@ -1,0 +1,83 @@
+public import Logging
+import NIOCore
+import NIOSSL
+import Synchronization
+
+/// The server's certificate chain and key, in PEM files that may be replaced while it serves.
+///
+/// The files are looked at with each handshake, and read again when one has changed. While they cannot be used, as between
+/// the replacement of the one and of the other, the pair before goes on to be used.
+public final class CertificateFiles: Sendable {
+    private struct Pair {
+        var identity: [FileIdentity?]
+        var chain: [NIOSSLCertificateSource]
+        var key: NIOSSLPrivateKeySource
+    }
+
+    private let paths: (certificate: String, key: String)
+    private let logger: Logger
+    private let pair: Mutex<Pair>
+
+    /// - Parameters:
+    ///   - certificate: the PEM file with the chain, the server's own certificate first
+    ///   - key: the PEM file with its private key
+    ///   - logger: where it says that changed files cannot be used
+    /// - Throws: `GateServerError.unusableCertificate`
+    public init(certificate: String, key: String, logger: Logger) throws(GateServerError) {
+        paths = (certificate, key)
+        self.logger = logger
+        pair = Mutex(try Self.load(certificate, key))
+    }
+
+    /// TLS 1.2 and newer; each handshake is made with the files as they are then.
+    func tlsConfiguration() -> TLSConfiguration {
+        let first = pair.withLock { $0 }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: first.chain, privateKey: first.key)
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.sslContextCallback = { _, promise in
+            // On another thread than the handshake's: reading blocks, and what BoringSSL finds wrong with the files stays
+            // in the thread's queue of errors, where the handshake would take it for its own.
+            promise.completeWithTask {
+                let current = self.current()
+                var override = NIOSSLContextConfigurationOverride()
+                override.certificateChain = current.chain
+                override.privateKey = current.key
+                return override
+            }
+        }
+        return configuration
+    }
+
+    private func current() -> Pair {
+        pair.withLock { pair in
+            let identity = [FileIdentity(of: paths.certificate), FileIdentity(of: paths.key)]
+            guard identity != pair.identity else { return pair }
+            do throws(GateServerError) {
+                pair = try Self.load(paths.certificate, paths.key)
+                logger.info("read the certificate again")
+            } catch {
+                logger.error("the certificate before is still used", metadata: ["reason": "\(error)"])
+                pair.identity = identity
+            }
+            return pair
+        }
+    }
+
+    private static func load(_ certificate: String, _ key: String) throws(GateServerError) -> Pair {
+        let identity = [FileIdentity(of: certificate), FileIdentity(of: key)]
+        do {
+            let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let privateKey = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            // A context is made only of a key that belongs to the certificate.
+            _ = try NIOSSLContext(
+                configuration: .makeServerConfiguration(certificateChain: chain, privateKey: privateKey))
+            return Pair(identity: identity, chain: chain, key: privateKey)
+        } catch {
+            throw GateServerError(
+                .unusableCertificate,
+                "\(certificate), \(key): cannot be used as certificate and key (\(error)): give PEM files of a certificate"
+                    + " and of the private key that belongs to it")
+        }
+    }
+}

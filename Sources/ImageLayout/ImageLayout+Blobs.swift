@@ -1,0 +1,216 @@
+import Glibc
+public import OCI
+
+/// Content that is open for reading. It stays readable while it is, whatever happens to its name.
+public final class OpenBlob: Sendable {
+    private let file: OpenFileBox
+    /// The length in bytes.
+    public let size: Int64
+
+    fileprivate init(_ file: consuming OpenFile, size: Int64) {
+        self.file = OpenFileBox(file)
+        self.size = size
+    }
+
+    /// The file's descriptor, for the length of this value.
+    public var descriptor: Int32 { file.file.descriptor }
+
+    /// Fills a buffer from an offset. Blocks on the disk.
+    ///
+    /// - Returns: how many bytes were read; fewer than asked for only at the end
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(LayoutError) -> Int {
+        try file.file.read(into: buffer, at: offset)
+    }
+}
+
+/// Carries an `OpenFile` where only copyable values can go.
+final class OpenFileBox: Sendable {
+    let file: OpenFile
+    init(_ file: consuming OpenFile) { self.file = file }
+}
+
+extension ImageLayout {
+    /// How old, in seconds, a blob's name may be before a question for the blob makes it young again: see `collect`.
+    static let touchAfter: Int64 = 3600
+
+    /// Opens a blob.
+    ///
+    /// - Returns: `nil` where the repository does not have it
+    public func openBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) -> OpenBlob? {
+        guard let file = try OpenFile(paths.blob(digest, in: repository), O_RDONLY, doing: "read") else { return nil }
+        let status = try file.status()
+        guard status.isRegular else { return nil }
+        return OpenBlob(file, size: Int64(status.st_size))
+    }
+
+    /// The size of a blob in bytes; `nil` where the repository does not have it.
+    ///
+    /// - Parameter keeping: whether the asker will rely on it, by naming it in a manifest: then garbage collection leaves
+    ///   it alone for another grace period
+    public func blobSize(
+        _ digest: Digest, in repository: Repository, keeping: Bool = false
+    ) throws(LayoutError) -> Int64? {
+        let path = paths.blob(digest, in: repository)
+        guard let status = try status(path), status.isRegular else { return nil }
+        if keeping, Int64(time(nil)) - status.changed > Self.touchAfter {
+            let isThere = try locked(repository, LOCK_SH) { () throws(LayoutError) in try touch(path) }
+            guard isThere else { return nil }
+        }
+        return Int64(status.st_size)
+    }
+
+    /// Gives a blob that some repository has to another one, without moving a byte.
+    ///
+    /// - Parameters:
+    ///   - from: the repository that has it; `nil` for any
+    ///   - to: the repository that gets it; created where it is not there
+    /// - Returns: `false` where it is not there
+    public func mount(_ digest: Digest, from: Repository?, to: Repository) throws(LayoutError) -> Bool {
+        if try blobSize(digest, in: to, keeping: true) != nil { return true }
+        let source = from.map { paths.blob(digest, in: $0) } ?? paths.sharedBlob(digest)
+        guard try status(source)?.isRegular == true else { return false }
+        try create(to)
+        return try place(source, digest, in: to)
+    }
+
+    /// Takes over a file that was verified: it becomes the blob, without a copy. The file must lie on the layout's file
+    /// system (`spoolPath`) and must not be written to any more; its own name stays the caller's to remove.
+    ///
+    /// - Throws: `LayoutError.unavailable` for a file on another file system
+    public func adopt(_ path: String, as digest: Digest, in repository: Repository) throws(LayoutError) {
+        try create(repository)
+        let shared = paths.sharedBlob(digest)
+        // One file on the disk for all repositories; but what is there is older than what was just verified.
+        if try status(shared) != nil, try hash(shared, digest.algorithm) == digest,
+            try place(shared, digest, in: repository)
+        {
+            return
+        }
+        let file = try OpenFile(existing: path, O_RDWR, doing: "adopt")
+        guard fchmod(file.descriptor, 0o444) == 0 else { throw .from(errno: errno, doing: "adopt", at: path) }
+        try file.synchronize()
+        guard try rename(linkOf: path, to: shared), try place(path, digest, in: repository) else {
+            throw LayoutError(.unavailable, "the file disappeared while it was adopted: try again", at: path)
+        }
+        try synchronize(directory: paths.sharedBlobDirectory(digest.algorithm))
+    }
+
+    /// What a file's bytes hash to; `nil` where it does not exist.
+    func hash(_ path: String, _ algorithm: Digest.Algorithm) throws(LayoutError) -> Digest? {
+        guard let file = try OpenFile(path, O_RDONLY, doing: "read") else { return nil }
+        return try hash(file, upTo: .max, DigestComputation(algorithm)).finish()
+    }
+
+    /// Adds a file's bytes to a computation.
+    ///
+    /// - Parameter end: where to stop; the file's end comes before
+    func hash(
+        _ file: borrowing OpenFile, upTo end: Int64, _ computation: consuming DigestComputation
+    ) throws(LayoutError) -> DigestComputation {
+        posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 512 << 10, alignment: 4096)
+        defer { buffer.deallocate() }
+        var offset: Int64 = 0
+        while offset < end {
+            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(min(end - offset, Int64(buffer.count)))])
+            let count = try file.read(into: room, at: offset)
+            guard count > 0 else { break }
+            computation.update(UnsafeRawBufferPointer(rebasing: room[..<count]))
+            offset += Int64(count)
+        }
+        return computation
+    }
+
+    /// Stores a blob that is in memory.
+    ///
+    /// - Throws: `LayoutError.digestMismatch`
+    public func putBlob(_ bytes: [UInt8], as digest: Digest, in repository: Repository) throws(LayoutError) {
+        try requireDigest(bytes, digest)
+        if try mount(digest, from: nil, to: repository) { return }
+        let incoming = try writeIncoming(bytes)
+        defer { unlink(incoming) }
+        try adopt(incoming, as: digest, in: repository)
+    }
+
+    /// Takes a blob away from a repository.
+    ///
+    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it
+    public func deleteBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) {
+        let unknown = LayoutError(.blobUnknown, "the repository has no blob \(digest)", at: repository.name)
+        guard try blobSize(digest, in: repository) != nil else { throw unknown }
+        try locked(repository, LOCK_EX) { () throws(LayoutError) in
+            let index = try index(of: repository) ?? RepositoryIndex()
+            var reach = Reach()
+            try reach.extend(over: index, in: repository, of: self)
+            guard !reach.digests.contains(digest) else {
+                throw LayoutError(
+                    .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)
+            }
+            guard unlink(paths.blob(digest, in: repository)) == 0 else {
+                if errno == ENOENT { throw unknown }
+                throw .from(errno: errno, doing: "delete", at: paths.blob(digest, in: repository))
+            }
+        }
+        try synchronize(directory: paths.blobDirectory(digest.algorithm, in: repository))
+    }
+
+    func requireDigest(_ bytes: [UInt8], _ digest: Digest) throws(LayoutError) {
+        let actual = Digest(of: bytes, algorithm: digest.algorithm)
+        guard actual == digest else {
+            throw LayoutError(
+                .digestMismatch, "the content hashes to \(actual), not to \(digest): send it again", at: paths.root,
+                digests: [digest])
+        }
+    }
+
+    /// Makes a file the blob of a repository, and makes sure that it stays for a grace period.
+    ///
+    /// - Returns: `false` where the file is not there
+    private func place(
+        _ source: String, _ digest: Digest, in repository: Repository
+    ) throws(LayoutError) -> Bool {
+        let target = paths.blob(digest, in: repository)
+        let isThere = try locked(repository, LOCK_SH) { () throws(LayoutError) in
+            guard let status = try status(source) else { return false }
+            if try self.status(target)?.st_ino == status.st_ino { return try touch(target) }
+            // Also over a name that is there: that file is older than what was verified.
+            return try rename(linkOf: source, to: target)
+        }
+        if isThere { try synchronize(directory: paths.blobDirectory(digest.algorithm, in: repository)) }
+        return isThere
+    }
+
+    /// Gives a file another name, in the place of what had that name.
+    ///
+    /// - Returns: `false` where the file is not there
+    private func rename(linkOf source: String, to target: String) throws(LayoutError) -> Bool {
+        let incoming = newIncomingPath()
+        guard link(source, incoming) == 0 else {
+            let code = errno
+            if code == ENOENT { return false }
+            guard code == EXDEV else { throw .from(errno: code, doing: "link", at: source) }
+            throw LayoutError(
+                .unavailable, "the file is on another file system than the layout \(paths.root)", at: source)
+        }
+        // Renaming one name of a file onto another name of the same file leaves both.
+        defer { unlink(incoming) }
+        guard Glibc.rename(incoming, target) == 0 else { throw .from(errno: errno, doing: "rename", at: target) }
+        return true
+    }
+
+    /// Sets a file's times to the present, and so the one that garbage collection looks at.
+    private func touch(_ path: String) throws(LayoutError) -> Bool {
+        if utimensat(AT_FDCWD, path, nil, 0) == 0 { return true }
+        let code = errno
+        if code == ENOENT { return false }
+        throw .from(errno: code, doing: "touch", at: path)
+    }
+
+    func status(_ path: String) throws(LayoutError) -> stat? {
+        var status = stat()
+        if lstat(path, &status) == 0 { return status }
+        let code = errno
+        if code == ENOENT || code == ENOTDIR { return nil }
+        throw .from(errno: code, doing: "read", at: path)
+    }
+}

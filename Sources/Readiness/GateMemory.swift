@@ -1,0 +1,107 @@
+public import OCI
+
+/// What a gate remembers of an environment from one decision to the next: one object, changed by compare-and-swap by the
+/// coordinators that decide.
+///
+/// A cache manifest is good until it expires, and so would an old copy of it be that somebody puts back. So the latest of
+/// each site is remembered here, and no older one is believed.
+public struct GateMemory: Hashable, Sendable {
+    /// The latest cache manifest of a site that a coordinator believed to be the site's.
+    public struct Sighting: Hashable, Sendable, Codable {
+        /// Its sequence number.
+        public let sequence: Int64
+        /// When the site issued it.
+        public let issuedAt: Timestamp
+        /// The SHA-256 of the object.
+        public let digest: Digest
+    }
+
+    /// The environment.
+    public let environment: EnvironmentName
+    /// The latest cache manifest of each site.
+    public internal(set) var sites: [SiteName: Sighting]
+
+    /// The memory of a gate that never decided anything.
+    public init(environment: EnvironmentName) {
+        self.environment = environment
+        sites = [:]
+    }
+
+    // MARK: Changes, pure
+
+    /// Remembers the latest cache manifests of the fleet's sites, and forgets sites that it no longer has.
+    ///
+    /// Only what is a site's own counts: signed by its key, or taken on its word where the environment does that.
+    mutating func remember(_ reports: [SiteName: SiteReport], of environment: Fleet.Environment) {
+        var latest: [SiteName: Sighting] = [:]
+        for site in environment.sites {
+            latest[site.name] = sites[site.name]
+            guard let report = reports[site.name], report.isOwn(of: site, in: environment),
+                let manifest = report.manifest
+            else { continue }
+            if let last = latest[site.name], last.sequence >= manifest.sequence { continue }
+            latest[site.name] = Sighting(
+                sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest)
+        }
+        sites = latest
+    }
+
+    /// Whether a report is an older one of its site than was seen before, or not the one of its number.
+    func contradiction(of report: SiteReport, _ manifest: CacheManifest) -> Contradiction? {
+        guard let last = sites[manifest.site], manifest.sequence <= last.sequence, report.digest != last.digest else {
+            return nil
+        }
+        let isOld = manifest.sequence < last.sequence && manifest.issuedAt <= last.issuedAt
+        return isOld ? .replayed(last) : .rolledBack(last)
+    }
+
+    /// How a report contradicts what was seen before.
+    enum Contradiction {
+        /// It is older.
+        case replayed(Sighting)
+        /// It was written later, or at the same time, and its number is not.
+        case rolledBack(Sighting)
+    }
+}
+
+extension SiteReport {
+    /// Whether the report can be believed to be the site's.
+    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment) -> Bool {
+        guard let manifest, manifest.site == site.name, manifest.environment == environment.name else { return false }
+        switch content {
+        case .signed: return true
+        case .unproved: return site.keys.isEmpty && environment.acceptsUnsigned
+        case .wronglySigned, .unreadable: return false
+        }
+    }
+}
+
+extension GateMemory: Codable {
+    private enum CodingKeys: CodingKey { case schema, environment, sites }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        try Schema.gateMemory.require(try container.decode(String.self, forKey: .schema))
+        environment = try container.decode(EnvironmentName.self, forKey: .environment)
+        sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(Schema.gateMemory.id, forKey: .schema)
+        try container.encode(environment, forKey: .environment)
+        try container.encode(sites, forKey: .sites)
+    }
+
+    /// Reads a stored memory.
+    ///
+    /// - Throws: `ReadinessError.invalidRecord`, or `.unknownSchema` for a newer version.
+    init(parsing bytes: [UInt8], of environment: EnvironmentName, in origin: String) throws(ReadinessError) {
+        self = try Document.decode(GateMemory.self, from: bytes, .invalidRecord, in: origin)
+        guard self.environment == environment else {
+            throw ReadinessError(
+                .invalidRecord, "it is the memory of '\(self.environment)': restore the one of '\(environment)'",
+                in: origin)
+        }
+    }
+}

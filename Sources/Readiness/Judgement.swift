@@ -1,0 +1,175 @@
+import OCI
+import Trust
+
+/// The comparison for one site: whose word its cache manifest is, and what it says.
+struct Judgement {
+    let list: ListName
+    let staged: EnvironmentRecord.Pointer
+    let environment: Fleet.Environment
+    let site: Fleet.Site
+    let memory: GateMemory
+    let now: Timestamp
+
+    func verdict(on report: SiteReport?) -> Verdict.Site {
+        guard let report else {
+            return blocked(
+                Reason(
+                    .silent,
+                    "it has no cache manifest: run 'rollcall-agent sync' there, with this environment, site and object"
+                        + " store in its agent.yaml"))
+        }
+        switch report.content {
+        case .unreadable(let why):
+            return blocked(
+                Reason(.unreadable, "its cache manifest cannot be read (\(why)): run 'rollcall-agent verify' there"))
+        case .wronglySigned(let keyIDs):
+            return blocked(wronglySigned(keyIDs))
+        case .unproved(let manifest):
+            if let reason = distrust { return blocked(reason) }
+            return verdict(on: report, manifest, isUnproved: true)
+        case .signed(let manifest, let key):
+            if let reason = expiry(of: key) { return blocked(reason) }
+            return verdict(on: report, manifest, isUnproved: false)
+        }
+    }
+
+    private func verdict(on report: SiteReport, _ manifest: CacheManifest, isUnproved: Bool) -> Verdict.Site {
+        guard manifest.environment == environment.name, manifest.site == site.name else {
+            return blocked(
+                Reason(
+                    .misplaced,
+                    "the cache manifest at its place is of site '\(manifest.site)' in '\(manifest.environment)': run"
+                        + " 'rollcall-agent verify' at '\(site.name)', and look for who moved the other"))
+        }
+        if let reason = contradiction(of: report, manifest) { return blocked(reason) }
+        let generations = manifest.holdings.filter { $0.list == list }
+        let holding = generations.first { $0.generation == staged.generation }
+        return Verdict.Site(
+            name: site.name,
+            reasons: timing(manifest, holding: holding)
+                + (holding.map(completeness) ?? [absence(among: generations)]),
+            holding: holding, isUnproved: isUnproved, progress: manifest.progress)
+    }
+
+    // MARK: Whose word it is
+
+    /// Why a manifest that nobody vouches for does not count; `nil` where the environment takes it.
+    private var distrust: Reason? {
+        guard site.keys.isEmpty else {
+            return Reason(
+                .unsigned,
+                "its cache manifest is not signed, and the fleet file has a public key for it: write 'signingKey' into its"
+                    + " agent.yaml, then run 'rollcall-agent verify' there")
+        }
+        guard !environment.acceptsUnsigned else { return nil }
+        return Reason(
+            .noPublicKey,
+            "the fleet file has no public key for it, so its word proves nothing: run 'rollcall-agent keygen' there, and"
+                + " write the line that it prints as 'publicKey' at the site")
+    }
+
+    private func wronglySigned(_ keyIDs: [String]) -> Reason {
+        let named = keyIDs.filter { !$0.isEmpty }.map { "'\($0.prefix(80))'" }.joined(separator: ", ")
+        return Reason(
+            .wronglySigned,
+            "its cache manifest was signed by none of its keys in the fleet file"
+                + (named.isEmpty ? "" : " (it names \(named))")
+                + ": compare 'publicKey' with the site's signing key, and look for who wrote it where they agree")
+    }
+
+    private func expiry(of key: PublicKey) -> Reason? {
+        guard let end = site.keys.first(where: { $0.publicKey == key })?.notAfter, end < now else { return nil }
+        return Reason(
+            .keyExpired,
+            "its cache manifest is signed by the key \(key.id.short), which is not valid after \(end): sign with its new"
+                + " key there, then run 'rollcall-agent verify'")
+    }
+
+    private func contradiction(of report: SiteReport, _ manifest: CacheManifest) -> Reason? {
+        switch memory.contradiction(of: report, manifest) {
+        case nil: return nil
+        case .replayed(let last):
+            return Reason(
+                .replayed,
+                "its cache manifest, number \(manifest.sequence) of \(manifest.issuedAt), is older than number"
+                    + " \(last.sequence) of \(last.issuedAt), which was seen before: somebody put it back, or the object"
+                    + " store serves old data; run 'rollcall-agent verify' there")
+        case .rolledBack(let last):
+            return Reason(
+                .sequenceRolledBack,
+                "its cache manifest has the number \(manifest.sequence), though another of number \(last.sequence) was seen"
+                    + " before, issued \(last.issuedAt): see that one agent alone has the site's key and its state"
+                    + " directory, then run 'rollcall-agent verify' there")
+        }
+    }
+
+    // MARK: What it says
+
+    /// Whether the manifest speaks of now.
+    private func timing(_ manifest: CacheManifest, holding: CacheManifest.Holding?) -> [Reason] {
+        // A holding is never younger than its manifest, so this covers both.
+        let lead = manifest.issuedAt.since(now)
+        guard lead <= clockSkewTolerance else {
+            return [
+                Reason(
+                    .clockSkew,
+                    "its cache manifest was issued \(lead.rounded) from now, at \(manifest.issuedAt): set the clocks there"
+                        + " and here by a time server, then run 'rollcall-agent verify'")
+            ]
+        }
+        var reasons: [Reason] = []
+        if manifest.expiresAt <= now {
+            reasons.append(
+                Reason(
+                    .expired,
+                    "its cache manifest expired \(now.since(manifest.expiresAt).rounded) ago, at \(manifest.expiresAt):"
+                        + " see whether rollcall-agent runs there"))
+        }
+        if let holding, now.since(holding.verifiedAt) > environment.freshness {
+            reasons.append(
+                Reason(
+                    .stale,
+                    "it verified its registry \(now.since(holding.verifiedAt).rounded) ago, and"
+                        + " '\(environment.name)' allows \(environment.freshness.rounded): run 'rollcall-agent verify'"
+                        + " there"))
+        }
+        return reasons
+    }
+
+    private func absence(among generations: [CacheManifest.Holding]) -> Reason {
+        guard let other = generations.first else {
+            return Reason(
+                .unknownList,
+                "it has not looked at '\(list)' yet: wait for its agent, or run 'rollcall-agent sync' there")
+        }
+        return Reason(
+            .otherGeneration,
+            "it verified '\(list)' of generation \(other.generation.short), and \(staged.generation.short) is staged: wait"
+                + " for its agent, or run 'rollcall-agent sync' there")
+    }
+
+    private func completeness(_ holding: CacheManifest.Holding) -> [Reason] {
+        let rootMatches = holding.root == staged.closureRoot
+        guard rootMatches == (holding.missingEntries == 0) else {
+            return [
+                Reason(
+                    .contradictory,
+                    "its root \(rootMatches ? "equals" : "differs from") the list's, but it names"
+                        + " \(holding.missingEntries == 0 ? "nothing" : "\(holding.missingEntries) entries") as missing: run"
+                        + " 'rollcall-agent verify' there, and upgrade it where that does not help")
+            ]
+        }
+        guard !rootMatches else { return [] }
+        return [
+            Reason(
+                .incomplete,
+                "it misses \(holding.missingEntries) of \(staged.entries) entries, \(holding.missingBytes) bytes: wait for"
+                    + " its agent, or run 'rollcall-agent sync' there",
+                missing: holding.missing)
+        ]
+    }
+
+    private func blocked(_ reason: Reason) -> Verdict.Site {
+        Verdict.Site(name: site.name, reasons: [reason])
+    }
+}

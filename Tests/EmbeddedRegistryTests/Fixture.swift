@@ -1,0 +1,130 @@
+import EmbeddedRegistry
+import FoundationEssentials
+import HTTP
+import ImageLayout
+import Logging
+import OCI
+import TestSupport
+
+/// An embedded registry in this process, and a client that says exactly what it is told to.
+struct EmbeddedFixture: Sendable {
+    let layout: ImageLayout
+    let origin: String
+    let directory: TemporaryDirectory
+    let http: HTTPClient
+    var tls = TLSConfiguration()
+
+    var authority: String { String(origin.drop { $0 != "/" }.dropFirst(2)) }
+
+    /// Sends one request.
+    func send(
+        _ method: HTTPMethod, _ target: String, _ headers: HTTPHeaders = [:], _ body: HTTPRequestBody = .none
+    ) async throws -> HTTPResponse {
+        let url = try HTTPURL(target.hasPrefix("http") ? target : origin + target)
+        var request = HTTPRequest(method, url, headers: headers, body: body, responseLimit: 16 << 20)
+        request.tls = tls
+        request.proxy = ""
+        return try await http.send(request)
+    }
+
+    /// Pushes a blob in one request.
+    @discardableResult
+    func push(_ bytes: [UInt8], to repository: String, algorithm: Digest.Algorithm = .sha256) async throws -> Digest {
+        let digest = Digest(of: bytes, algorithm: algorithm)
+        let answer = try await send(
+            .post, "/v2/\(repository)/blobs/uploads/?digest=\(digest)",
+            ["Content-Type": "application/octet-stream"], .bytes(bytes))
+        guard answer.status == 201 else {
+            throw TestSupportError("pushing a blob: \(answer.status) \(answer.text)")
+        }
+        return digest
+    }
+
+    /// Pushes an image with everything it needs.
+    @discardableResult
+    func push(_ image: TestImage, to repository: String, tag: String? = nil) async throws -> HTTPResponse {
+        for blob in image.blobs { try await push(blob.content.all, to: repository) }
+        for child in image.children { try await push(child, to: repository) }
+        return try await put(image, to: repository, as: tag ?? "\(image.descriptor.digest)")
+    }
+
+    /// Pushes an image's manifest only.
+    func put(_ image: TestImage, to repository: String, as reference: String) async throws -> HTTPResponse {
+        try await send(
+            .put, "/v2/\(repository)/manifests/\(reference)", ["Content-Type": image.descriptor.mediaType.name],
+            .bytes(image.manifest))
+    }
+}
+
+extension HTTPResponse {
+    var text: String { String(decoding: body, as: UTF8.self) }
+
+    /// The codes of a refusal in the specification's form.
+    var errorCodes: [String] {
+        struct Document: Decodable {
+            struct Entry: Decodable {
+                let code: String
+                let message: String
+            }
+            let errors: [Entry]
+        }
+        return (try? JSONDecoder().decode(Document.self, from: Data(body)))?.errors.map(\.code) ?? []
+    }
+}
+
+extension ScriptedRegistry.Content {
+    var all: [UInt8] {
+        switch self {
+        case .bytes(let bytes): bytes
+        case .generated(let content): content.all
+        }
+    }
+}
+
+/// Runs `body` with an embedded registry that anyone may push to and delete from.
+func withEmbeddedRegistry(layout path: String? = nil, _ body: (EmbeddedFixture) async throws -> Void) async throws {
+    try await withEmbeddedRegistry(layout: path, configure: { _, _ in }, body)
+}
+
+/// Runs `body` with an embedded registry that anyone may push to and delete from, unless `configure` says otherwise.
+func withEmbeddedRegistry<Result: Sendable>(
+    layout path: String? = nil,
+    configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void,
+    _ body: (EmbeddedFixture) async throws -> Result
+) async throws -> Result {
+    try await withTemporaryDirectory("embedded") { directory in
+        var configuration = RegistryConfiguration(address: .init(host: "127.0.0.1", port: 0))
+        configuration.pushers = .anyone
+        configuration.allowsDelete = true
+        try await configure(&configuration, directory)
+        let layout = try ImageLayout(path: path ?? directory.file("layout"))
+        let (ports, listening) = AsyncStream.makeStream(of: Int.self)
+        let server = try RegistryServer(
+            layout, configuration: configuration,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        ) { listening.yield($0.port) }
+        let running = Task {
+            defer { listening.finish() }
+            try await server.run()
+        }
+        let http = HTTPClient()
+        defer { http.shutdown() }
+        guard let port = await ports.first(where: { _ in true }) else {
+            try await running.value
+            throw TestSupportError("the server ended at once")
+        }
+        let scheme = configuration.tls == nil ? "http" : "https"
+        let outcome: Swift.Result<Result, any Error>
+        do {
+            outcome = .success(
+                try await body(
+                    EmbeddedFixture(
+                        layout: layout, origin: "\(scheme)://127.0.0.1:\(port)", directory: directory, http: http)))
+        } catch {
+            outcome = .failure(error)
+        }
+        running.cancel()
+        _ = try? await running.value
+        return try outcome.get()
+    }
+}

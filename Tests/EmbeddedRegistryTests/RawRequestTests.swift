@@ -1,0 +1,79 @@
+import EmbeddedRegistry
+import Glibc
+import OCI
+import TestSupport
+import Testing
+
+/// Requests that no client library sends.
+@Suite(.timeLimit(.minutes(5)))
+struct RawRequestTests {
+    /// Sends bytes, and returns all that comes back until the server closes or the peer's half is closed.
+    private func exchange(_ registry: EmbeddedFixture, _ text: String) async throws -> String {
+        let result = try await runCommand(
+            ["curl", "--silent", "--max-time", "20", "--http0.9", "telnet://\(registry.authority)"],
+            input: Array(text.utf8))
+        return result.text
+    }
+
+    @Test(arguments: ["/v2/../tags/list", "/v2/a/../b/tags/list", "/v2/./tags/list"])
+    func dotSegments(target: String) async throws {
+        try await withEmbeddedRegistry { registry in
+            let answer = try await exchange(
+                registry, "GET \(target) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.contains("NAME_INVALID"))
+        }
+    }
+
+    @Test func aBodyThatIsRefusedIsNotReadToItsEnd() async throws {
+        try await withEmbeddedRegistry(configure: { configuration, _ in configuration.pushers = .nobody }) { registry in
+            // A terabyte is announced; the answer comes at once, and the connection ends.
+            let answer = try await exchange(
+                registry,
+                "PUT /v2/a/blobs/uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 405 "))
+            #expect(answer.lowercased().contains("connection: close"))
+        }
+    }
+
+    @Test func aClientThatAsksFirstIsToldToGoOn() async throws {
+        try await withEmbeddedRegistry { registry in
+            let answer = try await exchange(
+                registry,
+                "POST /v2/a/blobs/uploads/?digest=\(Digest(of: [120])) HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+                    + "Expect: 100-continue\r\nConnection: close\r\n\r\nx")
+            #expect(answer.hasPrefix("HTTP/1.1 100 Continue\r\n"))
+            #expect(answer.contains("HTTP/1.1 201 "))
+        }
+    }
+
+    @Test func anAnswerBeforeTheBodyIsNoContinue() async throws {
+        try await withEmbeddedRegistry(configure: { configuration, _ in configuration.pushers = .nobody }) { registry in
+            let answer = try await exchange(
+                registry,
+                "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
+            )
+            #expect(answer.hasPrefix("HTTP/1.1 405 "))
+        }
+    }
+
+    @Test func severalRequestsOnOneConnection() async throws {
+        try await withEmbeddedRegistry { registry in
+            try await registry.push([1, 2, 3], to: "a")
+            let request = "GET /v2/a/blobs/\(Digest(of: [1, 2, 3])) HTTP/1.1\r\nHost: x\r\n"
+            let answer = try await exchange(
+                registry, "\(request)\r\n\(request)\r\n\(request)Connection: close\r\n\r\n")
+            #expect(answer.split(separator: "HTTP/1.1 200 OK").count == 3)
+        }
+    }
+
+    @Test func chunkedUploads() async throws {
+        try await withEmbeddedRegistry { registry in
+            let answer = try await exchange(
+                registry,
+                "POST /v2/a/blobs/uploads/?digest=\(Digest(of: Array("hello world".utf8))) HTTP/1.1\r\nHost: x\r\n"
+                    + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 201 "))
+        }
+    }
+}

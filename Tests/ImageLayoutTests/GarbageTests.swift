@@ -1,0 +1,178 @@
+import Glibc
+import OCI
+import TestSupport
+import Testing
+
+@testable import ImageLayout
+
+/// Mark and sweep, and what it leaves alone.
+@Suite(.timeLimit(.minutes(5)))
+struct GarbageTests {
+    private let a: Repository
+    private let b: Repository
+
+    init() throws {
+        a = try Repository("a")
+        b = try Repository("b")
+    }
+
+    @Test func whatNoManifestNamesGoes() async throws {
+        try await withLayout { layout, _ in
+            let kept = TestImage(seed: 1)
+            let gone = TestImage(seed: 2)
+            try layout.put(kept, in: a, as: "1")
+            try layout.put(gone, in: a, as: "2")
+            try layout.put(TestImage(index: [TestImage(seed: 3)]), in: a, as: "3")
+            try layout.deleteManifest(gone.descriptor.digest, in: a)
+            let dry = try layout.collectGarbage(olderThan: 0, isDry: true)
+            #expect(dry.names == gone.allDigests.count)
+            #expect(try layout.bytes(gone.descriptor.digest, in: a) != nil)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.names == gone.allDigests.count)
+            #expect(report.blobs == gone.allDigests.count)
+            #expect(report.bytes > 200_000)
+            for digest in gone.allDigests { #expect(!exists(layout.blobPath(digest, in: a))) }
+            #expect(try layout.check().problems == [])
+            #expect(try layout.collectGarbage(olderThan: 0) == GarbageReport())
+        }
+    }
+
+    @Test func aLayerOfAnotherImageStays() async throws {
+        try await withLayout { layout, _ in
+            let first = TestImage(seed: 1, layers: [1000])
+            let second = TestImage(seed: 1, layers: [1000, 2000])
+            try layout.put(first, in: a, as: "1")
+            try layout.put(second, in: a, as: "2")
+            try layout.deleteManifest(second.descriptor.digest, in: a)
+            _ = try layout.collectGarbage(olderThan: 0)
+            #expect(try layout.check().problems == [])
+            #expect(!exists(layout.blobPath(second.blobs[2].descriptor.digest, in: a)))
+        }
+    }
+
+    @Test func aBlobOfAnotherRepositoryStaysThere() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            try layout.put(image, in: b, as: "1")
+            try layout.deleteManifest(image.descriptor.digest, in: a)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.names == image.allDigests.count)
+            #expect(report.blobs == 0)
+            #expect(try layout.check().problems == [])
+            #expect(try layout.manifest(.tag(try Tag("1")), in: b)?.bytes == image.manifest)
+        }
+    }
+
+    @Test func whatIsYoungStays() async throws {
+        try await withLayout { layout, _ in
+            try layout.putBlob([1], as: Digest(of: [1]), in: a)
+            let upload = try layout.startUpload(in: a)
+            #expect(try layout.collectGarbage() == GarbageReport())
+            #expect(try layout.bytes(Digest(of: [1]), in: a) == [1])
+            #expect(upload.offset == 0)
+        }
+    }
+
+    @Test func uploadsThatNobodyContinuesGo() async throws {
+        try await withLayout { layout, _ in
+            _ = try layout.startUpload(in: a)
+            let open = try layout.startUpload(in: a)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.uploads == 1)
+            #expect(try layout.uploadCount() == 1)
+            try open.append([1, 2])
+            try open.commit(as: Digest(of: [1, 2]))
+        }
+    }
+
+    /// What a damaged manifest names is not known: its repository is left alone, others are not.
+    @Test func aDamagedManifestStopsItsRepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            damage(layout.blobPath(image.descriptor.digest, in: a))
+            try layout.putBlob([1], as: Digest(of: [1]), in: b)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.skipped.count == 1)
+            #expect(report.names == 1)
+            for digest in image.allDigests { #expect(exists(layout.blobPath(digest, in: a))) }
+        }
+    }
+
+    /// A blob that is a layer of one image and also a manifest of its own: both ways are followed.
+    @Test func aManifestThatIsALayerTooIsFollowed() async throws {
+        try await withLayout { layout, _ in
+            let inner = TestImage(seed: 1)
+            try layout.put(inner, in: a, as: "inner")
+            let outer = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociManifest)",
+                 "config":{"mediaType":"a/b","digest":"\(inner.blobs[0].descriptor.digest)",\
+                "size":\(inner.blobs[0].descriptor.size)},
+                 "layers":[{"mediaType":"a/b","digest":"\(inner.descriptor.digest)","size":\(inner.manifest.count)}]}
+                """.utf8)
+            try layout.putManifest(outer, type: .ociManifest, as: .tag(try Tag("outer")), in: a)
+            _ = try layout.collectGarbage(olderThan: 0)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
+    /// Pushes and collections at once, with no grace for blobs but what the lock gives: each accepted manifest has all
+    /// that it names, and each refused one says what it lacks.
+    @Test func racingPushes() async throws {
+        try await withLayout { layout, _ in
+            let repository = a
+            let other = try ImageLayout(path: layout.path)
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for worker in 0..<4 {
+                    group.addTask {
+                        var accepted = 0
+                        for round in 0..<15 {
+                            let image = TestImage(seed: UInt64(worker * 100 + round), layers: [500, 700])
+                            do {
+                                try layout.put(image, in: repository, as: "w\(worker)")
+                                accepted += 1
+                            } catch let error as LayoutError {
+                                #expect(error.code == .missingContent || error.code == .unavailable)
+                            }
+                            if round.isMultiple(of: 3) {
+                                try? layout.deleteManifest(image.descriptor.digest, in: repository)
+                            }
+                        }
+                        return accepted
+                    }
+                }
+                group.addTask {
+                    for _ in 0..<40 { _ = try other.collectGarbage(olderThan: 0) }
+                    return 0
+                }
+                _ = try await group.reduce(0, +)
+            }
+            #expect(try layout.check().problems == [])
+        }
+    }
+
+    /// With the grace period, nothing that a push relies on is ever taken: every push succeeds.
+    @Test func racingPushesWithGrace() async throws {
+        try await withLayout { layout, _ in
+            let repository = a
+            let other = try ImageLayout(path: layout.path)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for worker in 0..<4 {
+                    group.addTask {
+                        for round in 0..<15 {
+                            let image = TestImage(seed: UInt64(worker * 100 + round), layers: [500, 700])
+                            try layout.put(image, in: repository, as: "w\(worker)")
+                            try layout.deleteManifest(image.descriptor.digest, in: repository)
+                            try layout.put(image, in: repository, as: "w\(worker)")
+                        }
+                    }
+                }
+                group.addTask { for _ in 0..<40 { _ = try other.collectGarbage(olderThan: 60) } }
+                try await group.waitForAll()
+            }
+            #expect(try layout.check().problems == [])
+        }
+    }
+}

@@ -1,0 +1,186 @@
+import Glibc
+import OCI
+import TestSupport
+import Testing
+
+@testable import ImageLayout
+
+/// Blobs and manifests on the disk.
+@Suite(.timeLimit(.minutes(5)))
+struct LayoutTests {
+    private let a: Repository
+    private let b: Repository
+
+    init() throws {
+        a = try Repository("platform/a")
+        b = try Repository("platform/b")
+    }
+
+    @Test func aRepositoryIsALayout() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let root = "\(layout.path)/platform/a"
+            #expect(exists("\(root)/oci-layout"))
+            #expect(exists("\(root)/index.json"))
+            for digest in image.allDigests { #expect(exists("\(root)/blobs/sha256/\(digest.hex)")) }
+            #expect(try layout.index(of: a)?.entry(.tag(try Tag("1")))?.digest == image.descriptor.digest)
+            #expect(try layout.manifest(.tag(try Tag("1")), in: a)?.bytes == image.manifest)
+            #expect(try layout.repositories() == [a])
+            #expect(try layout.check().problems == [])
+        }
+    }
+
+    @Test func skopeoReadsARepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let result = try await runCommand(["skopeo", "inspect", "--raw", "oci:\(layout.path)/platform/a:1"])
+            #expect(result.status == 0, "\(result.errorText)")
+            #expect(result.output == image.manifest)
+        }
+    }
+
+    @Test func skopeoWritesARepository() async throws {
+        try await withLayout { layout, directory in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let copied = try await runCommand([
+                "skopeo", "--insecure-policy", "copy", "oci:\(layout.path)/platform/a:1",
+                "oci:\(layout.path)/platform/a:2",
+            ])
+            #expect(copied.status == 0, "\(copied.errorText)")
+            #expect(try layout.index(of: a)?.sortedTags.map(\.name) == ["1", "2"])
+            #expect(try layout.check().problems == [])
+        }
+    }
+
+    @Test func aMountIsALink() async throws {
+        try await withLayout { layout, _ in
+            let bytes = Array("content".utf8)
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: a)
+            #expect(try layout.bytes(digest, in: b) == nil)
+            #expect(try layout.mount(digest, from: a, to: b))
+            #expect(try layout.bytes(digest, in: b) == bytes)
+            #expect(inode(layout.blobPath(digest, in: a)) == inode(layout.blobPath(digest, in: b)))
+            #expect(try !layout.mount(Digest(of: [1]), from: a, to: b))
+            let other = try Repository("c")
+            #expect(try !layout.mount(digest, from: other, to: try Repository("d")))
+            #expect(try layout.mount(digest, from: nil, to: other))
+        }
+    }
+
+    @Test func aFileIsTakenOverWithoutACopy() async throws {
+        try await withLayout { layout, _ in
+            let bytes = GeneratedBytes(count: 1_000_000, seed: 1).all
+            let digest = Digest(of: bytes)
+            try layout.makeDirectory(layout.spoolPath)
+            let file = "\(layout.spoolPath)/file"
+            try write(bytes, to: file)
+            let number = inode(file)
+            try layout.adopt(file, as: digest, in: a)
+            unlink(file)
+            #expect(inode(layout.blobPath(digest, in: a)) == number)
+            #expect(try layout.bytes(digest, in: a) == bytes)
+            // Another copy of the same content is not kept.
+            try write(bytes, to: file)
+            try layout.adopt(file, as: digest, in: b)
+            #expect(inode(layout.blobPath(digest, in: b)) == number)
+        }
+    }
+
+    @Test func whatWasVerifiedReplacesWhatIsDamaged() async throws {
+        try await withLayout { layout, directory in
+            let bytes = Array("content".utf8)
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: a)
+            damage(layout.blobPath(digest, in: a))
+            try layout.makeDirectory(layout.spoolPath)
+            try write(bytes, to: "\(layout.spoolPath)/file")
+            try layout.adopt("\(layout.spoolPath)/file", as: digest, in: a)
+            #expect(try layout.bytes(digest, in: a) == bytes)
+            #expect(try layout.mount(digest, from: nil, to: b))
+            #expect(try layout.bytes(digest, in: b) == bytes)
+        }
+    }
+
+    @Test func contentMustHashToItsDigest() async throws {
+        try await withLayout { layout, _ in
+            let error = #expect(throws: LayoutError.self) {
+                try layout.putBlob([1], as: Digest(of: [2]), in: a)
+            }
+            #expect(error?.code == .digestMismatch)
+            let repositories = try layout.repositories()
+            #expect(repositories == [])
+        }
+    }
+
+    @Test func aManifestNeedsItsContent() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            let error = #expect(throws: LayoutError.self) {
+                try layout.putManifest(
+                    image.manifest, type: image.descriptor.mediaType, as: .tag(try Tag("1")), in: a)
+            }
+            #expect(error?.code == .missingContent)
+            #expect(Set(error?.digests ?? []) == Set(image.blobs.map(\.descriptor.digest)))
+            let entries = try layout.index(of: a)?.entries ?? []
+            #expect(entries == [])
+        }
+    }
+
+    @Test func aDamagedManifestIsNotServed() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            damage(layout.blobPath(image.descriptor.digest, in: a))
+            let error = #expect(throws: LayoutError.self) { try layout.manifest(.tag(try Tag("1")), in: a) }
+            #expect(error?.code == .damaged)
+        }
+    }
+
+    @Test func directoriesThatAreNoLayouts() async throws {
+        try await withTemporaryDirectory { directory in
+            try directory.write("full/file", "x")
+            let full = #expect(throws: LayoutError.self) { try ImageLayout(path: directory.file("full")) }
+            #expect(full?.code == .notALayout)
+            let file = #expect(throws: LayoutError.self) { try ImageLayout(path: directory.file("full/file")) }
+            #expect(file?.code == .notALayout)
+            let deep = #expect(throws: LayoutError.self) { try ImageLayout(path: directory.file("a/b/c")) }
+            #expect(deep?.code == .missingRoot)
+            let absent = #expect(throws: LayoutError.self) { try ImageLayout(existing: directory.file("x")) }
+            #expect(absent?.code == .notALayout)
+            _ = try ImageLayout(path: directory.file("x"))
+            _ = try ImageLayout(path: directory.file("x/"))
+            _ = try ImageLayout(existing: directory.file("x"))
+        }
+    }
+
+    @Test func manyWritersOfOneRepository() async throws {
+        try await withLayout { layout, _ in
+            let repository = a
+            let images = (0..<20).map { TestImage(seed: UInt64($0), layers: [100]) }
+            // Two values on one directory are as two processes.
+            let other = try ImageLayout(path: layout.path)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (number, image) in images.enumerated() {
+                    group.addTask {
+                        try (number.isMultiple(of: 2) ? layout : other).put(image, in: repository, as: "t\(number)")
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try layout.index(of: a)?.sortedTags.count == 20)
+            #expect(try other.index(of: a)?.sortedTags.count == 20)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
+    private func write(_ bytes: [UInt8], to path: String) throws {
+        unlink(path)
+        let descriptor = open(path, O_WRONLY | O_CREAT, 0o600)
+        defer { close(descriptor) }
+        #expect(Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
+    }
+}

@@ -1,0 +1,190 @@
+import OCI
+import ObjectStore
+import Testing
+import Trust
+
+@testable import Readiness
+
+/// Whose word a cache manifest is, and whether it is the latest: each fault with its own reason.
+@Suite(.timeLimit(.minutes(5))) struct AuthenticityTests {
+    private let memory = MemoryStore()
+    private var store: CentralStore { CentralStore(memory) }
+
+    /// What the gate makes of site-1, with the list staged.
+    private func codes(
+        _ report: SiteReport, in environment: Fleet.Environment? = nil, memory: GateMemory? = nil,
+        at now: Timestamp = Fixture.now
+    ) throws -> (codes: [Reason.Code], verdict: Verdict) {
+        let list = try Fixture.list()
+        let environment = try environment ?? Fixture.environment(sites: ["site-1"])
+        let verdict = compare(
+            list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now), environment: environment,
+            evidence: Evidence(
+                reports: [try SiteName("site-1"): report],
+                memory: try memory ?? GateMemory(environment: EnvironmentName("lab"))), now: now)
+        #expect(verdict.isReady == verdict.sites.allSatisfy { $0.reasons.isEmpty })
+        return (try #require(verdict.sites.first).reasons.map(\.code), verdict)
+    }
+
+    private func manifest(sequence: Int64 = 1, issued: Duration = .seconds(-30)) throws -> CacheManifest {
+        try Fixture.manifest(
+            sequence: sequence, issued: issued, Fixture.holding(Fixture.list(), verified: issued - .seconds(30)))
+    }
+
+    @Test func onlyASitesOwnSignatureCounts() throws {
+        let manifest = try manifest()
+        #expect(try codes(Fixture.report(manifest)).codes == [])
+        #expect(try codes(Fixture.report(manifest, signedBy: nil)).codes == [.unsigned])
+        let (codes, verdict) = try codes(Fixture.report(manifest, signedBy: "site-2"))
+        #expect(codes == [.wronglySigned])
+        #expect(verdict.sites[0].reasons[0].message.contains(try Fixture.key(of: "site-2").publicKey.id.description))
+    }
+
+    @Test func aSiteWithoutAKeyBlocksUnlessItsEnvironmentAcceptsThat() throws {
+        let manifest = try manifest()
+        let keyless = try Fixture.environment(sites: ["site-1"], hasKeys: false)
+        let lenient = try Fixture.environment(sites: ["site-1"], hasKeys: false, acceptsUnsigned: true)
+        for signer in [nil, "site-1"] {
+            let key = try signer.map { try Fixture.key(of: $0) }
+            let report = SiteReport(reading: try manifest.objectBytes(signedBy: key), keys: [])
+            #expect(try codes(report, in: keyless).codes == [.noPublicKey])
+            let (codes, verdict) = try codes(report, in: lenient)
+            #expect(codes == [])
+            #expect(verdict.unprovedSites.map(\.text) == ["site-1"])
+        }
+        // Accepting what has no key takes no key away: a site that has one must use it.
+        let strict = try Fixture.environment(sites: ["site-1"], acceptsUnsigned: true)
+        #expect(try codes(Fixture.report(manifest, signedBy: nil), in: strict).codes == [.unsigned])
+        #expect(try codes(Fixture.report(manifest, signedBy: "site-2"), in: strict).codes == [.wronglySigned])
+        #expect(try codes(Fixture.report(manifest), in: strict).verdict.unprovedSites == [])
+    }
+
+    @Test func keysRotateWithAnOverlap() throws {
+        let (old, new) = (try Fixture.key(of: "old"), try Fixture.key(of: "new"))
+        let site = Fleet.Site(
+            name: try SiteName("site-1"), registry: "https://r.example",
+            keys: [.init(old.publicKey, notAfter: Fixture.now), .init(new.publicKey)])
+        #expect(site.keys.map(\.publicKey) == [new, old].map(\.publicKey))
+        let environment = try Fleet.Environment(
+            name: EnvironmentName("lab"), sites: [site], freshness: .seconds(7200))
+        let manifest = try manifest()
+        for (key, seconds, expected) in [
+            (old, 0, []), (new, 0, []), (old, 1, [.keyExpired]), (new, 1, []),
+        ] as [(PrivateKey, Int, [Reason.Code])] {
+            let report = SiteReport(
+                reading: try manifest.objectBytes(signedBy: key), keys: site.keys.map(\.publicKey))
+            #expect(
+                try codes(report, in: environment, at: Fixture.now.advanced(by: .seconds(seconds))).codes == expected)
+        }
+    }
+
+    @Test func anOlderManifestIsNotBelieved() throws {
+        var memory = GateMemory(environment: try EnvironmentName("lab"))
+        let environment = try Fixture.environment(sites: ["site-1"])
+        let site = try SiteName("site-1")
+        let latest = try Fixture.report(manifest(sequence: 7, issued: .seconds(-30)))
+        memory.remember([site: latest], of: environment)
+        #expect(memory.sites[site]?.sequence == 7)
+        #expect(try codes(latest, memory: memory).codes == [])
+        for (sequence, issued, expected) in [
+            (8, -20, []), (8, -40, []), (6, -60, [.replayed]), (6, -30, [.replayed]),
+            (6, -20, [.sequenceRolledBack]), (7, -20, [.sequenceRolledBack]), (7, -40, [.sequenceRolledBack]),
+            (0, -10, [.sequenceRolledBack]),
+        ] as [(Int64, Int, [Reason.Code])] {
+            let report = try Fixture.report(manifest(sequence: sequence, issued: .seconds(issued)))
+            #expect(try codes(report, memory: memory).codes == expected, "number \(sequence), issued \(issued)")
+            // What is not believed is not remembered either.
+            var next = memory
+            next.remember([site: report], of: environment)
+            #expect(next.sites[site]?.sequence == max(7, sequence))
+        }
+    }
+
+    @Test func onlyWhatIsASitesOwnIsRemembered() throws {
+        let environment = try Fixture.environment(sites: ["site-1"])
+        let site = try SiteName("site-1")
+        let empty = GateMemory(environment: environment.name)
+        for report in [
+            try Fixture.report(manifest(), signedBy: nil), try Fixture.report(manifest(), signedBy: "site-2"),
+            try Fixture.report(Fixture.manifest(of: "site-2")), try Fixture.report(Fixture.manifest(in: "production")),
+            SiteReport(.unreadable("bad"), digest: Fixture.digest("bad")),
+        ] {
+            var memory = empty
+            memory.remember([site: report], of: environment)
+            #expect(memory == empty)
+        }
+        // A site that the fleet does not name any more is forgotten.
+        var memory = empty
+        memory.remember([site: try Fixture.report(manifest())], of: environment)
+        #expect(memory != empty)
+        memory.remember([:], of: try Fixture.environment(sites: ["site-2"]))
+        #expect(memory == empty)
+    }
+
+    /// The memory is the store's, not the process's: any coordinator notices.
+    @Test func coordinatorsShareTheirMemory() async throws {
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        func publish(_ sequence: Int64, at site: String) async throws {
+            try await store.publish(
+                try Fixture.manifest(
+                    of: site, sequence: sequence, issued: .seconds(Int(sequence) - 60), Fixture.holding(list)),
+                signedBy: Fixture.key(of: site))
+        }
+        try await publish(2, at: "site-1")
+        try await publish(1, at: "site-2")
+        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        let site = try SiteName("site-1")
+        #expect(try await store.lastSequence(of: site, in: lab) == 2)
+
+        try await publish(1, at: "site-1")
+        let verdict = try await CentralStore(memory).check(list.name, in: lab, of: fleet, at: Fixture.now)
+        #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[.replayed], []])
+        guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: Fixture.act) else {
+            Issue.record("an old manifest must not promote anything")
+            return
+        }
+        // Who only looks is told the same.
+        let place = try fleet.environment(lab)
+        #expect(try await store.observe(place).memory.sites[site]?.sequence == 2)
+        // A site that is forgotten may start again.
+        #expect(try await store.forget(site, in: lab))
+        try await publish(1, at: "site-1")
+        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+    }
+
+    /// A coordinator that reads while a site publishes and another coordinator looks reads again, and blocks nothing.
+    @Test func aManifestThatChangesMeanwhileIsReadAgain() async throws {
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        let publish: @Sendable (Int64) async throws -> Void = { [store] sequence in
+            for site in ["site-1", "site-2"] {
+                try await store.publish(
+                    try Fixture.manifest(of: site, sequence: sequence, Fixture.holding(list)),
+                    signedBy: Fixture.key(of: site))
+            }
+        }
+        try await publish(1)
+        memory.beforeNextPut { [store] _ in
+            try? await publish(2)
+            _ = try? await store.check(list.name, in: lab, of: fleet, at: Fixture.now)
+        }
+        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        #expect(try await store.lastSequence(of: SiteName("site-1"), in: lab) == 2)
+    }
+
+    @Test func aDamagedMemoryIsAnError() async throws {
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        for damage in [
+            "{", #"{"schema":"rollcall.gate-memory/v9","environment":"lab","sites":{}}"#,
+            #"{"schema":"rollcall.gate-memory/v1","environment":"other","sites":{}}"#,
+        ] {
+            _ = try await memory.put(Array(damage.utf8), at: CentralStore.memoryKey(of: lab), condition: .none)
+            await #expect {
+                try await store.check(list.name, in: lab, of: fleet, at: Fixture.now)
+            } throws: {
+                "\($0)".contains("environments/lab/gate.json")
+            }
+        }
+    }
+}
