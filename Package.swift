@@ -109,6 +109,7 @@ let package = Package(
                 "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore", "OCI", "Readiness",
                 "Registry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -164,8 +165,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer", "Trust",
-                "TestSupport",
+                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Trust", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),

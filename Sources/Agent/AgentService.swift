@@ -1,5 +1,6 @@
 import HTTP
 import Logging
+import OCI
 import ObjectStore
 import Readiness
 import ServiceLifecycle
@@ -11,6 +12,7 @@ import Transfer
 /// waiting at once, and lets a pass that is under way go on until the service group's patience ends and cancels it.
 struct AgentService: Service {
     let pass: SitePass
+    let audit: ContentAudit
     let interval: Duration
     let verifyInterval: Duration
     let timing: Timing
@@ -39,17 +41,26 @@ struct AgentService: Service {
 
     private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
         let fresh = try await pass.central.record(of: pass.environment, changedSince: known?.etag)
-        let changed = fresh.map { $0.record != known?.record } ?? false
+        // Its outbox is the coordinators' business.
+        let changed =
+            fresh.map {
+                $0.record.lists != known?.record.lists || $0.record.rollbackDepth != known?.record.rollbackDepth
+            } ?? false
         known = fresh ?? known
-        guard let record = known?.record, schedule.isDue(changed: changed, now: timing.now()) else { return }
-        logger.info("pass started", metadata: ["reason": changed ? "the record has changed" : "verification is due"])
+        let isDamaged = audit.takeNews()
+        guard let record = known?.record, schedule.isDue(changed: changed || isDamaged, now: timing.now()) else {
+            return
+        }
+        let reason = changed ? "the record has changed" : isDamaged ? "damage was found" : "verification is due"
+        logger.info("pass started", metadata: ["reason": "\(reason)"])
         let start = timing.now()
         let report = try await pass.run(.sync, record: record)
         let resumesIn = report.pause.map { Double($0.until) - timing.unixTime() }
         schedule.finished(
-            at: timing.now(), complete: report.isComplete,
+            at: timing.now(), complete: report.isComplete || report.isStuck,
             resumesAt: resumesIn.map { timing.now() + .seconds(max(0, $0)) })
         log(report, duration: timing.now() - start)
+        try audit.update(report.closure)
     }
 
     private func log(_ report: PassReport, duration: Duration) {
@@ -59,9 +70,10 @@ struct AgentService: Service {
             metadata: [
                 "complete": .stringConvertible(report.isComplete),
                 "lists": .stringConvertible(report.lists),
-                "entries": .stringConvertible(report.entries),
-                "bytes": .stringConvertible(report.bytes),
+                "entries": .stringConvertible(report.closure.entries.count),
+                "bytes": .stringConvertible(report.closure.uniqueBytes),
                 "missing": .stringConvertible(report.missing.count),
+                "damaged": .stringConvertible(report.damaged.count),
                 "postponed": .stringConvertible(report.postponed),
                 "delivered": .stringConvertible(report.delivered.count),
                 "seconds": .string(String(Int64(duration.seconds.rounded()))),

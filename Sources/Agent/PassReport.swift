@@ -11,12 +11,14 @@ struct PassReport: Sendable {
     let lists: Int
     /// Generations that are staged or promoted, and could not be read.
     let unreadableLists: Int
-    /// Entries of all their closures, each once.
-    let entries: Int
-    /// Bytes of all their closures, each digest once.
-    let bytes: Int64
+    /// All that the lists need.
+    let closure: Closure
     /// Entries that the site's registry lacks at the end.
     let missing: [ClosureEntry]
+    /// Of the missing entries, those that the registry has and does not serve as it should; with what was found.
+    let damaged: [ClosureEntry.Identity: String]
+    /// Of the damaged entries, those that did not get better when they were uploaded again.
+    let leftAlone: Set<ClosureEntry.Identity>
     /// Entries that this pass brought.
     let delivered: [ClosureEntry]
     /// What went wrong, one line each.
@@ -31,9 +33,20 @@ struct PassReport: Sendable {
     /// Whether the site holds all that it should.
     var isComplete: Bool { missing.isEmpty && unreadableLists == 0 }
 
+    /// Whether another pass would do no better before somebody has acted: all that is missing is damaged in a way that an
+    /// upload does not mend.
+    var isStuck: Bool { !isComplete && unreadableLists == 0 && missing.allSatisfy { leftAlone.contains($0.identity) } }
+
     /// What failed and what is missing, bounded.
     var complaints: [String] {
         var lines = Self.bounded(failures, of: "failures")
+        lines += Self.bounded(
+            damaged.sorted { $0.key < $1.key }.map { entry, reason in
+                "damaged: \(entry.repository)@\(entry.digest): \(reason)"
+                    + (leftAlone.contains(entry)
+                        ? "; an upload does not replace it: remove it from the registry's storage, and the next pass brings it"
+                        : "")
+            }, of: "damaged entries")
         // Each cause once: a failure names the source that it comes from.
         let named = lines
         lines += sourceFaults.sorted { $0.key < $1.key }
@@ -46,7 +59,7 @@ struct PassReport: Sendable {
         // Where reasons were named, they say why things are missing; naming those again would hide them.
         if failures.isEmpty, pause == nil {
             lines += Self.bounded(
-                missing.map {
+                missing.filter { damaged[$0.identity] == nil }.map {
                     "missing: \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"
                 },
                 of: "missing entries")
@@ -58,7 +71,7 @@ struct PassReport: Sendable {
     var summary: String {
         guard lists + unreadableLists > 0 else { return "nothing is staged or promoted" }
         let lists = "\(self.lists) \(self.lists == 1 ? "list" : "lists")"
-        var text = "\(lists), \(entries) entries, \(Quantity.bytes(bytes))"
+        var text = "\(lists), \(closure.entries.count) entries, \(Quantity.bytes(closure.uniqueBytes))"
         if !delivered.isEmpty {
             text += ": brought \(delivered.count) (\(Quantity.bytes(Closure(delivered).uniqueBytes)))"
         }

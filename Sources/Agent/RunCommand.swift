@@ -36,11 +36,15 @@ struct RunCommand: AsyncParsableCommand {
             logger.warning(
                 "no 'signingKey': cache manifests are not signed, and block every gate that does not accept that")
         }
+        let audit = agent.audit(logger: logger)
         let service = AgentService(
-            pass: agent.pass, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
+            pass: agent.pass, audit: audit, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+            services: [
+                .init(service: audit, successTerminationBehavior: .ignore),
+                .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
+            ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = Self.grace
         do {

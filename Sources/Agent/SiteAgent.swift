@@ -2,6 +2,7 @@ import ConfigurationFiles
 import Console
 import FoundationEssentials
 import HTTP
+import Logging
 import OCI
 import ObjectStore
 import Readiness
@@ -15,6 +16,8 @@ struct SiteAgent: Sendable {
     let file: AgentFile
     /// The pass that the site's agent makes.
     let pass: SitePass
+    /// How fast content is read back.
+    let budget: ReadBudget
     /// The figures of the passes.
     let progress: ProgressBoard
     private let http: HTTPClient
@@ -43,9 +46,16 @@ struct SiteAgent: Sendable {
             spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
+        budget = try ReadBudget(
+            rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
+            timeZone: file.windows.timeZone)
+        let registry = RegionalRegistry(engine: engine, mapping: file.repositories, budget: budget)
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            central: CentralStore(store), registry: engine, state: state, signingKey: signingKey,
+            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: registry,
+            state: state,
+            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.redacted),
+            signingKey: signingKey,
             now: { Timestamp(.system) })
     }
 
@@ -75,6 +85,13 @@ struct SiteAgent: Sendable {
         try await pass.run(mode, record: try await pass.central.record(of: file.environment).record)
     }
 
+    /// The reader of content, beside the passes.
+    func audit(logger: Logger) -> ContentAudit {
+        ContentAudit(
+            registry: pass.registry, journal: pass.journal, budget: budget, settings: file.audit, timing: .system,
+            logger: logger)
+    }
+
     /// Ends the connections. Idempotent.
     func shutdown() { http.shutdown() }
 }
@@ -98,17 +115,5 @@ extension Timestamp {
     /// The present, to the second.
     init(_ timing: Timing) {
         self.init(seconds: Int64(exactly: timing.unixTime().rounded(.down)) ?? 0)
-    }
-}
-
-extension TransferEngine: SiteRegistry {
-    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
-        let report = await bring(Inventory(unasked: entries), tags: tags)
-        try Task.checkCancellation()
-        if let error = report.unanswered { throw error }
-        return Delivery(
-            inventory: report.inventory, answerAge: .seconds(report.answerAge), brought: report.brought,
-            failures: report.causes + report.tagFailures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" },
-            postponed: report.postponed, pause: report.pause, sourceFaults: report.sourceFaults)
     }
 }

@@ -4,38 +4,6 @@ import Readiness
 import Transfer
 import Trust
 
-/// What a pass needs of the site's regional registry and of the sources.
-protocol SiteRegistry: Sendable {
-    /// Asks the registry which entries it has.
-    ///
-    /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
-    func inventory(of entries: [ClosureEntry]) async throws -> Inventory
-
-    /// Brings what is missing, asks for it, and points tags at manifests that are there. What fails does not stop the
-    /// rest, and each cause of it comes back as a line for people.
-    ///
-    /// - Throws: as soon as one question gets no answer; `CancellationError`
-    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery
-}
-
-/// What came of bringing what was missing.
-struct Delivery: Sendable {
-    /// What the registry has and lacks at the end, as it says itself.
-    var inventory = Inventory()
-    /// How long ago the oldest of its answers was asked for.
-    var answerAge = Duration.zero
-    /// Entries that were brought.
-    var brought: [ClosureEntry] = []
-    /// What failed, as a line for people each.
-    var failures: [String] = []
-    /// Entries that wait until transfers go on.
-    var postponed = 0
-    /// Why they wait, and until when.
-    var pause: TransferPause?
-    /// Sources that served wrong bytes or failed to the end, with the latest reason, also where others made up for it.
-    var sourceFaults: [String: String] = [:]
-}
-
 /// One pass of the agent: from the environment's record to the cache manifest.
 struct SitePass: Sendable {
     /// What a pass may do to the site's registry.
@@ -51,9 +19,13 @@ struct SitePass: Sendable {
     /// How long the cache manifest holds.
     let validity: Duration
     let version: String
+    /// Who runs the agent, as `USER@HOST`.
+    let owner: String
     let central: CentralStore
     let registry: any SiteRegistry
     let state: StateDirectory
+    /// What is known of the registry's content.
+    let journal: ProofJournal
     /// What signs the cache manifests; `nil` leaves them unsigned.
     let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
@@ -70,32 +42,77 @@ struct SitePass: Sendable {
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))
 
-        var delivery = Delivery()
+        let outcome: Outcome
         switch mode {
-        case .sync:
-            delivery = try await registry.bring(closure.entries, tags: Self.tags(of: lists, record: record))
-            failures += delivery.failures
+        case .sync: outcome = try await sync(lists, closure, Self.tags(of: lists, record: record))
         case .verify:
-            let start = ContinuousClock.now
-            delivery.inventory = try await registry.inventory(of: closure.entries)
-            delivery.answerAge = .now - start
+            let verifiedAt = now()
+            outcome = Outcome(found: try await look(at: closure), verifiedAt: verifiedAt)
         }
-        let missing = delivery.inventory.missing
-        try await publish(lists, missing: missing, answerAge: delivery.answerAge)
+        failures += outcome.failures
+        let found = outcome.found
+        let manifest = try await publish(lists, missing: found.missing, verifiedAt: outcome.verifiedAt)
+        if let failure = await self.record(manifest.holdings, evidence: manifest.object) { failures.append(failure) }
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
-            entries: closure.entries.count, bytes: closure.uniqueBytes, missing: missing, delivered: delivery.brought,
-            failures: failures,
-            postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
+            closure: closure, missing: found.missing, damaged: found.damaged, leftAlone: found.leftAlone,
+            delivered: outcome.brought, failures: failures, postponed: outcome.delivery.postponed,
+            pause: outcome.delivery.pause, sourceFaults: outcome.delivery.sourceFaults)
     }
 
-    /// What is staged and what is promoted, each generation once.
-    static func generations(of record: EnvironmentRecord) -> [Digest] {
-        Set(record.lists.values.flatMap { [$0.staged?.generation, $0.promoted?.generation] }.compactMap { $0 }).sorted()
+    /// How a pass left the registry.
+    private struct Outcome {
+        var found: Finding
+        /// When the registry showed what it showed longest ago.
+        var verifiedAt: Timestamp
+        var brought: [ClosureEntry] = []
+        var delivery = Delivery()
+        var failures: [String] = []
     }
 
-    /// What tags are to point at once it is there. A promoted list moves its tags; one that is only staged names what has
-    /// no name yet, and does not change what clusters may use.
+    /// Brings what is missing. Where the registry has something that it does not serve, that takes closer looks.
+    private func sync(_ lists: [ImageList], _ closure: Closure, _ tags: [TagAssignment]) async throws -> Outcome {
+        var brought: [ClosureEntry] = []
+        if try journal.faults().isEmpty {
+            let delivery = try await registry.bring(
+                closure.entries, tags: tags, events: events { await tell(lists, missing: $0.missing) })
+            brought = delivery.brought
+            guard delivery.needsMending else {
+                // From the age, not from a clock that may have been set meanwhile. A second more for the part of one that
+                // the age leaves out.
+                let verifiedAt = now().advanced(by: .zero - delivery.answerAge - .seconds(1))
+                return Outcome(
+                    found: Finding(inventory: delivery.inventory), verifiedAt: verifiedAt, brought: brought,
+                    delivery: delivery, failures: delivery.failures)
+            }
+        }
+        var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
+        let missingBefore = outcome.found.missing
+        if !outcome.found.toBring.missing.isEmpty {
+            await tell(lists, missing: missingBefore)
+            outcome.delivery = try await bring(outcome.found, failures: &outcome.failures)
+            // What a push was answered is a promise; what the registry serves now is the proof.
+            outcome.verifiedAt = now()
+            outcome.found = try await lookAgain(
+                at: closure, after: outcome.found, outcome.delivery, failures: &outcome.failures)
+        }
+        let absent = Set(outcome.found.missing.map(\.identity))
+        outcome.failures += try await assign(tags.filter { !absent.contains($0.identity) })
+        outcome.brought = brought + missingBefore.filter { !absent.contains($0.identity) }
+        return outcome
+    }
+
+    /// Says in the cache manifest what is missing while it is brought: what was lost is missing from now on, and not only
+    /// once it turns out that it cannot be brought. Where that does not go well, the pass's end says so.
+    private func tell(_ lists: [ImageList], missing: [ClosureEntry]) async {
+        _ = try? await publish(lists, missing: missing, verifiedAt: now())
+    }
+
+    /// What is staged, what is promoted and what may be returned to, each generation once.
+    static func generations(of record: EnvironmentRecord) -> [Digest] { record.retainedGenerations.sorted() }
+
+    /// What tags are to point at once it is there. A promoted list moves its tags; one that is only staged names what has no
+    /// name yet, and does not change what clusters may use.
     static func tags(of lists: [ImageList], record: EnvironmentRecord) -> [TagAssignment] {
         let promoted = Set(record.lists.values.compactMap { $0.promoted?.generation })
         var assignments: [String: TagAssignment] = [:]
@@ -129,19 +146,61 @@ struct SitePass: Sendable {
         return lists
     }
 
-    private func publish(_ lists: [ImageList], missing: [ClosureEntry], answerAge: Duration) async throws {
+    private func publish(
+        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
+    ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
-        // From the age, not from the clock before the pass: that may have been set meanwhile. A second more for the part of
-        // one that the age leaves out.
-        let issuedAt = now()
-        let verifiedAt = issuedAt.advanced(by: .zero - answerAge - .seconds(1))
-        try await central.publish(
-            CacheManifest(
-                environment: environment, site: site, sequence: try state.nextSequence(after: published),
-                issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
-                holdings: lists.map { list in
-                    CacheManifest.Holding(of: list, missing: missing, verifiedAt: verifiedAt, depth: .presence)
-                }), signedBy: signingKey)
+        let readings = try journal.readings().mapValues(\.at)
+        // A clock that is set back during a pass must not make the manifest contradict itself.
+        let issuedAt = max(now(), verifiedAt)
+        let manifest = try CacheManifest(
+            environment: environment, site: site, sequence: try state.nextSequence(after: published),
+            issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
+            holdings: lists.map { list in
+                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings)
+                return CacheManifest.Holding(
+                    of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
+                    contentVerifiedAt: readAt.map { min($0, issuedAt) })
+            })
+        return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
+    }
+
+    /// Records in the audit chain that the site holds other lists than before, or no longer all of them, or all of them
+    /// again. Looking and finding the same is not recorded.
+    ///
+    /// - Returns: why it is not recorded, in words: the next pass tries again, and the manifest holds all the same
+    private func record(_ holdings: [CacheManifest.Holding], evidence: AuditEvent.Object) async -> String? {
+        let outcome = holdings.map { "\($0.list)@\($0.generation) \($0.missingEntries == 0)" }.joined(separator: "\n")
+        let fingerprint = outcome.isEmpty ? "" : Digest(of: Array(outcome.utf8)).hex
+        do {
+            guard try state.recordedOutcome ?? "" != fingerprint else { return nil }
+            let isComplete = holdings.allSatisfy { $0.missingEntries == 0 }
+            var event = AuditEvent(
+                isComplete ? .siteComplete : .siteIncomplete, Act(by: owner, at: now(), key: signingKey?.publicKey))
+            (event.environment, event.site, event.evidence) = (environment, site, [evidence])
+            for holding in holdings {
+                event.details["\(holding.list)@\(holding.generation.short)"] =
+                    holding.missingEntries == 0 ? "complete" : "\(holding.missingEntries) missing"
+            }
+            try await central.record(event)
+            try state.remember(outcome: fingerprint)
+            return nil
+        } catch {
+            return "this pass is not in the audit chain yet: \(error)"
+        }
+    }
+
+    /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.
+    static func oldestReading(
+        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp]
+    ) -> Timestamp? {
+        let absent = Set(missing.map(\.identity))
+        var oldest: Timestamp?
+        for entry in list.closure.entries where !absent.contains(entry.identity) {
+            guard let at = readings[entry.digest] else { return nil }
+            oldest = min(oldest ?? at, at)
+        }
+        return oldest
     }
 
     /// The highest sequence number of the site that the central store knows of, so that an agent whose state was lost does

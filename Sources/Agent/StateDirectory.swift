@@ -7,6 +7,7 @@ import Glibc
 /// |---|---|
 /// | `lock` | locked (`flock`) by the agent that uses the directory; holds its process id |
 /// | `sequence` | the sequence number of the cache manifest that was issued last |
+/// | `recorded` | what the last audit record of the agent was about, as a hash |
 final class StateDirectory: Sendable {
     /// The directory's path.
     let path: String
@@ -69,6 +70,14 @@ final class StateDirectory: Sendable {
         return next
     }
 
+    /// What the last audit record was about; `nil` before the first.
+    var recordedOutcome: String? {
+        get throws(AgentError) { try Self.read("\(path)/recorded").map { $0.filter { !$0.isWhitespace } } }
+    }
+
+    /// Remembers what was recorded in the audit chain.
+    func remember(outcome: String) throws(AgentError) { try Self.replace("\(path)/recorded", with: "\(outcome)\n") }
+
     /// Removes the directory with all that is in it, once nothing is to be continued.
     func remove() { try? FileManager.default.removeItem(atPath: path) }
 
@@ -80,7 +89,7 @@ final class StateDirectory: Sendable {
             throw unusable(file, errno)
         }
         defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 64)
+        var bytes = [UInt8](repeating: 0, count: 128)
         let count = Glibc.read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw unusable(file, errno) }
         return String(decoding: bytes[..<count], as: UTF8.self)

@@ -39,6 +39,19 @@ public struct AgentFile: Hashable, Sendable {
         public init() {}
     }
 
+    /// How content is read back from the regional registry.
+    public struct Audit: Hashable, Sendable {
+        /// The time within which all content is read back and hashed; `nil` reads none.
+        public var period: Duration? = .seconds(30 * 86_400)
+        /// Bytes a second; `nil` for any.
+        public var rate: Int64? = 16 << 20
+        /// Bytes in one day of the site's calendar; `nil` for any.
+        public var quotaPerDay: Int64?
+
+        /// The defaults.
+        public init() {}
+    }
+
     /// How one host is spoken to.
     public struct Host: Hashable, Sendable {
         /// Whom to trust, and what to prove who we are with.
@@ -69,6 +82,8 @@ public struct AgentFile: Hashable, Sendable {
     public let interval: Duration
     /// How often everything is verified in the registry although no list has changed; below `validity`.
     public let verifyInterval: Duration
+    /// How content is read back from the regional registry.
+    public let audit: Audit
     /// How long a cache manifest holds.
     public let validity: Duration
     /// The file of the key that signs the site's cache manifests; `nil` leaves them unsigned.
@@ -103,7 +118,7 @@ public struct AgentFile: Hashable, Sendable {
 
     enum Key: String, MappingKey {
         case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
-        case interval, verifyInterval, validity, signingKey, authFile, hosts
+        case interval, verifyInterval, audit, validity, signingKey, authFile, hosts
     }
 
     enum SourceKey: String, MappingKey {
@@ -147,6 +162,7 @@ public struct AgentFile: Hashable, Sendable {
         windows = TransferWindows(
             timeZone: try file[.timeZone]?.timeZone() ?? .utc, windows: try file[.windows]?.windows() ?? [])
         interval = try file[.interval]?.duration(in: .seconds(1)...(.seconds(86_400))) ?? .seconds(60)
+        audit = try file[.audit].map { value throws(ConfigurationError) in try Audit(value) } ?? Audit()
         let longest = Duration.seconds(366 * 86_400)
         validity = try file[.validity]?.duration(in: .seconds(60)...longest) ?? .seconds(86_400)
         verifyInterval =
@@ -185,6 +201,27 @@ extension AgentFile.Limits {
         }
         quotaPerMonth = try keys[.quotaPerMonth]?.unlessNone { value throws(ConfigurationError) in
             try value.byteSize(in: Self.quotas)
+        }
+    }
+}
+
+extension AgentFile.Audit {
+    enum Key: String, MappingKey {
+        case period, rate, quotaPerDay
+    }
+
+    fileprivate init(_ value: Value) throws(ConfigurationError) {
+        let keys = try value.mapping(Key.self, title: "'audit'")
+        if let value = keys[.period] {
+            period = try value.unlessNone { value throws(ConfigurationError) in
+                try value.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+            }
+        }
+        if let value = keys[.rate] {
+            rate = try value.unlessNone { value throws(ConfigurationError) in try value.byteRate(in: 8000...(1 << 40)) }
+        }
+        quotaPerDay = try keys[.quotaPerDay]?.unlessNone { value throws(ConfigurationError) in
+            try value.byteSize(in: (1 << 20)...(1 << 60))
         }
     }
 }

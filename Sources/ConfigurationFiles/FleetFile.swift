@@ -54,7 +54,7 @@ public enum FleetFile {
     }
 
     enum EnvironmentKey: String, MappingKey {
-        case name, freshness, unsignedManifests, sites
+        case name, freshness, unsignedManifests, rollbackDepth, sites
     }
 
     enum SiteKey: String, MappingKey {
@@ -94,11 +94,13 @@ public enum FleetFile {
                     keys: try value.publicKeys(one: site[.publicKey], several: site[.publicKeys])))
         }
         let acceptsUnsigned = try keys[.unsignedManifests]?.unsignedManifests() ?? false
+        let rollbackDepth = try keys[.rollbackDepth]?.integer(in: 0...EnvironmentRecord.maximumHistory)
         let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
         do {
             return try Fleet.Environment(
                 name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness,
-                acceptsUnsigned: acceptsUnsigned)
+                acceptsUnsigned: acceptsUnsigned,
+                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth)
         } catch {
             throw list.error(.invalidValue, error.message)
         }

@@ -79,11 +79,11 @@ struct CheckCommand: AsyncParsableCommand {
     }
 
     private func verdict() async throws -> Verdict {
-        let (fleet, central) = try self.fleet.open()
+        let (fleet, central, actor) = try self.fleet.open()
         let (list, environment) = (name, environment.environment)
         let generation = generation
         let look: @Sendable () async throws -> Verdict = {
-            let verdict = try await central.check(list, in: environment, of: fleet, at: .current)
+            let verdict = try await central.check(list, in: environment, of: fleet, act: actor.act)
             return generation.map { verdict.bound(to: $0) } ?? verdict
         }
         guard wait else { return try await look() }

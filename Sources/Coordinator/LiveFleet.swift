@@ -2,6 +2,7 @@ import ConfigurationFiles
 import GateServer
 import ObjectStore
 import Readiness
+import Trust
 
 /// The fleet as its file says now, for a process that outlives changes of the file.
 ///
@@ -16,11 +17,16 @@ actor LiveFleet {
 
     private let path: String
     private let access: ObjectStoreAccess
+    private let signingKey: PrivateKey?
+    /// Who decides: what the audit records name.
+    nonisolated let actor: Actor
     private var reading: Reading?
 
-    init(path: String, access: ObjectStoreAccess) {
+    init(path: String, access: ObjectStoreAccess, signingKey: PrivateKey?) {
         self.path = path
         self.access = access
+        self.signingKey = signingKey
+        actor = Actor(key: signingKey?.publicKey)
     }
 
     /// - Throws: `ConfigurationError`, `ObjectStoreError`
@@ -31,7 +37,7 @@ actor LiveFleet {
         // What is known of the store's objects stays with the store.
         let central =
             if let reading, reading.fleet.objectStore == fleet.objectStore { reading.central } else {
-                CentralStore(try fleet.objectStore.open(access))
+                CentralStore(try fleet.objectStore.open(access), signingKey: signingKey)
             }
         // The identity of before the reading: a change during it is seen next time.
         reading = identity.map { Reading(identity: $0, fleet: fleet, central: central) }
@@ -45,7 +51,7 @@ struct FleetGate: ReadinessGate {
 
     func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
         let (fleet, central) = try await fleet.current()
-        return try await central.check(list, in: environment, of: fleet, at: .current)
+        return try await central.check(list, in: environment, of: fleet, act: self.fleet.actor.act)
     }
 
     func document(of verdict: Verdict) throws -> String { try VerdictReport(verdict).text(.json) }

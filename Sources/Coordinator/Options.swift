@@ -5,6 +5,7 @@ import FoundationEssentials
 import Glibc
 import ObjectStore
 import Readiness
+import Trust
 
 /// Where the fleet file is.
 struct FleetOptions: ParsableArguments {
@@ -14,22 +15,55 @@ struct FleetOptions: ParsableArguments {
             valueName: "file"))
     var fleet: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The key that signs what is recorded of this command; otherwise \(Self.keyVariable) may name it.",
+            valueName: "file"))
+    var signingKey: String?
+
     @OptionGroup var store: StoreOptions
 
-    func open() throws -> (fleet: Fleet, central: CentralStore) {
+    /// The variable that names the signing key where no option does.
+    static let keyVariable = "ROLLCALL_SIGNING_KEY"
+
+    /// The fleet, its store, and who uses it.
+    func open() throws -> (fleet: Fleet, central: CentralStore, actor: Actor) {
         let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
-        return (fleet, CentralStore(try fleet.objectStore.open(access)))
+        let key = try key
+        return (
+            fleet, CentralStore(try fleet.objectStore.open(access), signingKey: key), Actor(key: key?.publicKey)
+        )
     }
 
     /// The fleet for a process that outlives changes of its file.
-    func watch() -> LiveFleet {
+    func watch() throws -> LiveFleet {
         LiveFleet(
-            path: FleetFile.path(option: fleet, environment: ProcessInfo.processInfo.environment), access: access)
+            path: FleetFile.path(option: fleet, environment: ProcessInfo.processInfo.environment), access: access,
+            signingKey: try key)
+    }
+
+    private var key: PrivateKey? {
+        get throws(TrustError) {
+            let variable = ProcessInfo.processInfo.environment[Self.keyVariable].flatMap { $0.isEmpty ? nil : $0 }
+            guard let path = signingKey ?? variable else { return nil }
+            return try PrivateKey(path: path)
+        }
     }
 
     private var access: ObjectStoreAccess {
         ObjectStoreAccess(environment: ProcessInfo.processInfo.environment, singleWriter: store.singleWriter)
     }
+}
+
+/// Who uses the command.
+struct Actor: Sendable {
+    /// The process's user and host.
+    let name = Product.processOwner
+    /// The key that signs what is recorded, if any.
+    let key: PublicKey?
+
+    /// The user acts now.
+    var act: Act { Act(by: name, at: .current, key: key) }
 }
 
 /// Which environment.
@@ -51,33 +85,4 @@ extension OutputForm: ExpressibleByArgument {}
 extension Timestamp {
     /// The system's time.
     static var current: Timestamp { Timestamp(seconds: Int64(time(nil))) }
-}
-
-extension Act {
-    /// The process's user and host, now.
-    static var current: Act {
-        var name = [CChar](repeating: 0, count: 256)
-        // What is filled in is cut off, never unterminated: the last byte is not given away.
-        let host = gethostname(&name, name.count - 1) == 0 ? String(utf8: name) : "unknown"
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 16 << 10)
-        // A container's arbitrary user has no entry.
-        let user: String =
-            buffer.withUnsafeMutableBufferPointer { buffer in
-                guard let base = buffer.baseAddress,
-                    getpwuid_r(getuid(), &entry, base, buffer.count, &found) == 0, found != nil,
-                    let name = entry.pw_name
-                else { return nil }
-                return String(cString: name)
-            } ?? "uid-\(getuid())"
-        return Act(by: "\(user)@\(host)", at: .current)
-    }
-}
-
-extension String {
-    /// The bytes before the first zero.
-    fileprivate init(utf8 bytes: [CChar]) {
-        self.init(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
 }

@@ -8,20 +8,72 @@ struct PromoteCommand: AsyncParsableCommand {
         commandName: "promote",
         abstract: "Check, and only if every site is ready, promote what is staged.",
         discussion: """
-            Ends with 3, and promotes nothing, when blocked, and when somebody else staged or promoted the list meanwhile.
+            Ends with 3, and promotes nothing, when blocked, and when somebody else staged or promoted the list meanwhile. \
+            With --dry-run it says what it would do, with the same exit code, and changes and records nothing.
             """)
 
     @Argument(help: "The list's name.", transform: ListName.init(_:))
     var name: ListName
 
     @OptionGroup var environment: EnvironmentOptions
+
+    @Flag(help: "Only say what would be done.")
+    var dryRun = false
+
     @OptionGroup var output: OutputOptions
     @OptionGroup var fleet: FleetOptions
 
     func run() async throws {
-        let (fleet, central) = try self.fleet.open()
-        let outcome = try await central.promote(name, in: environment.environment, of: fleet, act: .current)
+        let (fleet, central, actor) = try self.fleet.open()
+        let outcome = try await central.promote(
+            name, in: environment.environment, of: fleet, act: actor.act, isDryRun: dryRun)
         Terminal.say(try PromotionReport(outcome).text(output.output))
         if case .refused = outcome { throw ExitCode.blocked }
+    }
+}
+
+/// What was promoted before becomes what may be used again.
+struct RollbackCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rollback",
+        abstract: "Check, and only if every site is ready for it, return to the generation that was promoted before.",
+        discussion: """
+            The gate is the same as promote's: every site must prove that it holds the earlier generation now. Sites keep \
+            as many earlier generations as the fleet file's 'rollbackDepth' says, one unless said. What is rolled back no \
+            longer counts as promoted there. Ends with 3, and changes nothing, when blocked.
+            """)
+
+    @Argument(help: "The environment, by its name in the fleet file.", transform: EnvironmentName.init(_:))
+    var environment: EnvironmentName
+
+    @Argument(
+        help: ArgumentHelp("The list's name; may be left out where the environment has one list.", valueName: "name"),
+        transform: ListName.init(_:))
+    var list: ListName?
+
+    @Flag(help: "Only say what would be done.")
+    var dryRun = false
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var fleet: FleetOptions
+
+    func run() async throws {
+        let (fleet, central, actor) = try self.fleet.open()
+        let list = if let list { list } else { try await onlyList(of: fleet, in: central) }
+        let outcome = try await central.promote(
+            list, in: environment, of: fleet, act: actor.act, move: .rollback, isDryRun: dryRun)
+        Terminal.say(try PromotionReport(outcome, move: .rollback).text(output.output))
+        if case .refused = outcome { throw ExitCode.blocked }
+    }
+
+    private func onlyList(of fleet: Fleet, in central: CentralStore) async throws -> ListName {
+        let lists = try await central.record(of: fleet.environment(environment).name).record.lists.keys.sorted()
+        guard lists.count == 1, let list = lists.first else {
+            throw UsageError(
+                lists.isEmpty
+                    ? "'\(environment)' has no list"
+                    : "'\(environment)' has several lists: name one of \(lists.map(\.text).joined(separator: ", "))")
+        }
+        return list
     }
 }

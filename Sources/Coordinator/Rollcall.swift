@@ -18,8 +18,8 @@ struct Rollcall: AsyncParsableCommand {
             """,
         version: Product.version,
         subcommands: [
-            ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, StatusCommand.self,
-            ServeCommand.self, SiteCommand.self, KeygenCommand.self,
+            ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, RollbackCommand.self,
+            StatusCommand.self, ServeCommand.self, SiteCommand.self, AuditCommand.self, KeygenCommand.self,
         ])
 
     static func main() async {

@@ -80,7 +80,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let certificate, let key {
             configuration.certificate = try CertificateFiles(certificate: certificate, key: key, logger: logger)
         }
-        let live = fleet.watch()
+        let live = try fleet.watch()
         // A file that is wrong from the beginning is the caller's to correct, and no matter of 503s.
         _ = try await live.current()
         let server = GateServer(

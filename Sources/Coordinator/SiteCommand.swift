@@ -20,9 +20,9 @@ struct SiteCommand: AsyncParsableCommand {
         @OptionGroup var fleet: FleetOptions
 
         func run() async throws {
-            let (fleet, central) = try self.fleet.open()
+            let (fleet, central, actor) = try self.fleet.open()
             let environment = try fleet.environment(environment.environment)
-            let existed = try await central.forget(site, in: environment.name)
+            let existed = try await central.forget(site, in: environment.name, act: actor.act)
             var line = "\(site) in \(environment.name): \(existed ? "forgotten" : "had no cache manifest")"
             if environment.sites.contains(where: { $0.name == site }) {
                 line += "; the fleet file still names it, so it blocks until it reports again"

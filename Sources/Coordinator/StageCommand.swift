@@ -20,9 +20,9 @@ struct StageCommand: AsyncParsableCommand {
 
     func run() async throws {
         let list = try ListFile.read(self.list)
-        let (fleet, central) = try self.fleet.open()
+        let (fleet, central, actor) = try self.fleet.open()
         let environment = environment.environment
-        switch try await central.stage(list, to: environment, of: fleet, act: .current) {
+        switch try await central.stage(list, to: environment, of: fleet, act: actor.act) {
         case .staged: Terminal.say("staged to \(environment): \(list.summary)")
         case .alreadyStaged(let pointer):
             Terminal.say("staged to \(environment) already, \(pointer.at) by \(pointer.by): \(list.summary)".printable)

@@ -13,7 +13,7 @@ struct StatusCommand: AsyncParsableCommand {
     @OptionGroup var fleet: FleetOptions
 
     func run() async throws {
-        let (fleet, central) = try self.fleet.open()
+        let (fleet, central, _) = try self.fleet.open()
         Terminal.say(
             try StatusReport(try await FleetStanding(of: fleet, in: central, at: .current)).text(output.output))
     }

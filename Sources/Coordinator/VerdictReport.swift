@@ -71,6 +71,15 @@ struct VerdictReport: Encodable {
         }
     }
 
+    /// What the answer rests on beside proof: it is said with every answer.
+    var exceptions: [String] {
+        guard !unsignedSites.isEmpty else { return [] }
+        return [
+            "unsigned: nobody vouches for what these sites say, and '\(environment)' accepts it:"
+                + " \(unsignedSites.joined(separator: ", "))"
+        ]
+    }
+
     /// Missing entries that the table names for each site; the rest is counted.
     static let namedEntries = 20
 
@@ -86,11 +95,7 @@ struct VerdictReport: Encodable {
                     + " \(staged.at) by \(staged.by)".printable)
         }
         lines += reasons.map { "\($0.code): \($0.message)" }
-        if !unsignedSites.isEmpty {
-            lines.append(
-                "unsigned: nobody vouches for what these sites say, and '\(environment)' accepts it:"
-                    + " \(unsignedSites.joined(separator: ", "))")
-        }
+        lines += exceptions
         guard !sites.isEmpty else { return lines }
         var table = Table("SITE", "STATE", "VERIFIED", "MISSING", "REASON")
         for site in sites {
@@ -111,38 +116,5 @@ struct VerdictReport: Encodable {
             }
         }
         return lines
-    }
-}
-
-/// A promotion's outcome as `promote` writes it: the verdict, and what came of it.
-struct PromotionReport: Encodable {
-    let outcome: String
-    let promoted: EnvironmentRecord.Pointer?
-    let verdict: VerdictReport
-
-    init(_ outcome: PromotionOutcome) {
-        switch outcome {
-        case .promoted(let pointer, let verdict):
-            self.outcome = "promoted"
-            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
-        case .alreadyPromoted(let pointer, let verdict):
-            self.outcome = "already-promoted"
-            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
-        case .refused(let verdict):
-            self.outcome = "refused"
-            (promoted, self.verdict) = (nil, VerdictReport(verdict))
-        }
-    }
-
-    func text(_ form: OutputForm) throws -> String {
-        switch form {
-        case .json: return try jsonText(self)
-        case .table:
-            guard let promoted else { return (["not promoted"] + verdict.lines).joined(separator: "\n") }
-            let line =
-                "\(verdict.list) in \(verdict.environment): \(promoted.generation.short) is promoted"
-                + (outcome == "promoted" ? "" : " already, \(promoted.at) by \(promoted.by)")
-            return line.printable
-        }
     }
 }

@@ -1,16 +1,23 @@
+import OCI
+public import Trust
+
 /// Who acts, and when: what a change is recorded with.
 public struct Act: Hashable, Sendable {
     /// Who, as `USER@HOST`.
     public let by: String
     /// When.
     public let at: Timestamp
+    /// The key that the actor signs with, if any.
+    public let key: PublicKey?
 
     /// - Parameters:
     ///   - by: who, as `USER@HOST`
     ///   - at: when
-    public init(by: String, at: Timestamp) {
+    ///   - key: the key that the actor signs with
+    public init(by: String, at: Timestamp, key: PublicKey? = nil) {
         self.by = by
         self.at = at
+        self.key = key
     }
 }
 
@@ -24,14 +31,31 @@ public enum StagingOutcome: Hashable, Sendable {
     case refused(Reason)
 }
 
-/// What became of a promotion.
+/// What became of a promotion, or of a rollback.
 public enum PromotionOutcome: Hashable, Sendable {
-    /// The staged generation is promoted now.
+    /// The generation is promoted now.
     case promoted(EnvironmentRecord.Pointer, Verdict)
     /// It was promoted already, and is still ready; nothing was changed.
     case alreadyPromoted(EnvironmentRecord.Pointer, Verdict)
+    /// It would have been promoted; nothing was changed, since that was not asked for.
+    case possible(Verdict)
     /// It is not ready, or somebody else changed the list meanwhile; nothing was changed.
     case refused(Verdict)
+}
+
+/// Which generation is to become the promoted one.
+public enum Move: Hashable, Sendable {
+    /// The one that is staged.
+    case promotion
+    /// The one that was promoted before.
+    case rollback
+
+    func target(in state: EnvironmentRecord.ListState?) -> EnvironmentRecord.Pointer? {
+        switch self {
+        case .promotion: state?.staged
+        case .rollback: state?.previous
+        }
+    }
 }
 
 extension CentralStore {
@@ -43,46 +67,51 @@ extension CentralStore {
     ///   - fleet: the fleet
     ///   - act: who stages, and when
     /// - Throws: `ReadinessError.invalidFleet` for an environment that the fleet does not have, `.contention` when others
-    ///   kept changing the record; `ObjectStoreError`.
+    ///   kept changing the record, `.unrecorded` where it is staged and not in the audit chain yet; `ObjectStoreError`.
     public func stage(
         _ list: ImageList, to environment: EnvironmentName, of fleet: Fleet, act: Act
     ) async throws -> StagingOutcome {
-        _ = try fleet.environment(environment)
+        let place = try fleet.environment(environment)
+        func event(_ action: AuditEvent.Action) -> AuditEvent {
+            var event = AuditEvent(action, act)
+            (event.environment, event.list, event.generation) = (environment, list.name, list.generation)
+            return event
+        }
+        func refuse(_ reason: Reason) async throws -> StagingOutcome {
+            var event = event(.stagingRefused)
+            event.reasons = [reason.code.text]
+            try await record(event)
+            return .refused(reason)
+        }
         var predecessor: EnvironmentRecord?
         if let before = fleet.predecessor(of: environment) { predecessor = try await record(of: before.name).record }
-        if let reason = refusalToStage(list, to: environment, after: predecessor) { return .refused(reason) }
+        if let reason = refusalToStage(list, to: environment, after: predecessor) { return try await refuse(reason) }
 
         // Before the record points to it: whoever sees it staged can read it.
         try await publish(list)
         let pointer = EnvironmentRecord.Pointer(to: list, by: act.by, at: act.at)
+        let end = try await auditEnd()
         var first: EnvironmentRecord.Pointer??
-        for _ in 0..<Self.maximumAttempts {
-            var current = try await record(of: environment)
+        for attempt in 0..<Self.maximumAttempts {
+            var current = try await settledRecord(of: environment)
             let staged = current.record.lists[list.name]?.staged
             if let staged, staged.generation == list.generation { return .alreadyStaged(staged) }
-            if let first, first != staged { return .refused(changedMeanwhile(list.name, in: environment)) }
+            if let first, first != staged { return try await refuse(changedMeanwhile(list.name, in: environment)) }
             first = .some(staged)
             current.record.stage(pointer, as: list.name)
-            if try await swap(current.record, against: current.etag) { return .staged(pointer) }
+            current.record.rollbackDepth = place.rollbackDepth
+            current.record.outbox.add(event(.staged), after: end.sequence)
+            if try await swap(current.record, against: current.etag) {
+                try await settle(environment, after: "'\(list.name)' is staged to '\(environment)'")
+                return .staged(pointer)
+            }
+            await backoff(attempt)
         }
         throw contention(over: environment)
     }
 
-    /// Decides whether what is staged under a name is ready.
-    ///
-    /// - Throws: `ReadinessError.invalidFleet` for an environment that the fleet does not have; `ObjectStoreError` and
-    ///   `ReadinessError` where the store cannot be read. Then nothing is known, and nothing is ready.
-    public func check(
-        _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, at now: Timestamp
-    ) async throws -> Verdict {
-        let place = try fleet.environment(environment)
-        let record = try await record(of: environment).record
-        return compare(
-            list: list, staged: record.lists[list]?.staged, environment: place, evidence: try await evidence(of: place),
-            now: now)
-    }
-
-    /// Makes the decision of `check` and, only if it is ready, moves the promoted pointer to the staged generation.
+    /// Makes the gate's decision and, only if it is ready, makes a generation what is promoted: the staged one, or for a
+    /// rollback the one that was promoted before.
     ///
     /// The swap is against the version of the record that was decided on. Where somebody changed another list in it, the
     /// whole decision is made again; where somebody changed this list, the answer is a refusal.
@@ -92,29 +121,55 @@ extension CentralStore {
     ///   - environment: where
     ///   - fleet: the fleet
     ///   - act: who promotes, and when: the time of the decision
-    /// - Throws: as `check`, and `ReadinessError.contention` when others kept changing the record.
+    ///   - move: which generation
+    ///   - isDryRun: whether only to say what would be done; nothing is recorded then either
+    /// - Throws: as `check`, and `ReadinessError.contention` when others kept changing the record, `.unrecorded` where it is
+    ///   promoted and not in the audit chain yet.
     public func promote(
-        _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act
+        _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act, move: Move = .promotion,
+        isDryRun: Bool = false
     ) async throws -> PromotionOutcome {
         let place = try fleet.environment(environment)
+        let end = isDryRun ? AuditHead.empty : try await auditEnd()
         var first: EnvironmentRecord.ListState??
-        for _ in 0..<Self.maximumAttempts {
-            var current = try await record(of: environment)
+        for attempt in 0..<Self.maximumAttempts {
+            var current =
+                isDryRun ? try await record(of: environment) : try await settledRecord(of: environment)
+            let evidence = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
             let state = current.record.lists[list]
-            let verdict = compare(
-                list: list, staged: state?.staged, environment: place, evidence: try await evidence(of: place),
-                now: act.at)
+            let target = move.target(in: state)
+            var verdict = compare(list: list, staged: target, environment: place, evidence: evidence, now: act.at)
+            if move == .rollback, target == nil { verdict = verdict.with(reason: nothingBefore(list, in: environment)) }
             if let first, first != state {
-                return .refused(verdict.blocked(by: changedMeanwhile(list, in: environment)))
+                verdict = verdict.blocked(by: changedMeanwhile(list, in: environment))
             }
             first = .some(state)
-            guard verdict.isReady, let staged = state?.staged else { return .refused(verdict) }
-            if let promoted = state?.promoted, promoted.generation == staged.generation {
+            func event(_ promotion: AuditEvent.Action, _ rollback: AuditEvent.Action) -> AuditEvent {
+                AuditEvent(
+                    move == .promotion ? promotion : rollback, act, verdict: verdict, evidence: evidence, on: current)
+            }
+            guard verdict.isReady, let target else {
+                if !isDryRun { try await record(event(.promotionRefused, .rollbackRefused)) }
+                return .refused(verdict)
+            }
+            if move == .promotion, let promoted = state?.promoted, promoted.generation == target.generation {
+                if !isDryRun { try await remember(verdict, evidence: evidence, on: current, act: act) }
                 return .alreadyPromoted(promoted, verdict)
             }
-            let pointer = staged.moved(by: act.by, at: act.at)
-            current.record.promote(pointer, as: list)
-            if try await swap(current.record, against: current.etag) { return .promoted(pointer, verdict) }
+            guard !isDryRun else { return .possible(verdict) }
+            let pointer = target.moved(by: act.by, at: act.at)
+            let done = event(.promoted, .rolledBack)
+            switch move {
+            case .promotion: current.record.promote(pointer, as: list)
+            case .rollback: current.record.rollBack(to: pointer, as: list)
+            }
+            current.record.rollbackDepth = place.rollbackDepth
+            current.record.outbox.add(done, after: end.sequence)
+            if try await swap(current.record, against: current.etag) {
+                try await settle(environment, after: "'\(list)' is promoted in '\(environment)'")
+                return .promoted(pointer, verdict)
+            }
+            await backoff(attempt)
         }
         throw contention(over: environment)
     }
@@ -124,6 +179,13 @@ extension CentralStore {
             .changedMeanwhile,
             "somebody else staged or promoted '\(list)' in '\(environment)' meanwhile: look at 'rollcall status', then run"
                 + " this again")
+    }
+
+    private func nothingBefore(_ list: ListName, in environment: EnvironmentName) -> Reason {
+        Reason(
+            .nothingBefore,
+            "nothing was promoted before what is promoted in '\(environment)' as '\(list)': stage and promote what is"
+                + " wanted instead")
     }
 
     func contention(over environment: EnvironmentName) -> ReadinessError {

@@ -8,11 +8,16 @@ extension CentralStore {
     /// - Parameters:
     ///   - manifest: what the site says
     ///   - key: the site's key, which signs it; `nil` for a site that has none
+    /// - Returns: the object's key and hash, as evidence
     /// - Throws: `ObjectStoreError`; `ReadinessError.signing` and `.invalidManifest`.
-    public func publish(_ manifest: CacheManifest, signedBy key: PrivateKey? = nil) async throws {
-        _ = try await objects.put(
-            manifest.objectBytes(signedBy: key), at: Self.key(of: manifest.site, in: manifest.environment),
-            condition: .none)
+    @discardableResult
+    public func publish(
+        _ manifest: CacheManifest, signedBy key: PrivateKey? = nil
+    ) async throws -> AuditEvent.Object {
+        let place = try Self.key(of: manifest.site, in: manifest.environment)
+        let object = try manifest.objectBytes(signedBy: key)
+        _ = try await objects.put(object, at: place, condition: .none)
+        return AuditEvent.Object(place.path, Digest(of: object))
     }
 
     /// What a site reported last; `nil` for a silent one.
@@ -74,76 +79,19 @@ extension CentralStore {
     /// Deletes a site's cache manifest, and what the gate remembers of it.
     ///
     /// - Returns: whether there was a manifest
-    /// - Throws: `ObjectStoreError`; `ReadinessError.contention`.
-    public func forget(_ site: SiteName, in environment: EnvironmentName) async throws -> Bool {
+    /// - Throws: `ObjectStoreError`; `ReadinessError.contention` and `.brokenChain`.
+    public func forget(_ site: SiteName, in environment: EnvironmentName, act: Act) async throws -> Bool {
         let key = try Self.key(of: site, in: environment)
-        let existed = try await objects.get(key) != nil
-        if existed { try await objects.delete(key) }
+        let manifest = try await objects.get(key)
+        let seen = try await lastSequence(of: site, in: environment)
+        guard manifest != nil || seen != nil else { return false }
+        // Recorded first: the chain may name what was then not done, and never lacks what was.
+        var event = AuditEvent(.siteForgotten, act)
+        (event.environment, event.site) = (environment, site)
+        if let manifest { event.evidence = [.init(key.path, Digest(of: manifest.bytes))] }
+        try await record(event)
+        if manifest != nil { try await objects.delete(key) }
         try await changeMemory(of: environment) { $0.sites[site] = nil }
-        return existed
-    }
-
-    // MARK: What was seen before
-
-    /// Reads what every site reported last, and remembers it: what a decision rests on.
-    ///
-    /// The memory is read before the reports, so that what is remembered is never younger than what is read. Where another
-    /// coordinator has seen something younger meanwhile, both are read again.
-    ///
-    /// - Throws: as `reports(of:)`, and `ReadinessError.contention` where others kept changing the memory.
-    func evidence(of environment: Fleet.Environment) async throws -> Evidence {
-        for _ in 0..<Self.maximumAttempts {
-            let (memory, etag) = try await memory(of: environment.name)
-            let reports = try await reports(of: environment)
-            var latest = memory
-            latest.remember(reports, of: environment)
-            if latest == memory { return Evidence(reports: reports, memory: memory) }
-            if try await swap(latest, against: etag) { return Evidence(reports: reports, memory: latest) }
-        }
-        throw contention(over: environment.name)
-    }
-
-    /// What a decision would rest on, without remembering anything: for looking.
-    ///
-    /// - Throws: as `reports(of:)`.
-    public func observe(_ environment: Fleet.Environment) async throws -> Evidence {
-        let (memory, _) = try await memory(of: environment.name)
-        return Evidence(reports: try await reports(of: environment), memory: memory)
-    }
-
-    /// What the gate remembers of an environment, and its version.
-    ///
-    /// - Throws: `ObjectStoreError`; `ReadinessError.invalidRecord` or `.unknownSchema`.
-    func memory(of environment: EnvironmentName) async throws -> (memory: GateMemory, etag: ETag?) {
-        let key = try Self.memoryKey(of: environment)
-        guard let object = try await objects.get(key) else { return (GateMemory(environment: environment), nil) }
-        return (try GateMemory(parsing: object.bytes, of: environment, in: key.path), object.etag)
-    }
-
-    /// The highest sequence number that a gate has seen of a site: what its agent must not go back behind.
-    ///
-    /// - Throws: as `memory(of:)`.
-    public func lastSequence(of site: SiteName, in environment: EnvironmentName) async throws -> Int64? {
-        try await memory(of: environment).memory.sites[site]?.sequence
-    }
-
-    private func changeMemory(
-        of environment: EnvironmentName, _ change: (inout GateMemory) -> Void
-    ) async throws {
-        for _ in 0..<Self.maximumAttempts {
-            let (memory, etag) = try await memory(of: environment)
-            var changed = memory
-            change(&changed)
-            if changed == memory { return }
-            if try await swap(changed, against: etag) { return }
-        }
-        throw contention(over: environment)
-    }
-
-    private func swap(_ memory: GateMemory, against etag: ETag?) async throws -> Bool {
-        let outcome = try await objects.put(
-            Document.encode(memory, .invalidRecord), at: Self.memoryKey(of: memory.environment),
-            condition: etag.map { .ifMatch($0) } ?? .ifAbsent)
-        return outcome != .conflict
+        return manifest != nil
     }
 }

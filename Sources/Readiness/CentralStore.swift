@@ -1,5 +1,6 @@
 public import OCI
 public import ObjectStore
+public import Trust
 
 /// The domain's objects in the central object store: which object is where, and how each is changed.
 ///
@@ -9,20 +10,39 @@ public import ObjectStore
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
 /// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
+/// | `audit/NUMBER.json` | audit record | once, never changed |
+/// | `audit/head.json` | audit head | by compare-and-swap |
 ///
 /// A store that cannot be reached throws, whatever is asked: what is not known is never taken for ready.
 public struct CentralStore: Sendable {
     /// How many objects are read at once.
     public static let maximumConcurrentReads = 16
-    /// How often a change of a record is tried while others change other lists in it. Of those who try at once one
-    /// always wins, so this many writers can meet.
-    public static let maximumAttempts = 64
+    /// How often a change of a record is tried while others change it. Of those who try at once one always wins, and each
+    /// needs to win twice (the change, and taking its recorded event out again), so half as many writers can meet.
+    public static let maximumAttempts = 256
 
     let objects: any ObjectStore
+    let signingKey: PrivateKey?
+    let backoff: @Sendable (Int) async -> Void
 
-    /// - Parameter objects: where the objects are
-    public init(_ objects: any ObjectStore) {
+    /// - Parameters:
+    ///   - objects: where the objects are
+    ///   - signingKey: what signs the audit records that this writes, if anything
+    ///   - backoff: waits after the attempt of this number, from 0, at which another writer was first
+    public init(
+        _ objects: any ObjectStore, signingKey: PrivateKey? = nil,
+        backoff: @escaping @Sendable (Int) async -> Void = Self.waitAtRandom
+    ) {
         self.objects = objects
+        self.signingKey = signingKey
+        self.backoff = backoff
+    }
+
+    /// Waits at random, up to 10 ms after the first attempt and up to half a second after the sixth and later ones, so that
+    /// writers who met do not meet again. Ends early, and without an error, when the task is cancelled.
+    public static let waitAtRandom: @Sendable (Int) async -> Void = { attempt in
+        let longest = min(500, 10 << min(attempt, 6))
+        try? await Task.sleep(for: .milliseconds(Int.random(in: 0...longest)))
     }
 
     // MARK: Image lists
@@ -65,6 +85,8 @@ public struct CentralStore: Sendable {
         public internal(set) var record: EnvironmentRecord
         /// The version to swap against; `nil` where there is no object yet.
         public let etag: ETag?
+        /// The SHA-256 of the object; `nil` where there is none.
+        let digest: Digest?
     }
 
     /// Reads an environment's record.
@@ -73,7 +95,7 @@ public struct CentralStore: Sendable {
     public func record(of environment: EnvironmentName) async throws -> VersionedRecord {
         try await record(of: environment, changedSince: nil)
             ?? VersionedRecord(
-                record: EnvironmentRecord(environment: environment), etag: nil)
+                record: EnvironmentRecord(environment: environment), etag: nil, digest: nil)
     }
 
     /// Reads an environment's record unless it is still the version that the caller knows: for polling.
@@ -87,16 +109,20 @@ public struct CentralStore: Sendable {
         let key = try Self.recordKey(of: environment)
         switch try await objects.get(key, ifNoneMatch: etag) {
         case .notModified: return nil
-        case .absent: return VersionedRecord(record: EnvironmentRecord(environment: environment), etag: nil)
+        case .absent:
+            return VersionedRecord(record: EnvironmentRecord(environment: environment), etag: nil, digest: nil)
         case .found(let object):
             return VersionedRecord(
-                record: try EnvironmentRecord(parsing: object.bytes, of: environment, in: key.path), etag: object.etag)
+                record: try EnvironmentRecord(parsing: object.bytes, of: environment, in: key.path), etag: object.etag,
+                digest: Digest(of: object.bytes))
         }
     }
 
     /// Swaps an environment's record against the version that it was read at.
     ///
     /// - Returns: whether it was still that version
+    ///
+    /// The events in the record's outbox have happened then. They are recorded by `settle`.
     func swap(_ record: EnvironmentRecord, against etag: ETag?) async throws -> Bool {
         let outcome = try await objects.put(
             Document.encode(record, .invalidRecord), at: Self.recordKey(of: record.environment),

@@ -70,11 +70,25 @@ public struct EnvironmentRecord: Hashable, Sendable {
     public let environment: EnvironmentName
     /// The lists by name.
     public internal(set) var lists: [ListName: ListState]
+    /// How many earlier promotions of each list the sites keep ready to return to.
+    public internal(set) var rollbackDepth = Fleet.Environment.defaultRollbackDepth
+    /// What was done to the record and is not in the audit chain yet.
+    var outbox = Outbox()
 
     /// The record of an environment that nothing was staged to.
     public init(environment: EnvironmentName) {
         self.environment = environment
         lists = [:]
+    }
+
+    /// The generations that sites hold: of each list what is staged, what is promoted, and what it can be taken back to.
+    /// Nothing else needs to be kept.
+    public var retainedGenerations: Set<Digest> {
+        Set(
+            lists.values.flatMap { state in
+                [state.staged, state.promoted].compactMap { $0?.generation }
+                    + state.history.prefix(max(0, rollbackDepth)).map(\.generation)
+            })
     }
 
     // MARK: Changes, pure
@@ -92,16 +106,34 @@ public struct EnvironmentRecord: Hashable, Sendable {
         state.promoted = pointer
         lists[name] = state
     }
+
+    /// Makes what was promoted before what is promoted again. What it takes the place of does not count as promoted any
+    /// more, so it does not climb the ladder.
+    ///
+    /// - Parameter pointer: the first of the list's history, with who takes it back and when
+    mutating func rollBack(to pointer: Pointer, as name: ListName) {
+        guard lists[name]?.history.isEmpty == false else { return }
+        lists[name]?.history.removeFirst()
+        lists[name]?.promoted = pointer
+    }
+}
+
+extension EnvironmentRecord.ListState {
+    /// What a rollback returns to; `nil` where nothing was promoted before.
+    public var previous: EnvironmentRecord.Pointer? { history.first }
 }
 
 extension EnvironmentRecord: Codable {
-    private enum CodingKeys: CodingKey { case schema, environment, lists }
+    private enum CodingKeys: CodingKey { case schema, environment, lists, rollbackDepth, outbox }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         try Schema.environmentRecord.require(try container.decode(String.self, forKey: .schema))
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         lists = try container.decode([ListName: ListState].self, forKey: .lists)
+        rollbackDepth =
+            try container.decodeIfPresent(Int.self, forKey: .rollbackDepth) ?? Fleet.Environment.defaultRollbackDepth
+        outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -109,6 +141,8 @@ extension EnvironmentRecord: Codable {
         try container.encode(Schema.environmentRecord.id, forKey: .schema)
         try container.encode(environment, forKey: .environment)
         try container.encode(lists, forKey: .lists)
+        try container.encode(rollbackDepth, forKey: .rollbackDepth)
+        if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }
     }
 
     /// Reads a stored record.

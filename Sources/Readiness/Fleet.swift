@@ -53,6 +53,9 @@ public struct Fleet: Hashable, Sendable {
         /// How old a site's verification may be when the file does not say: 24 hours.
         public static let defaultFreshness: Duration = .seconds(24 * 60 * 60)
 
+        /// How many earlier promotions of a list sites keep when the file does not say: one.
+        public static let defaultRollbackDepth = 1
+
         /// The environment's name, unique within the fleet.
         public let name: EnvironmentName
         /// The sites. An environment without sites is valid, and never ready.
@@ -61,15 +64,20 @@ public struct Fleet: Hashable, Sendable {
         public let freshness: Duration
         /// Whether the word of a site without a key is taken for true. Every answer that rests on it says so.
         public let acceptsUnsigned: Bool
+        /// How many earlier promotions of each list the sites keep ready to return to.
+        public let rollbackDepth: Int
 
         /// - Parameters:
         ///   - name: the environment's name
         ///   - sites: the sites, in the file's order
         ///   - freshness: how old a site's verification may be for the gate to open
         ///   - acceptsUnsigned: whether the word of a site without a key is taken for true
+        ///   - rollbackDepth: how many earlier promotions of each list the sites keep, at most
+        ///     `EnvironmentRecord.maximumHistory`
         /// - Throws: `ReadinessError.invalidFleet` for two sites of one name or a freshness below one second.
         public init(
-            name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness, acceptsUnsigned: Bool = false
+            name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness, acceptsUnsigned: Bool = false,
+            rollbackDepth: Int = defaultRollbackDepth
         ) throws(ReadinessError) {
             if let name = repeated(sites.map(\.name)) {
                 throw ReadinessError(.invalidFleet, "the site '\(name)' is named twice: site names are unique")
@@ -82,6 +90,7 @@ public struct Fleet: Hashable, Sendable {
             self.sites = sites
             self.freshness = freshness
             self.acceptsUnsigned = acceptsUnsigned
+            self.rollbackDepth = min(max(0, rollbackDepth), EnvironmentRecord.maximumHistory)
         }
     }
 

@@ -1,4 +1,5 @@
 public import OCI
+import Trust
 
 /// What a gate remembers of an environment from one decision to the next: one object, changed by compare-and-swap by the
 /// coordinators that decide.
@@ -16,16 +17,41 @@ public struct GateMemory: Hashable, Sendable {
         public let digest: Digest
     }
 
+    /// The last answer for a list that was recorded.
+    public struct Answer: Hashable, Sendable, Codable {
+        /// Whether it was ready.
+        public let ready: Bool
+        /// When it was given.
+        public let at: Timestamp
+        /// The SHA-256 over what makes one answer another one: the generation, and of each site why it blocks, its waiver
+        /// and whether anyone vouches for it. Not over what passes by itself: times, numbers of entries, sentences.
+        public let fingerprint: Digest
+
+        init(_ verdict: Verdict) {
+            ready = verdict.isReady
+            at = verdict.decidedAt
+            var text = "\(verdict.staged?.generation.description ?? "-") \(verdict.isReady)\n"
+            text += verdict.reasons.map(\.code.text).joined(separator: " ") + "\n"
+            for site in verdict.sites {
+                text += "\(site.name) \(site.isUnproved) \(site.reasons.map(\.code.text).joined(separator: " "))\n"
+            }
+            fingerprint = Digest(of: Array(text.utf8))
+        }
+    }
+
     /// The environment.
     public let environment: EnvironmentName
     /// The latest cache manifest of each site.
-    public internal(set) var sites: [SiteName: Sighting]
+    public internal(set) var sites: [SiteName: Sighting] = [:]
+    /// The IDs of the keys of each site, as the last decision's fleet file had them.
+    var keys: [SiteName: [Digest]] = [:]
+    /// The last recorded answer for each list.
+    var answers: [ListName: Answer] = [:]
+    /// What was decided and is not in the audit chain yet.
+    var outbox = Outbox()
 
     /// The memory of a gate that never decided anything.
-    public init(environment: EnvironmentName) {
-        self.environment = environment
-        sites = [:]
-    }
+    public init(environment: EnvironmentName) { self.environment = environment }
 
     // MARK: Changes, pure
 
@@ -44,6 +70,34 @@ public struct GateMemory: Hashable, Sendable {
                 sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest)
         }
         sites = latest
+    }
+
+    /// Remembers the sites' keys.
+    ///
+    /// - Returns: the event that the keys have changed, where they have
+    mutating func noteKeys(of environment: Fleet.Environment, act: Act) -> AuditEvent? {
+        let current = Dictionary(
+            environment.sites.filter { !$0.keys.isEmpty }.map { ($0.name, $0.keys.map(\.publicKey.id).sorted()) },
+            uniquingKeysWith: { first, _ in first })
+        guard current != keys else { return nil }
+        var event = AuditEvent(.keysChanged, act)
+        event.environment = environment.name
+        for site in Set(keys.keys).union(current.keys) {
+            let (before, after) = (keys[site] ?? [], current[site] ?? [])
+            guard before != after else { continue }
+            let changes =
+                after.filter { !before.contains($0) }.map { "added \($0)" }
+                + before.filter { !after.contains($0) }.map { "removed \($0)" }
+            event.details[site.text] = changes.joined(separator: ", ")
+        }
+        keys = current
+        return event
+    }
+
+    /// How far ahead of a clock another coordinator's was, where it is more than clocks differ.
+    func lead(over now: Timestamp) -> Duration? {
+        guard let lead = answers.values.map({ $0.at.since(now) }).max(), lead > clockSkewTolerance else { return nil }
+        return lead
     }
 
     /// Whether a report is an older one of its site than was seen before, or not the one of its number.
@@ -77,13 +131,16 @@ extension SiteReport {
 }
 
 extension GateMemory: Codable {
-    private enum CodingKeys: CodingKey { case schema, environment, sites }
+    private enum CodingKeys: CodingKey { case schema, environment, sites, keys, answers, outbox }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         try Schema.gateMemory.require(try container.decode(String.self, forKey: .schema))
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
+        keys = try container.decodeIfPresent([SiteName: [Digest]].self, forKey: .keys) ?? [:]
+        answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
+        outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -91,6 +148,9 @@ extension GateMemory: Codable {
         try container.encode(Schema.gateMemory.id, forKey: .schema)
         try container.encode(environment, forKey: .environment)
         try container.encode(sites, forKey: .sites)
+        try container.encode(keys, forKey: .keys)
+        try container.encode(answers, forKey: .answers)
+        if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }
     }
 
     /// Reads a stored memory.

@@ -144,7 +144,7 @@ struct Judgement {
         }
         return Reason(
             .otherGeneration,
-            "it verified '\(list)' of generation \(other.generation.short), and \(staged.generation.short) is staged: wait"
+            "it verified '\(list)' of generation \(other.generation.short), and \(staged.generation.short) is asked for: wait"
                 + " for its agent, or run 'rollcall-agent sync' there")
     }
 

@@ -4,7 +4,9 @@
 public struct ReadinessError: Error, Sendable, CustomStringConvertible {
     /// What was refused.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case name, time, fleet, list, manifest, record, schema, contention, signing }
+        private enum Kind {
+            case name, time, fleet, list, manifest, record, schema, contention, signing, chain, unrecorded
+        }
         private let kind: Kind
 
         /// An environment's, a site's or a list's name outside the grammar.
@@ -23,6 +25,10 @@ public struct ReadinessError: Error, Sendable, CustomStringConvertible {
         public static let unknownSchema = Code(kind: .schema)
         /// A document that could not be signed.
         public static let signing = Code(kind: .signing)
+        /// The audit chain does not hold together: a record is missing, was changed or is malformed.
+        public static let brokenChain = Code(kind: .chain)
+        /// Something was done, and its audit record is still to be written.
+        public static let unrecorded = Code(kind: .unrecorded)
         /// Others kept changing an environment's record for as many attempts as are made.
         public static let contention = Code(kind: .contention)
     }

@@ -16,6 +16,8 @@ public struct Reason: Hashable, Sendable {
         public static let noSites = Code(text: "no-sites")
         /// The generation was not promoted in the environment before.
         public static let notPromotedBefore = Code(text: "not-promoted-before")
+        /// Nothing was promoted before what is promoted, so there is nothing to return to.
+        public static let nothingBefore = Code(text: "nothing-before")
         /// Somebody else staged or promoted the list while this was decided.
         public static let changedMeanwhile = Code(text: "changed-meanwhile")
         /// The site has no cache manifest.

@@ -13,6 +13,8 @@ struct Schema: Sendable {
     static let imageList = Schema(name: "rollcall.image-list", version: 1)
     static let environmentRecord = Schema(name: "rollcall.environment-record", version: 1)
     static let cacheManifest = Schema(name: "rollcall.cache-manifest", version: 1)
+    static let auditRecord = Schema(name: "rollcall.audit-record", version: 1)
+    static let auditHead = Schema(name: "rollcall.audit-head", version: 1)
     static let gateMemory = Schema(name: "rollcall.gate-memory", version: 1)
 
     var id: String { "\(name)/v\(version)" }

@@ -51,6 +51,12 @@ public struct Verdict: Hashable, Sendable {
     /// The sites whose word was taken for true although nobody vouches for it.
     public var unprovedSites: [SiteName] { sites.filter(\.isUnproved).map(\.name) }
 
+    /// The verdict with another reason for the environment as a whole, in the place of those that there are.
+    func with(reason: Reason) -> Verdict {
+        Verdict(
+            environment: environment, list: list, staged: staged, decidedAt: decidedAt, reasons: [reason], sites: sites)
+    }
+
     /// The verdict for one generation only: blocked where another one is staged, whatever the sites hold.
     ///
     /// - Parameter generation: the generation that whoever asks means
@@ -81,7 +87,8 @@ public let clockSkewTolerance: Duration = .seconds(300)
 ///
 /// - Parameters:
 ///   - list: the list's name
-///   - staged: what is staged under that name, if anything
+///   - staged: the generation to judge: what is staged under that name, if anything; for a rollback, what was promoted
+///     before
 ///   - environment: the environment, as the fleet names it
 ///   - evidence: what the central object store holds of each site, and what was seen before
 ///   - now: the coordinator's time
@@ -90,6 +97,13 @@ public func compare(
     evidence: Evidence, now: Timestamp
 ) -> Verdict {
     var reasons: [Reason] = []
+    if let lead = evidence.memory.lead(over: now) {
+        reasons.append(
+            Reason(
+                .clockSkew,
+                "another coordinator decided \(lead.rounded) from now by this machine's clock: set the clocks by a time"
+                    + " server"))
+    }
     if staged == nil {
         reasons.append(
             Reason(

@@ -30,6 +30,8 @@ struct Exchange: Sendable {
     enum Judgement: Sendable {
         /// It is delivered; with a length, it must have exactly so many bytes.
         case take(length: Int64?)
+        /// So many bytes are collected, and the rest is left. A body that breaks off is an answer too: whatever came of it.
+        case peek(Int)
         /// The transfer ends at the head.
         case abandon
     }
@@ -64,7 +66,7 @@ struct Reply: Sendable {
 /// Refusals, redirects and whatever else is not the answer asked for are collected apart, up to a bound; beyond it the
 /// connection is dropped, and what was kept explains the refusal.
 final class ResponseSink: BodySink {
-    private enum Mode { case waiting, deliver, collect, refusal }
+    private enum Mode: Equatable { case waiting, deliver, collect, peek(Int), refusal }
 
     private struct State {
         var mode = Mode.waiting
@@ -88,6 +90,10 @@ final class ResponseSink: BodySink {
     var overflowed: Bool { state.withLock { $0.overflowed && $0.mode != .refusal } }
     /// Whether the head is complete and refuses, or redirects: an answer, even where its body breaks off.
     var isRefusal: Bool { state.withLock { $0.mode == .refusal } }
+    /// Whether the head is complete and any part of the body will do.
+    var isPeek: Bool {
+        state.withLock { if case .peek = $0.mode { true } else { false } }
+    }
     /// Bytes still missing of a body whose exact length is known.
     var missing: Int64 { state.withLock { state in state.expected.map { max(0, $0 - state.received) } ?? 0 } }
 
@@ -96,6 +102,10 @@ final class ResponseSink: BodySink {
         let judgement = isAccepted ? exchange.judge(head) : nil
         let inner = state.withLock { state -> (any BodySink)? in
             state.head = head
+            if case .peek(let count) = judgement {
+                state.mode = .peek(count)
+                return nil
+            }
             guard case .take(let length) = judgement else {
                 state.mode = .refusal
                 return nil
@@ -116,10 +126,15 @@ final class ResponseSink: BodySink {
     func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
         let delivers = state.withLock { state -> Bool? in
             let limit: Int64
+            if case .peek(let count) = state.mode {
+                state.body.append(contentsOf: bytes.prefix(max(0, count - state.body.count)))
+                state.received += Int64(bytes.count)
+                return state.body.count < count ? false : nil
+            }
             switch state.mode {
             case .deliver: limit = state.expected ?? .max
             case .collect: limit = Int64(exchange.bodyLimit)
-            case .waiting, .refusal: limit = Int64(ErrorBody.maximumSize)
+            case .waiting, .refusal, .peek: limit = Int64(ErrorBody.maximumSize)
             }
             guard Int64(bytes.count) <= limit - state.received else {
                 state.overflowed = true

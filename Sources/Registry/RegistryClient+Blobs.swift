@@ -80,7 +80,7 @@ extension RegistryClient {
         }
     }
 
-    private func blobURL(_ repository: Repository, _ digest: Digest) -> HTTPURL {
+    func blobURL(_ repository: Repository, _ digest: Digest) -> HTTPURL {
         endpoint.api("\(repository)/blobs/\(digest)")
     }
 }

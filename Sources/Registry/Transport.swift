@@ -121,7 +121,9 @@ struct Transport: Sendable {
                     head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes))
         } catch {
             // A server that refuses an upload may close before it has read the body, or send a page without end.
-            if let head = sink.head, sink.isRefusal, error.code != .cancelled {
+            // And of what is only peeked at, the rest is not wanted, or does not come.
+            let isPeeked = sink.isPeek && [.refusedBySink, .truncatedBody, .connectionReset].contains(error.code)
+            if let head = sink.head, isPeeked || sink.isRefusal && error.code != .cancelled {
                 let body = sink.body
                 return .success(
                     Reply(

@@ -29,54 +29,59 @@ struct Destination: Sendable {
         }
     }
 
-    /// Whether the destination has an entry. Blobs by HEAD; manifests by HEAD of their digest.
-    func has(_ entry: ClosureEntry) async throws(TransferError) -> Bool {
+    /// Whether the destination serves an entry, and not only says that it has it.
+    func proof(of entry: ClosureEntry) async throws(TransferError) -> ContentProof {
         let repository = try name(of: entry.repository)
         do {
-            switch entry.kind {
-            case .blob:
-                guard let size = try await client.blobSize(repository, entry.digest) else { return false }
-                return size == entry.size
-            case .manifest:
-                guard let found = try await client.manifestHead(repository, .digest(entry.digest)) else { return false }
-                return found.digest == entry.digest
+            return switch entry.kind {
+            case .blob: try await client.proof(ofBlob: entry.digest, in: repository, size: entry.size)
+            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository)
             }
         } catch {
+            if error.status == 500 { throw TransferError(.destinationUnreadable, "\(error)") }
             throw TransferError(destination: error)
         }
     }
 
-    /// Whether the destination has an entry, and whether a tag names it: one question where it does, since who resolves
-    /// the tag to a manifest serves that manifest.
-    func has(_ entry: ClosureEntry, taggedAs tag: Tag?) async throws(TransferError) -> (isPresent: Bool, isTagged: Bool)
-    {
-        guard let tag else { return (try await has(entry), false) }
+    /// The same, and whether a tag names it: one question where it does.
+    func proof(
+        of entry: ClosureEntry, taggedAs tag: Tag?
+    ) async throws(TransferError) -> (proof: ContentProof, isTagged: Bool) {
+        guard let tag, entry.kind == .manifest else { return (try await proof(of: entry), false) }
         let repository = try name(of: entry.repository)
         do {
-            if try await client.manifestHead(repository, .tag(tag))?.digest == entry.digest { return (true, true) }
+            if case .shown = try await client.proof(ofManifest: entry.digest, in: repository, at: tag) {
+                return (.shown, true)
+            }
         } catch {
-            throw TransferError(destination: error)
+            // What the tag names may be damaged; the manifest itself is asked for then.
+            if error.status != 500 { throw TransferError(destination: error) }
         }
-        return (try await has(entry), false)
+        return (try await proof(of: entry), false)
     }
 
     /// Pushes a manifest, byte for byte: under a tag that it may have, otherwise by its digest.
     ///
     /// A registry that refuses the tag, for a rule of its own, gets the manifest all the same; what became of the tag is
     /// another question.
+    ///
+    /// - Returns: whether it was pushed under the tag
+    @discardableResult
     func push(
         _ manifest: FetchedManifest, _ entry: ClosureEntry, tag: TagAssignment? = nil
-    ) async throws(TransferError) {
+    ) async throws(TransferError) -> Bool {
         let repository = try name(of: entry.repository)
         do throws(RegistryError) {
             if let tag, try await mayAssign(tag, in: repository) {
                 do throws(RegistryError) {
-                    return try await put(manifest, at: .tag(tag.tag), in: repository)
+                    try await put(manifest, at: .tag(tag.tag), in: repository)
+                    return true
                 } catch {
                     guard !error.isTransient, error.code != .cancelled else { throw error }
                 }
             }
             try await put(manifest, at: .digest(entry.digest), in: repository)
+            return false
         } catch {
             throw TransferError(destination: error)
         }
@@ -95,14 +100,17 @@ struct Destination: Sendable {
     }
 
     /// Points a tag at a manifest that is here already.
-    func assign(_ tag: TagAssignment) async throws(TransferError) {
+    ///
+    /// - Returns: whether it was changed: not where it points there already, or must not be moved
+    func assign(_ tag: TagAssignment) async throws(TransferError) -> Bool {
         let repository = try name(of: tag.repository)
         do {
             let current = try await client.manifestHead(repository, .tag(tag.tag))
-            guard current?.digest != tag.digest, current == nil || tag.moves else { return }
+            guard current?.digest != tag.digest, current == nil || tag.moves else { return false }
             let manifest = try await client.manifest(repository, .digest(tag.digest))
             _ = try await client.putManifest(
                 repository, .tag(tag.tag), bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
+            return true
         } catch {
             throw TransferError(destination: error)
         }

@@ -10,10 +10,10 @@ public final class TransferEngine: Sendable {
     /// The figures of everything this engine has done.
     public let progress: ProgressBoard
 
-    private let sources: [ActiveSource]
-    private let destination: Destination
-    private let spool: SpoolDirectory
-    private let context: TransferContext
+    let sources: [ActiveSource]
+    let destination: Destination
+    let spool: SpoolDirectory
+    let context: TransferContext
 
     /// - Parameters:
     ///   - sources: where content comes from; of equal priority, the first goes before the others
@@ -59,7 +59,7 @@ public final class TransferEngine: Sendable {
             board: board, meter: meter, clock: clock, chance: chance)
     }
 
-    private static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {
+    static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {
         let unixTime: @Sendable () -> Int64 = { Int64(time(nil)) }
         let ledger = try ledger.map { path throws(TransferError) in
             try ByteLedger(
@@ -77,38 +77,6 @@ public final class TransferEngine: Sendable {
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
 
-    /// Asks the destination for each entry, many at once.
-    ///
-    /// - Throws: `TransferError.destinationFailed` as soon as one question gets no answer: what is not known to be there
-    ///   or to be missing must not be taken for either
-    public func inventory(of entries: [ClosureEntry]) async throws(TransferError) -> Inventory {
-        let destination = destination
-        let answers = await bounded(entries, atOnce: context.limits.checks) { entry -> Result<Bool, TransferError> in
-            do throws(TransferError) {
-                return .success(try await destination.has(entry))
-            } catch {
-                return .failure(error)
-            }
-        } stopWhen: { answer in
-            if case .failure = answer { true } else { false }
-        }
-        // The failure that stopped the others, not one of those that it stopped.
-        let failures = answers.compactMap { answer -> TransferError? in
-            if case .failure(let error) = answer { error } else { nil }
-        }
-        if let error = failures.first(where: { $0.code != .cancelled }) ?? failures.first { throw error }
-        var present: [ClosureEntry] = []
-        var missing: [ClosureEntry] = []
-        for (entry, answer) in zip(entries, answers) {
-            switch answer {
-            case .success(true): present.append(entry)
-            case .success(false): missing.append(entry)
-            default: throw TransferError(.cancelled, "the inventory was stopped")
-            }
-        }
-        return Inventory(present: present, missing: missing)
-    }
-
     /// Asks the destination for what an inventory does not tell, and brings what is missing: blobs, then the manifests
     /// that name them, then tags. What is brought is asked for afterwards: the answer to a push is a promise.
     ///
@@ -120,29 +88,38 @@ public final class TransferEngine: Sendable {
     /// - Parameters:
     ///   - inventory: what is known of the destination
     ///   - tags: what tags are to point at; of manifests in the inventory
-    public func bring(_ inventory: Inventory, tags: [TagAssignment] = []) async -> TransferReport {
+    ///   - events: whom to tell what happens
+    public func bring(
+        _ inventory: Inventory, tags: [TagAssignment] = [], events: PassEvents = PassEvents()
+    ) async -> TransferReport {
         defer {
             spool.flush()
             context.meter.flush()
         }
         var report = await TransferPass(
-            inventory: inventory, tags: tags, sources: sources, destination: destination, spool: spool, context: context
+            inventory: inventory, tags: tags, sources: sources, destination: destination, spool: spool,
+            context: context, events: events
         ).run()
         guard report.unanswered == nil, !Task.isCancelled else { return report }
         let present = Set(report.inventory.present.map(\.identity))
         let waiting = tags.filter { !report.tagged.contains($0) && present.contains($0.identity) }
-        report.tagFailures = await assign(waiting)
+        report.tagFailures = await assign(waiting, onAssign: events.assigned)
         return report
     }
 
     /// Points tags at manifests that are at the destination.
     ///
+    /// - Parameters:
+    ///   - tags: the tags
+    ///   - onAssign: called with each tag that was changed, as soon as it was
     /// - Returns: the assignments that could not be carried out, with the reason
-    public func assign(_ tags: [TagAssignment]) async -> [(TagAssignment, TransferError)] {
+    public func assign(
+        _ tags: [TagAssignment], onAssign: @escaping @Sendable (TagAssignment) -> Void = { _ in }
+    ) async -> [(TagAssignment, TransferError)] {
         let destination = destination
         let answers = await bounded(tags, atOnce: context.limits.checks) { tag -> TransferError? in
             do throws(TransferError) {
-                try await destination.assign(tag)
+                if try await destination.assign(tag) { onAssign(tag) }
                 return nil
             } catch {
                 return error
@@ -181,7 +158,7 @@ public struct TagAssignment: Sendable, Hashable {
     }
 
     /// The manifest's identity in a closure.
-    var identity: ClosureEntry.Identity { .init(repository: repository, digest: digest, kind: .manifest) }
+    public var identity: ClosureEntry.Identity { .init(repository: repository, digest: digest, kind: .manifest) }
 }
 
 /// What a pass came to.
@@ -205,6 +182,8 @@ public struct TransferReport: Sendable {
     public let sourceFaults: [String: String]
     /// What the destination has and lacks at the end, as it says itself; what it gave no answer about is `unasked`.
     public let inventory: Inventory
+    /// Entries that the destination took and does not serve; they are among the failures.
+    public let unproved: Set<ClosureEntry.Identity>
     /// Entries that were brought, and that the destination has.
     public let brought: [ClosureEntry]
     /// Seconds since the oldest of the answers that `inventory` rests on.

@@ -4,13 +4,17 @@ import Registry
 public struct TransferError: Error, Sendable, CustomStringConvertible {
     /// What kept it from its end.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case source, destination, digest, spool, spoolFull, dependency, paused, cancelled }
+        private enum Kind {
+            case source, destination, unreadable, digest, spool, spoolFull, dependency, paused, cancelled
+        }
         private let kind: Kind
 
         /// No source delivered the content.
         public static let sourceFailed = Code(kind: .source)
         /// The destination did not take the content.
         public static let destinationFailed = Code(kind: .destination)
+        /// The destination fails on this one content (HTTP 500, again and again): it may have it, and cannot read it.
+        public static let destinationUnreadable = Code(kind: .unreadable)
         /// What arrived does not hash to the digest asked for.
         public static let digestMismatch = Code(kind: .digest)
         /// The spool directory cannot be written or read.

@@ -1,5 +1,18 @@
-import OCI
+public import OCI
 import Registry
+
+/// What happens in a pass, for those who keep accounts of it.
+public struct PassEvents: Sendable {
+    /// Called once, when the destination was asked for everything and lacks something; what it lacks is being brought.
+    public var surveyed: @Sendable (Inventory) async -> Void = { _ in }
+    /// Called with each manifest that the destination has taken, as soon as it has.
+    public var pushed: @Sendable (ClosureEntry) -> Void = { _ in }
+    /// Called with each tag that was changed, as soon as it was.
+    public var assigned: @Sendable (TagAssignment) -> Void = { _ in }
+
+    /// Nothing is called.
+    public init() {}
+}
 
 /// Carries out one pass: a task for each unit of work that the schedule hands out.
 struct TransferPass: Sendable {
@@ -9,6 +22,7 @@ struct TransferPass: Sendable {
     let destination: Destination
     let spool: SpoolDirectory
     let context: TransferContext
+    let events: PassEvents
 
     /// The most bytes of fetched manifests that wait in memory for their blobs; others are fetched again when their
     /// turn comes.
@@ -20,7 +34,7 @@ struct TransferPass: Sendable {
 
     /// What the destination answered, and when it was asked, in seconds of the monotonic clock.
     private struct Answer: Sendable {
-        let isPresent: Bool
+        let proof: ContentProof
         var isTagged = false
         let at: Double
     }
@@ -32,6 +46,7 @@ struct TransferPass: Sendable {
         case blob(BlobTask, [Repository: Asked])
         case fetched(ClosureEntry, Result<FetchedManifest, TransferError>)
         case pushed(ClosureEntry, Asked)
+        case told
     }
 
     /// What a pass has found out and done so far.
@@ -44,6 +59,11 @@ struct TransferPass: Sendable {
         /// When the destination was asked for what it has.
         var answeredAt: [ClosureEntry.Identity: Double] = [:]
         var missing: Set<ClosureEntry.Identity> = []
+        /// What the destination says it has, and does not serve; it is left as it is.
+        var broken: [ClosureEntry.Identity: String] = [:]
+        /// What it took, and does not serve.
+        var unproved: Set<ClosureEntry.Identity> = []
+        var hasTold = false
         var brought: Set<ClosureEntry.Identity> = []
         var tagged: Set<TagAssignment> = []
         var held: [ClosureEntry.Identity: FetchedManifest] = [:]
@@ -81,6 +101,16 @@ struct TransferPass: Sendable {
         await withTaskGroup(of: Outcome.self) { group in
             func startWhatCanStart() {
                 announce(schedule.totals, &ledger)
+                if schedule.isSurveyed, !ledger.hasTold, ledger.unanswered == nil, !Task.isCancelled {
+                    ledger.hasTold = true
+                    let found = inventory(ledger)
+                    if !found.missing.isEmpty {
+                        group.addTask {
+                            await events.surveyed(found)
+                            return .told
+                        }
+                    }
+                }
                 var mayTransfer = true
                 if case .stopped(let reason) = context.meter.standing {
                     ledger.pause = reason
@@ -104,21 +134,9 @@ struct TransferPass: Sendable {
             for await outcome in group {
                 let heldBack: TransferSchedule.HeldBack
                 switch outcome {
-                case .asked(let entry, .success(let answer)):
-                    if answer.isPresent {
-                        ledger.answeredAt[entry.identity] = answer.at
-                        if answer.isTagged, let tag = tags[entry.identity] { ledger.tagged.insert(tag) }
-                    } else {
-                        ledger.missing.insert(entry.identity)
-                    }
-                    let digest = schedule.finish(asked: entry, isPresent: answer.isPresent)
-                    if let digest, leftovers.contains(digest.description) { spool.discard(digest) }
-                    heldBack = []
-                case .asked(let entry, .failure(let error)):
-                    // The question that failed, not one of those that were stopped because of it.
-                    if ledger.unanswered == nil || ledger.unanswered?.code == .cancelled { ledger.unanswered = error }
-                    group.cancelAll()
-                    heldBack = schedule.finish(unanswered: entry)
+                case .asked(let entry, let asked):
+                    heldBack = record(entry, asked, tags[entry.identity], &schedule, &ledger, leftovers)
+                    if ledger.unanswered != nil { group.cancelAll() }
                 case .blob(let task, let answers):
                     heldBack = record(task, answers, &schedule, &ledger)
                 case .fetched(let entry, .success(let manifest)):
@@ -134,8 +152,10 @@ struct TransferPass: Sendable {
                     if answer.isTagged, let tag = tags[entry.identity] { ledger.tagged.insert(tag) }
                     heldBack = schedule.finish(pushed: entry, success: true)
                 case .pushed(let entry, .failure(let error)):
+                    if error.code == .destinationUnreadable { ledger.unproved.insert(entry.identity) }
                     fail(entry.identity, error, &ledger)
                     heldBack = schedule.finish(pushed: entry, success: false)
+                case .told: heldBack = []
                 }
                 for (entry, lacks) in heldBack {
                     _ = ledger.take(entry.identity)
@@ -182,6 +202,38 @@ struct TransferPass: Sendable {
         context.board.update { $0.failures += 1 }
     }
 
+    /// Records what the destination answered about an entry.
+    private func record(
+        _ entry: ClosureEntry, _ asked: Asked, _ tag: TagAssignment?, _ schedule: inout TransferSchedule,
+        _ ledger: inout Ledger, _ leftovers: Set<String>
+    ) -> TransferSchedule.HeldBack {
+        switch asked {
+        case .success(let answer):
+            switch answer.proof {
+            case .shown:
+                ledger.answeredAt[entry.identity] = answer.at
+                if answer.isTagged, let tag { ledger.tagged.insert(tag) }
+            case .absent: ledger.missing.insert(entry.identity)
+            case .broken(let reason):
+                ledger.broken[entry.identity] = reason
+                return schedule.finish(unanswered: entry)
+            }
+            let digest = schedule.finish(asked: entry, isPresent: answer.proof == .shown)
+            if let digest, leftovers.contains(digest.description) { spool.discard(digest) }
+            return []
+        case .failure(let error) where error.code == .destinationUnreadable:
+            ledger.broken[entry.identity] = error.message
+            let isOfTheRegistry = !TransferEngine.areSingleContents(
+                ledger.broken.count, of: inventory.unasked.count)
+            if isOfTheRegistry { ledger.unanswered = ledger.unanswered ?? error }
+            return schedule.finish(unanswered: entry)
+        case .failure(let error):
+            // The question that failed, not one of those that were stopped because of it.
+            if ledger.unanswered == nil || ledger.unanswered?.code == .cancelled { ledger.unanswered = error }
+            return schedule.finish(unanswered: entry)
+        }
+    }
+
     private func record(
         _ task: BlobTask, _ answers: [Repository: Asked], _ schedule: inout TransferSchedule, _ ledger: inout Ledger
     ) -> TransferSchedule.HeldBack {
@@ -194,6 +246,7 @@ struct TransferPass: Sendable {
                 ledger.brought.insert(identity)
             case .failure(let error):
                 lacking.insert(repository)
+                if error.code == .destinationUnreadable { ledger.unproved.insert(identity) }
                 fail(identity, error, &ledger)
             case nil:
                 lacking.insert(repository)
@@ -223,7 +276,8 @@ struct TransferPass: Sendable {
         }
         for (entry, answer) in zip(entries, answers) {
             switch answer {
-            case .success(let answer) where answer.isPresent: ledger.answeredAt[entry.identity] = answer.at
+            case .success(let answer) where answer.proof == .shown:
+                ledger.answeredAt[entry.identity] = answer.at
             case .success:
                 ledger.answeredAt[entry.identity] = nil
                 ledger.brought.remove(entry.identity)
@@ -240,21 +294,26 @@ struct TransferPass: Sendable {
         }
     }
 
+    /// What is known of the destination by now.
+    private func inventory(_ ledger: Ledger) -> Inventory {
+        let all = inventory.present + inventory.missing + inventory.unasked
+        let known = ledger.missing.union(ledger.failures.map(\.entry)).union(ledger.broken.keys)
+        let absent = all.filter { ledger.answeredAt[$0.identity] == nil }
+        return Inventory(
+            present: all.filter { ledger.answeredAt[$0.identity] != nil },
+            missing: absent.filter { known.contains($0.identity) }, broken: ledger.broken,
+            unasked: absent.filter { !known.contains($0.identity) })
+    }
+
     private func report(
         _ ledger: Ledger, _ faultsBefore: [String: TransferProgress.SourceFault]
     ) -> TransferReport {
-        let all = inventory.present + inventory.missing + inventory.unasked
-        let present = all.filter { ledger.answeredAt[$0.identity] != nil }
-        let absent = all.filter { ledger.answeredAt[$0.identity] == nil }
-        let known = ledger.missing.union(ledger.failures.map(\.entry))
         let oldest = ledger.answeredAt.values.min()
         return TransferReport(
             failures: ledger.failures, postponed: ledger.postponed.count,
             pause: ledger.postponed.isEmpty ? nil : ledger.pause, sourceFaults: faults(since: faultsBefore),
-            inventory: Inventory(
-                present: present, missing: absent.filter { known.contains($0.identity) },
-                unasked: absent.filter { !known.contains($0.identity) }),
-            brought: all.filter { ledger.brought.contains($0.identity) },
+            inventory: inventory(ledger), unproved: ledger.unproved,
+            brought: (inventory.missing + inventory.unasked).filter { ledger.brought.contains($0.identity) },
             answerAge: oldest.map { max(0, context.clock() - $0) } ?? 0, unanswered: ledger.unanswered,
             tagged: ledger.tagged)
     }
@@ -269,13 +328,13 @@ struct TransferPass: Sendable {
         }.mapValues(\.lastReason)
     }
 
-    /// Asks the destination whether it has an entry.
+    /// Asks the destination to show an entry.
     private func ask(_ entry: ClosureEntry, tag: Tag?) async -> Asked {
         // From before the question: the answer may be older than its arrival.
         let at = context.clock()
         do throws(TransferError) {
-            let found = try await destination.has(entry, taggedAs: tag)
-            return .success(Answer(isPresent: found.isPresent, isTagged: found.isTagged, at: at))
+            let found = try await destination.proof(of: entry, taggedAs: tag)
+            return .success(Answer(proof: found.proof, isTagged: found.isTagged, at: at))
         } catch {
             return .failure(error)
         }
@@ -284,11 +343,17 @@ struct TransferPass: Sendable {
     /// The same of what it has just taken.
     private func confirm(_ entry: ClosureEntry, tag: Tag? = nil) async -> Asked {
         let asked = await ask(entry, tag: tag)
-        guard case .success(let answer) = asked, !answer.isPresent else { return asked }
-        let host = destination.client.endpoint.name
+        guard case .success(let answer) = asked else { return asked }
+        let reason: String
+        switch answer.proof {
+        case .shown: return asked
+        case .absent: reason = "does not have it"
+        case .broken(let words): reason = "does not serve it (\(words))"
+        }
         return .failure(
             TransferError(
-                .destinationFailed, "\(host) took \(entry.digest) and does not have it: check the registry's storage"))
+                .destinationUnreadable,
+                "\(destination.client.endpoint.name) took \(entry.digest) and \(reason): check the registry's storage"))
     }
 
     /// Brings a blob, and asks for it where it was brought.
@@ -309,7 +374,7 @@ struct TransferPass: Sendable {
     }
 
     /// Asks the sources in their order, and again those that only rest, until one has it or none will.
-    private func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
+    func fetch(_ entry: ClosureEntry) async -> Result<FetchedManifest, TransferError> {
         var refusals: [String: String] = [:]
         while !Task.isCancelled {
             do { try await context.ready() } catch { return .failure(error) }
@@ -346,7 +411,9 @@ struct TransferPass: Sendable {
     private func push(_ entry: ClosureEntry, _ held: FetchedManifest?, _ tag: TagAssignment?) async -> Asked {
         do throws(TransferError) {
             let manifest = if let held { held } else { try await fetch(entry).get() }
-            try await destination.push(manifest, entry, tag: tag)
+            let isTagged = try await destination.push(manifest, entry, tag: tag)
+            events.pushed(entry)
+            if isTagged, let tag { events.assigned(tag) }
         } catch {
             return .failure(error)
         }

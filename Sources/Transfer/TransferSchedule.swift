@@ -21,8 +21,10 @@ public struct BlobTask: Sendable, Hashable {
 public struct Inventory: Sendable {
     /// Entries that the destination has.
     public let present: [ClosureEntry]
-    /// Entries that it lacks.
+    /// Entries that it lacks, or has and does not serve.
     public let missing: [ClosureEntry]
+    /// Why the destination does not serve what it says that it has: of some of the missing entries.
+    public let broken: [ClosureEntry.Identity: String]
     /// Entries that it was not asked for yet.
     public let unasked: [ClosureEntry]
 
@@ -31,14 +33,29 @@ public struct Inventory: Sendable {
     /// - Parameters:
     ///   - present: entries that the destination has
     ///   - missing: entries that it lacks
+    ///   - broken: of the missing entries, those that it says it has, and why it does not serve them
     ///   - unasked: entries that it was not asked for yet
     public init(
-        present: [ClosureEntry] = [], missing: [ClosureEntry] = [], unasked: [ClosureEntry] = []
+        present: [ClosureEntry] = [], missing: [ClosureEntry] = [], broken: [ClosureEntry.Identity: String] = [:],
+        unasked: [ClosureEntry] = []
     ) {
         var seen: Set<ClosureEntry.Identity> = []
         self.present = present.filter { seen.insert($0.identity).inserted }
         self.missing = missing.filter { seen.insert($0.identity).inserted }
+        self.broken = broken
         self.unasked = unasked.filter { seen.insert($0.identity).inserted }
+    }
+
+    /// The inventory with some of its present entries as missing.
+    ///
+    /// Other repositories' copies of their content are no longer where it can be mounted from: behind a registry, they are
+    /// often the same file.
+    public func distrusting(_ entries: Set<ClosureEntry.Identity>) -> Inventory {
+        guard !entries.isEmpty || !broken.isEmpty else { return self }
+        let digests = Set(entries.map(\.digest)).union(broken.keys.map(\.digest))
+        return Inventory(
+            present: present.filter { !digests.contains($0.digest) },
+            missing: missing + present.filter { entries.contains($0.identity) }, broken: broken, unasked: unasked)
     }
 }
 
@@ -228,7 +245,10 @@ struct TransferSchedule {
         return settle(content)
     }
 
-    /// Records a question that got no answer: nothing is known, and nothing is brought.
+    /// Whether every question was answered.
+    var isSurveyed: Bool { questions.isEmpty && inFlight[.ask, default: 0] == 0 }
+
+    /// Records a question that got no answer, or one that is for others to deal with: nothing is brought.
     mutating func finish(unanswered entry: ClosureEntry) -> HeldBack {
         inFlight[.ask, default: 1] -= 1
         if entry.kind == .blob {

@@ -96,7 +96,8 @@ struct RealSite: Sendable {
     func verdict() async throws -> Verdict {
         // The agent's process has the real time.
         try await site.central.check(
-            list.name, in: site.environment, of: site.fleet, at: Timestamp(seconds: Int64(time(nil))))
+            list.name, in: site.environment, of: site.fleet,
+            act: Act(by: "test@host", at: Timestamp(seconds: Int64(time(nil)))))
     }
 
     func run(_ command: String, _ arguments: String...) async throws -> CommandResult {

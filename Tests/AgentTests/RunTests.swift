@@ -68,7 +68,8 @@ import Testing
         let naps = Naps()
         let log = Mutex<[String]>([])
         let service = AgentService(
-            pass: try fixture.pass(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: naps.timing,
+            pass: try fixture.pass(), audit: try fixture.audit(), interval: .seconds(60),
+            verifyInterval: .seconds(3600), timing: naps.timing,
             logger: logger { line in log.withLock { $0.append(line) } })
         try await testGracefulShutdown { trigger in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -91,12 +92,13 @@ import Testing
                 naps.end()
                 _ = await naps.begin()
                 #expect(try await fixture.verdict("web").isReady)
-                #expect(try await fixture.manifest()?.sequence == 2)
+                // What was missing was said before it was brought.
+                #expect(try await fixture.manifest()?.sequence == 3)
                 // The verification interval passes.
                 naps.advance(by: .seconds(3600))
                 naps.end()
                 _ = await naps.begin()
-                #expect(try await fixture.manifest()?.sequence == 3)
+                #expect(try await fixture.manifest()?.sequence == 4)
                 // A stop ends the wait that is under way.
                 trigger.triggerGracefulShutdown()
                 try await group.waitForAll()
@@ -119,19 +121,20 @@ import Testing
             $0.pause = TransferPause(.window, "no transfer window is open", until: 90, in: .utc)
         }
         let service = AgentService(
-            pass: try fixture.pass(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: naps.timing,
+            pass: try fixture.pass(), audit: try fixture.audit(), interval: .seconds(60),
+            verifyInterval: .seconds(3600), timing: naps.timing,
             logger: logger { _ in })
         try await testGracefulShutdown { trigger in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await service.run() }
                 #expect(await naps.begin() == .seconds(60))
-                #expect(try await fixture.manifest()?.sequence == 1)
+                #expect(try await fixture.manifest()?.sequence == 2)
                 #expect(try await !fixture.verdict("web").isReady)
                 naps.advance(by: .seconds(60))
                 naps.end()
                 // No pass, since nothing can be brought; and a shorter wait: to the end of the pause, and up to 30 s.
                 #expect(abs((await naps.begin() ?? .zero).seconds - 45) < 1)
-                #expect(try await fixture.manifest()?.sequence == 1)
+                #expect(try await fixture.manifest()?.sequence == 2)
                 fixture.registry.with { $0.pause = nil }
                 naps.advance(by: .seconds(45))
                 naps.end()
@@ -154,14 +157,17 @@ import Testing
         let service = AgentService(
             pass: SitePass(
                 site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-                central: pass.central, registry: hanging, state: pass.state, signingKey: pass.signingKey,
-                now: pass.now),
-            interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing, logger: logger { _ in })
+                owner: pass.owner, central: pass.central, registry: hanging, state: pass.state, journal: pass.journal,
+                signingKey: pass.signingKey, now: pass.now),
+            audit: try fixture.audit(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing,
+            logger: logger { _ in })
         let task = Task { try await service.run() }
         await hanging.hangs()
         task.cancel()
         try await task.value
-        #expect(try await fixture.manifest() == nil)
+        // What was missing when it began is all that was said.
+        #expect(try await fixture.manifest()?.holdings.first?.missingEntries == 2)
+        #expect(try await fixture.manifest()?.sequence == 1)
     }
 
     private func logger(_ write: @escaping @Sendable (String) -> Void) -> Logger {
@@ -204,10 +210,24 @@ private final class HangingRegistry: SiteRegistry {
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
 
-    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        await events.surveyed(Inventory(missing: entries))
         began.continuation.yield()
         for await _ in AsyncStream<Void>.makeStream().stream {}
         try Task.checkCancellation()
         return Delivery()
+    }
+
+    func bringMissing(
+        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
+    ) async throws -> Delivery { Delivery() }
+
+    func mend(_ manifests: [ClosureEntry]) async throws -> [String] { [] }
+    func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof { .absent }
+    func assignTags(
+        _ tags: [TagAssignment], assigned: @escaping @Sendable (TagAssignment) -> Void
+    ) async throws -> [String] { [] }
+    func place(of entry: ClosureEntry.Identity) throws -> ProofJournal.Place {
+        ProofJournal.Place(repository: entry.repository, digest: entry.digest, kind: entry.kind)
     }
 }

@@ -1,6 +1,10 @@
+import ConfigurationFiles
+import HTTP
+import Logging
 import OCI
 import ObjectStore
 import Readiness
+import Registry
 import Synchronization
 import TestSupport
 import Transfer
@@ -40,9 +44,31 @@ struct SiteFixture: Sendable {
     func pass(state: String = "state") throws -> SitePass {
         let clock = clock
         return SitePass(
-            site: site, environment: environment, validity: .seconds(3600), version: "test", central: central,
-            registry: registry, state: try StateDirectory(path: directory.file(state)), signingKey: key,
+            site: site, environment: environment, validity: .seconds(3600), version: "test", owner: "agent@host",
+            central: central,
+            registry: registry, state: try StateDirectory(path: directory.file(state)),
+            journal: try journal(state), signingKey: key,
             now: { clock.now })
+    }
+
+    /// The reader of content, with the journal of the pass of this state directory.
+    func audit(
+        state: String = "state", _ change: (inout AgentFile.Audit) -> Void = { _ in }, log: Logger? = nil
+    ) throws -> ContentAudit {
+        var settings = AgentFile.Audit()
+        change(&settings)
+        let clock = clock
+        return ContentAudit(
+            registry: registry, journal: try journal(state), budget: ReadBudget(), settings: settings,
+            timing: Timing(
+                now: { .now }, unixTime: { Double(clock.now.seconds) }, sleep: { try await Task.sleep(for: $0) },
+                chance: { 0.5 }),
+            logger: log ?? Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+    }
+
+    /// The journal beside a state directory.
+    func journal(_ state: String = "state") throws -> ProofJournal {
+        try ProofJournal(path: directory.file("\(state)-proofs.sqlite"), registry: "https://lab-1.example")
     }
 
     /// One pass over what is staged and promoted now.
@@ -62,7 +88,7 @@ struct SiteFixture: Sendable {
     }
 
     func verdict(_ name: String) async throws -> Verdict {
-        try await central.check(ListName(name), in: environment, of: fleet, at: clock.now)
+        try await central.check(ListName(name), in: environment, of: fleet, act: act)
     }
 
     func manifest() async throws -> CacheManifest? {
@@ -120,6 +146,16 @@ final class FakeRegistry: SiteRegistry {
         var answerAge = Duration.zero
         var brought: [ClosureEntry] = []
         var tags: [TagAssignment] = []
+        /// What is there by name, and damaged; with what reading it back finds.
+        var damaged: [ClosureEntry.Identity: String] = [:]
+        /// Damaged content that an upload does not replace.
+        var stubborn: Set<ClosureEntry.Identity> = []
+        /// What a look shows to be damaged.
+        var broken: [ClosureEntry.Identity: String] = [:]
+        /// Manifests that a push does not bring back.
+        var forgotten: Set<ClosureEntry.Identity> = []
+        var mended: [ClosureEntry] = []
+        var readBack: [ClosureEntry] = []
     }
 
     struct Unreachable: Error, CustomStringConvertible {
@@ -140,41 +176,102 @@ final class FakeRegistry: SiteRegistry {
         let answer: Inventory? = with { state in
             state.inventories += 1
             if state.isUnreachable { return nil }
+            let (present, broken) = (state.present, state.broken)
+            let isThere = { (entry: ClosureEntry) in
+                present.contains(entry.identity) && broken[entry.identity] == nil
+            }
             return Inventory(
-                present: entries.filter { state.present.contains($0.identity) },
-                missing: entries.filter { !state.present.contains($0.identity) })
+                present: entries.filter(isThere), missing: entries.filter { !isThere($0) },
+                broken: broken.filter { broken in entries.contains { $0.identity == broken.key } })
         }
         guard let answer else { throw Unreachable() }
         return answer
     }
 
-    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
-        let missing = try await inventory(of: entries).missing
-        return with { state in
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        let before = try await inventory(of: entries)
+        with { $0.inventories -= 1 }
+        guard before.broken.isEmpty else { return Delivery(inventory: before, needsMending: true) }
+        if !before.missing.isEmpty { await events.surveyed(before) }
+        var delivery = try await bringMissing(before, pushed: events.pushed)
+        delivery.inventory = try await inventory(of: entries)
+        let absent = Set(delivery.inventory.missing.map(\.identity))
+        delivery.brought = before.missing.filter { !absent.contains($0.identity) }
+        delivery.answerAge = with { $0.answerAge }
+        let unproved = absent.subtracting(delivery.undelivered)
+        delivery.needsMending =
+            delivery.pause == nil && (!unproved.isEmpty || !delivery.inventory.broken.isEmpty)
+        if !delivery.needsMending {
+            delivery.failures += try await assignTags(
+                tags.filter { !absent.contains($0.identity) }, assigned: events.assigned)
+        }
+        return delivery
+    }
+
+    func bringMissing(
+        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
+    ) async throws -> Delivery {
+        let (delivery, manifests): (Delivery, [ClosureEntry]) = with { state in
             var delivery = Delivery(sourceFaults: state.sourceFaults)
             if let pause = state.pause {
                 delivery.pause = pause
-                delivery.postponed = missing.count
-            } else {
-                for entry in missing {
-                    if let reason = state.failing[entry.digest] {
-                        delivery.failures.append("\(entry.repository)@\(entry.digest): \(reason)")
-                        continue
-                    }
-                    if !state.losing.contains(entry.digest) {
-                        state.brought.append(entry)
-                        state.present.insert(entry.identity)
-                    }
-                }
-                delivery.brought = state.brought.filter { missing.contains($0) }
+                delivery.postponed = inventory.missing.count
+                return (delivery, [])
             }
-            delivery.inventory = Inventory(
-                present: entries.filter { state.present.contains($0.identity) },
-                missing: entries.filter { !state.present.contains($0.identity) })
-            delivery.answerAge = state.answerAge
-            state.tags = tags
-            return delivery
+            var manifests: [ClosureEntry] = []
+            for entry in inventory.missing {
+                if let reason = state.failing[entry.digest] {
+                    delivery.failures.append("\(entry.repository)@\(entry.digest): \(reason)")
+                    delivery.undelivered.insert(entry.identity)
+                    continue
+                }
+                state.brought.append(entry)
+                if entry.kind == .manifest { manifests.append(entry) }
+                if state.forgotten.contains(entry.identity) { continue }
+                if !state.losing.contains(entry.digest) { state.present.insert(entry.identity) }
+                if !state.stubborn.contains(entry.identity) {
+                    state.damaged[entry.identity] = nil
+                    state.broken[entry.identity] = nil
+                }
+            }
+            return (delivery, manifests)
         }
+        manifests.forEach(pushed)
+        return delivery
+    }
+
+    func mend(_ manifests: [ClosureEntry]) async throws -> [String] {
+        with { state in
+            state.mended += manifests
+            for entry in manifests where state.forgotten.remove(entry.identity) != nil {
+                state.present.insert(entry.identity)
+            }
+        }
+        return []
+    }
+
+    func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof {
+        let answer: ContentProof? = with { state in
+            if state.isUnreachable { return nil }
+            state.readBack.append(entry)
+            if let reason = state.damaged[entry.identity] ?? state.broken[entry.identity] { return .broken(reason) }
+            return state.present.contains(entry.identity) ? .shown : .absent
+        }
+        guard let answer else { throw Unreachable() }
+        return answer
+    }
+
+    func assignTags(
+        _ tags: [TagAssignment], assigned: @escaping @Sendable (TagAssignment) -> Void
+    ) async throws -> [String] {
+        with { $0.tags = tags }
+        tags.forEach(assigned)
+        return []
+    }
+
+    func place(of entry: ClosureEntry.Identity) throws -> ProofJournal.Place {
+        ProofJournal.Place(
+            repository: try Repository("mirror/\(entry.repository)"), digest: entry.digest, kind: entry.kind)
     }
 }
 

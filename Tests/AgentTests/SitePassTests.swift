@@ -1,6 +1,7 @@
 import OCI
 import ObjectStore
 import Readiness
+import Registry
 import TestSupport
 import Testing
 
@@ -124,6 +125,15 @@ import Testing
         #expect(try fixture.registry.with { $0.tags } == [assignment(second, moves: true)])
     }
 
+    @Test func missingImagesGetNoTags() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", "1", "api"), ("web/db", "1", "db")))
+        let bad = try #require(web.images.first { $0.repository.name == "web/api" })
+        fixture.registry.with { $0.failing[bad.digest] = "HTTP 500" }
+        _ = try await fixture.run(.sync)
+        #expect(fixture.registry.with { $0.tags.map(\.repository.name) } == ["web/db"])
+    }
+
     @Test func theSequenceNeverGoesBack() async throws {
         defer { fixture.directory.remove() }
         _ = try await fixture.run(.verify)
@@ -133,7 +143,8 @@ import Testing
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 3)
         // And one whose manifest is lost goes on from its state.
-        _ = try await fixture.central.forget(fixture.site, in: fixture.environment)
+        _ = try await fixture.central.forget(
+            fixture.site, in: fixture.environment, act: Act(by: "test@host", at: fixture.clock.now))
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 4)
     }
@@ -145,7 +156,8 @@ import Testing
         let pass = try fixture.pass()
         let report = try await SitePass(
             site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            central: pass.central, registry: registry, state: pass.state, signingKey: pass.signingKey,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            signingKey: pass.signingKey,
             now: pass.now
         ).run(.verify, record: fixture.central.record(of: fixture.environment).record)
         #expect(report.missing.count == 2)
@@ -218,8 +230,20 @@ private struct SlowRegistry: SiteRegistry {
         return try await registry.inventory(of: entries)
     }
 
-    func bring(_ entries: [ClosureEntry], tags: [TagAssignment]) async throws -> Delivery {
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
         defer { afterLook() }
-        return try await registry.bring(entries, tags: tags)
+        return try await registry.bring(entries, tags: tags, events: events)
     }
+
+    func bringMissing(
+        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
+    ) async throws -> Delivery { try await registry.bringMissing(inventory, pushed: pushed) }
+    func mend(_ manifests: [ClosureEntry]) async throws -> [String] { try await registry.mend(manifests) }
+    func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof {
+        try await registry.readBack(entry, isBudgeted: isBudgeted)
+    }
+    func assignTags(
+        _ tags: [TagAssignment], assigned: @escaping @Sendable (TagAssignment) -> Void
+    ) async throws -> [String] { try await registry.assignTags(tags, assigned: assigned) }
+    func place(of entry: ClosureEntry.Identity) throws -> ProofJournal.Place { try registry.place(of: entry) }
 }

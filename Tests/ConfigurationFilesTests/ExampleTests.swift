@@ -42,7 +42,7 @@ import Transfer
         let known =
             spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.RegistryKey.self)
             + spelling(AgentFile.WindowKey.self) + spelling(AgentFile.Limits.Key.self)
-            + spelling(AgentFile.Host.Key.self)
+            + spelling(AgentFile.Host.Key.self) + spelling(AgentFile.Audit.Key.self)
             + spelling(Value.ObjectStoreKey.self)
         #expect(Set(known).subtracting(try keys("agent")).isEmpty)
     }
@@ -111,6 +111,7 @@ import Transfer
                  objectStore: {url: 'file:///e'}, state: f}
                 """, path: "dir/agent.yaml")
         #expect(least.limits == shown.limits)
+        #expect(least.audit == shown.audit)
         #expect(least.windows == TransferWindows(timeZone: .utc, windows: []))
         #expect(least.sources.map(\.priority) == shown.sources.map(\.priority))
         #expect(least.sources.map(\.weight) == shown.sources.map(\.weight))
@@ -132,6 +133,7 @@ import Transfer
                 {site: a, environment: b, registry: {url: 'http://d'}, objectStore: {url: 'file:///e'}, state: f,
                  sources: [url: 'http://c', {url: 'http://d', priority: 1, weight: 3}, url: 'http://e'],
                  limits: {rate: 200Mbit/s, quotaPerDay: 20GiB, quotaPerMonth: 500GB},
+                 audit: {period: none, rate: none, quotaPerDay: 1GiB},
                  timeZone: UTC, windows: [{from: 20:00, to: "06:30"}]}
                 """, path: "agent.yaml")
         #expect(file.sources.map(\.priority) == [1, 1, 3])
@@ -139,6 +141,9 @@ import Transfer
         #expect(file.limits.rate == 25_000_000)
         #expect(file.limits.quotaPerDay == 20 << 30)
         #expect(file.limits.quotaPerMonth == 500_000_000_000)
+        #expect(file.audit.period == nil)
+        #expect(file.audit.rate == nil)
+        #expect(file.audit.quotaPerDay == 1 << 30)
         #expect(
             file.windows
                 == TransferWindows(

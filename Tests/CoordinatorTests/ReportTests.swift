@@ -19,9 +19,9 @@ import Trust
         try await Workplace.with { workplace in
             let list = try Workplace.list(layers: 30)
             let fleet = try Self.fleet()
-            _ = try await workplace.central.stage(list, to: workplace.lab, of: fleet, act: .current)
+            _ = try await workplace.central.stage(list, to: workplace.lab, of: fleet, act: Self.act)
             try await workplace.prove(list, missing: list.closure.entries, at: "lab-1")
-            let verdict = try await workplace.central.check(list.name, in: workplace.lab, of: fleet, at: .current)
+            let verdict = try await workplace.central.check(list.name, in: workplace.lab, of: fleet, act: Self.act)
             let lines = VerdictReport(verdict).lines
             #expect(lines.count { $0.hasPrefix("  platform/api@sha256:") } == VerdictReport.namedEntries)
             #expect(lines.last == "  and 11 more: --output json names them all")
@@ -37,6 +37,8 @@ import Trust
         #expect(Rollcall.exitCode(of: CancellationError()) == .failure)
         #expect(Rollcall.exitCode(of: ValidationError("x")) == .validationFailure)
     }
+
+    static var act: Act { Act(by: "test@host", at: .current) }
 
     static func fleet() throws -> Fleet {
         try Fleet(

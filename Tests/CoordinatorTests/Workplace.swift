@@ -81,14 +81,20 @@ struct Workplace: Sendable {
 
     /// What the site's agent would publish now.
     func prove(_ list: ImageList, missing: [ClosureEntry] = [], at site: String) async throws {
+        try await prove([list], missing: missing, at: site)
+    }
+
+    /// What the site's agent would publish now, of several lists or generations.
+    func prove(_ lists: [ImageList], missing: [ClosureEntry] = [], at site: String) async throws {
         let now = Timestamp(seconds: Int64(time(nil)))
         try await central.publish(
             CacheManifest(
                 environment: lab, site: SiteName(site),
                 sequence: Self.sequence.add(1, ordering: .relaxed).newValue, issuedAt: now,
                 expiresAt: now.advanced(by: .seconds(3600)), agentVersion: "test",
-                holdings: [CacheManifest.Holding(of: list, missing: missing, verifiedAt: now, depth: .presence)]),
-            signedBy: Self.key(of: site))
+                holdings: lists.map {
+                    CacheManifest.Holding(of: $0, missing: missing, verifiedAt: now, depth: .presence)
+                }), signedBy: Self.key(of: site))
     }
 
     static func list(_ name: String = "platform", tag: String = "1", layers: Int = 1) throws -> ImageList {

@@ -136,11 +136,12 @@ struct BadInputFixture: Sendable {
             .replacing("LAYER", with: "\(layer.digest)").replacing("MANIFEST", with: "\(image.descriptor.digest)")
     }
 
-    /// Every file of the object store but its lock, with its content; empty where there is no store.
+    /// Every file of the object store but its lock and what was recorded of refusals, with its content; empty where there is
+    /// no store.
     var storedObjects: [String: [UInt8]] {
         var objects: [String: [UInt8]] = [:]
         for name in (try? FileManager.default.subpathsOfDirectory(atPath: directory.file("store"))) ?? []
-        where name != "~lock" {
+        where name != "~lock" && !name.hasPrefix("audit/") {
             if let bytes = try? directory.read("store/\(name)") { objects[name] = bytes }
         }
         return objects

@@ -47,7 +47,7 @@ import Testing
         #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[.silent], [.silent]])
 
         try await stageAndProve(list)
-        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
         guard case .promoted(let pointer, _) = try await store.promote(list.name, in: lab, of: fleet, act: Fixture.act)
         else {
             Issue.record("what every site proved must be promoted")
@@ -84,7 +84,7 @@ import Testing
         #expect(pointer.by == "operator@host")
         #expect(try await store.record(of: labName).etag == before.etag)
         _ = try await store.stage(Fixture.list(tag: "2"), to: labName, of: fleet, act: later)
-        let verdict = try await store.check(list.name, in: labName, of: fleet, at: Fixture.now)
+        let verdict = try await store.check(list.name, in: labName, of: fleet, act: Fixture.act)
         #expect(verdict.sites.allSatisfy { $0.reasons.map(\.code) == [.otherGeneration] })
     }
 
@@ -176,7 +176,7 @@ import Testing
         try await stageAndProve(list)
         memory.fail(with: ObjectStoreError(.unavailable, "down", at: "memory"))
         await #expect(throws: ObjectStoreError.self) {
-            try await store.check(list.name, in: labName, of: fleet, at: Fixture.now)
+            try await store.check(list.name, in: labName, of: fleet, act: Fixture.act)
         }
         await #expect(throws: ObjectStoreError.self) {
             try await store.promote(list.name, in: labName, of: fleet, act: Fixture.act)
@@ -191,12 +191,12 @@ import Testing
         for damage in ["", "{", #"{"schema":"rollcall.cache-manifest/v2"}"#] {
             _ = try await memory.put(
                 Array(damage.utf8), at: ObjectKey("environments/lab/sites/site-1.json"), condition: .none)
-            let verdict = try await store.check(list.name, in: labName, of: fleet, at: Fixture.now)
+            let verdict = try await store.check(list.name, in: labName, of: fleet, act: Fixture.act)
             #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[.unreadable], []])
         }
         _ = try await memory.put([], at: ObjectKey("environments/lab/sites/site-1.json.bak"), condition: .none)
         await #expect {
-            try await store.check(list.name, in: labName, of: fleet, at: Fixture.now)
+            try await store.check(list.name, in: labName, of: fleet, act: Fixture.act)
         } throws: {
             "\($0)".contains("site-1.json.bak")
         }
@@ -239,8 +239,8 @@ import Testing
     @Test func forgottenSitesAreGone() async throws {
         let site = try SiteName("site-1")
         try await publish(Fixture.manifest(Fixture.holding(Fixture.list())))
-        #expect(try await store.forget(site, in: labName))
+        #expect(try await store.forget(site, in: labName, act: Fixture.act))
         #expect(try await store.report(of: site, in: labName) == nil)
-        #expect(try await !store.forget(site, in: labName))
+        #expect(try await !store.forget(site, in: labName, act: Fixture.act))
     }
 }

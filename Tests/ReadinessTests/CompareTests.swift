@@ -59,7 +59,7 @@ import Testing
         Case(testDescription: "another list", reasons: [.unknownList], words: "not looked at 'platform'") { _ in
             try Fixture.report(Fixture.manifest(Fixture.holding(Fixture.list("other"))))
         },
-        Case(testDescription: "another generation", reasons: [.otherGeneration], words: "is staged") { _ in
+        Case(testDescription: "another generation", reasons: [.otherGeneration], words: "is asked for") { _ in
             try Fixture.report(Fixture.manifest(Fixture.holding(Fixture.list(tag: "0"))))
         },
         Case(testDescription: "incomplete", reasons: [.incomplete], words: "misses 1 of 3 entries, 500 bytes") { list in

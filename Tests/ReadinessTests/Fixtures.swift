@@ -92,6 +92,7 @@ final class MemoryStore: ObjectStore {
         var reads = 0
         var failure: ObjectStoreError?
         var beforePut: (@Sendable (ObjectKey) async -> Void)?
+        var failingPuts: (@Sendable (ObjectKey) -> Bool)?
     }
     private let state = Mutex(State())
 
@@ -102,6 +103,9 @@ final class MemoryStore: ObjectStore {
     func beforeNextPut(_ action: @escaping @Sendable (ObjectKey) async -> Void) {
         state.withLock { $0.beforePut = action }
     }
+
+    /// Makes writes of some keys fail; none for `nil`.
+    func failPuts(_ matches: (@Sendable (ObjectKey) -> Bool)?) { state.withLock { $0.failingPuts = matches } }
 
     private func access<Value: Sendable>(_ body: (inout State) -> Value) throws(ObjectStoreError) -> Value {
         let result: Result<Value, ObjectStoreError> = state.withLock { state in
@@ -127,6 +131,9 @@ final class MemoryStore: ObjectStore {
             return state.beforePut
         }
         await action?(key)
+        if let failing = state.withLock({ $0.failingPuts }), failing(key) {
+            throw ObjectStoreError(.unavailable, "down", at: key.path)
+        }
         return try access { state in
             let current = state.objects[key].map { ETag(Digest(of: $0).hex) }
             let holds =

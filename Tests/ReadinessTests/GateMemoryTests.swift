@@ -133,12 +133,12 @@ import Trust
         }
         try await publish(2, at: "site-1")
         try await publish(1, at: "site-2")
-        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
         let site = try SiteName("site-1")
         #expect(try await store.lastSequence(of: site, in: lab) == 2)
 
         try await publish(1, at: "site-1")
-        let verdict = try await CentralStore(memory).check(list.name, in: lab, of: fleet, at: Fixture.now)
+        let verdict = try await CentralStore(memory).check(list.name, in: lab, of: fleet, act: Fixture.act)
         #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[.replayed], []])
         guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: Fixture.act) else {
             Issue.record("an old manifest must not promote anything")
@@ -148,9 +148,9 @@ import Trust
         let place = try fleet.environment(lab)
         #expect(try await store.observe(place).memory.sites[site]?.sequence == 2)
         // A site that is forgotten may start again.
-        #expect(try await store.forget(site, in: lab))
+        #expect(try await store.forget(site, in: lab, act: Fixture.act))
         try await publish(1, at: "site-1")
-        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
     }
 
     /// A coordinator that reads while a site publishes and another coordinator looks reads again, and blocks nothing.
@@ -167,9 +167,9 @@ import Trust
         try await publish(1)
         memory.beforeNextPut { [store] _ in
             try? await publish(2)
-            _ = try? await store.check(list.name, in: lab, of: fleet, at: Fixture.now)
+            _ = try? await store.check(list.name, in: lab, of: fleet, act: Fixture.act)
         }
-        #expect(try await store.check(list.name, in: lab, of: fleet, at: Fixture.now).isReady)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
         #expect(try await store.lastSequence(of: SiteName("site-1"), in: lab) == 2)
     }
 
@@ -181,7 +181,7 @@ import Trust
         ] {
             _ = try await memory.put(Array(damage.utf8), at: CentralStore.memoryKey(of: lab), condition: .none)
             await #expect {
-                try await store.check(list.name, in: lab, of: fleet, at: Fixture.now)
+                try await store.check(list.name, in: lab, of: fleet, act: Fixture.act)
             } throws: {
                 "\($0)".contains("environments/lab/gate.json")
             }

@@ -14,6 +14,9 @@ public final class RealRegistry: Sendable {
         public var demandsClientCertificate = false
         /// Whether pushes are refused (405).
         public var isReadOnly = false
+        /// Whether it keeps descriptors of blobs in memory, as Debian's default configuration has it: it then goes on to say
+        /// that it has what was removed behind its back.
+        public var cachesDescriptors = false
 
         /// Anonymous, plain HTTP, writable.
         public init() {}
@@ -108,6 +111,7 @@ public final class RealRegistry: Sendable {
             "storage:",
             "  filesystem: {rootdirectory: '\(directory.file("storage"))'}",
             "  delete: {enabled: true}",
+            configuration.cachesDescriptors ? "  cache: {blobdescriptor: inmemory}" : "",
             "  maintenance:",
             "    uploadpurging: {enabled: false}",
             "    readonly: {enabled: \(configuration.isReadOnly)}",

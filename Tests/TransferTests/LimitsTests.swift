@@ -85,11 +85,11 @@ import Testing
 
             // Another try outside the window takes nothing, and does not even ask.
             let requests = fixture.source.requests.count
-            let uploads = fixture.destination.requests.count { $0.method != "HEAD" }
+            let uploads = fixture.destination.requests.count { $0.method != "GET" }
             report = await engine.bring(try await engine.inventory(of: entries))
             #expect(report.pause?.reason == .window)
             #expect(fixture.source.requests.count == requests)
-            #expect(fixture.destination.requests.count { $0.method != "HEAD" } == uploads)
+            #expect(fixture.destination.requests.count { $0.method != "GET" } == uploads)
 
             // A new process in the next window.
             time.update { $0 = Self.opening + 86_400 }

@@ -40,7 +40,7 @@ import Testing
                     $0.path.contains(entry.digest.hex) || $0.path.hasSuffix("/manifests/1")
                         || $0.queryValue("digest")?.contains(entry.digest.hex) == true
                 }
-                #expect(requests.last?.method == "HEAD")
+                #expect(requests.last?.method == "GET")
             }
             // And again: one question for each entry, and nothing else.
             let before = fixture.destination.requests.count
@@ -68,7 +68,8 @@ import Testing
             #expect(report.inventory.missing.contains { $0.digest == lost })
             #expect(!report.brought.contains { $0.digest == lost })
             let failure = try #require(report.failures.first { $0.entry.digest == lost })
-            #expect(failure.error.code == .destinationFailed)
+            #expect(failure.error.code == .destinationUnreadable)
+            #expect(report.unproved == [failure.entry])
             #expect(failure.error.message.contains(fixture.destination.authority))
             if !isManifest { #expect(fixture.destination.manifests(in: EngineFixture.repository).isEmpty) }
         }
@@ -80,7 +81,7 @@ import Testing
             fixture.store(image)
             let unknown = image.blobs[2].descriptor.digest
             fixture.destination.answer(
-                ScriptedServer.Response(403, [:]), where: { $0.method == "HEAD" && $0.path.contains(unknown.hex) })
+                ScriptedServer.Response(403, [:]), where: { ["GET", "HEAD"].contains($0.method) && $0.path.contains(unknown.hex) })
             let engine = try fixture.engine()
             let report = await engine.bring(Inventory(unasked: try entries(fixture)))
             let error = try #require(report.unanswered)

@@ -68,7 +68,7 @@ import Testing
 
     @Test func aCancelledPassEndsAtOnceWhereverItWaits() async throws {
         let never = Gate()
-        for place in ["GET", "HEAD", "POST", "PUT"] {
+        for place in ["GET", "POST", "PUT"] {
             try await withFixture { fixture in
                 fixture.store(image)
                 let reached = Gate()

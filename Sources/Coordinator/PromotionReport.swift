@@ -1,0 +1,50 @@
+import Console
+import OCI
+import Readiness
+
+/// A promotion's or a rollback's outcome as it is written: the verdict, and what came of it.
+struct PromotionReport: Encodable {
+    let outcome: String
+    let promoted: EnvironmentRecord.Pointer?
+    let verdict: VerdictReport
+
+    init(_ outcome: PromotionOutcome, move: Move = .promotion) {
+        switch outcome {
+        case .promoted(let pointer, let verdict):
+            self.outcome = move == .promotion ? "promoted" : "rolled-back"
+            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
+        case .alreadyPromoted(let pointer, let verdict):
+            self.outcome = "already-promoted"
+            (promoted, self.verdict) = (pointer, VerdictReport(verdict))
+        case .possible(let verdict):
+            self.outcome = move == .promotion ? "would-promote" : "would-roll-back"
+            (promoted, self.verdict) = (nil, VerdictReport(verdict))
+        case .refused(let verdict):
+            self.outcome = "refused"
+            (promoted, self.verdict) = (nil, VerdictReport(verdict))
+        }
+    }
+
+    func text(_ form: OutputForm) throws -> String {
+        switch form {
+        case .json: try jsonText(self)
+        case .table: lines.joined(separator: "\n")
+        }
+    }
+
+    private var lines: [String] {
+        let place = "\(verdict.list) in \(verdict.environment)"
+        let generation = (promoted?.generation ?? verdict.staged?.generation)?.short ?? "nothing"
+        let exceptions = verdict.exceptions
+        switch outcome {
+        case "promoted": return ["\(place): \(generation) is promoted"] + exceptions
+        case "rolled-back": return ["\(place): \(generation) is promoted again"] + exceptions
+        case "already-promoted":
+            let pointer = promoted.map { ", \($0.at) by \($0.by)" } ?? ""
+            return ["\(place): \(generation) is promoted already\(pointer)".printable] + exceptions
+        case "would-promote": return ["\(place): \(generation) would be promoted"] + exceptions
+        case "would-roll-back": return ["\(place): \(generation) would be promoted again"] + exceptions
+        default: return ["not promoted"] + verdict.lines
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import OCI
+import ObjectStore
+import Trust
+
+extension CentralStore {
+    /// The most records that a chain may have: as many as fit into the names of their objects.
+    static let maximumAuditRecords: Int64 = 999_999_999_999
+    /// How often a record is tried to be put at the end of the chain while others are first. Of those who try at once one
+    /// always succeeds, so this many writers can meet.
+    static let maximumAppends = 1024
+
+    static func auditKey(_ sequence: Int64) throws(ObjectStoreError) -> ObjectKey {
+        let digits = String(sequence)
+        return try ObjectKey("audit/\(String(repeating: "0", count: max(0, 12 - digits.count)))\(digits).json")
+    }
+
+    static func auditHeadKey() throws(ObjectStoreError) -> ObjectKey { try ObjectKey("audit/head.json") }
+
+    // MARK: Writing
+
+    /// Records an event at the end of the chain.
+    ///
+    /// - Parameter event: what was decided or done; recorded once, however often this is called with it at once
+    /// - Returns: the record
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where the chain does not hold together at its end, and
+    ///   `.contention` where others were first for as many attempts as are made.
+    @discardableResult
+    public func record(_ event: AuditEvent) async throws -> AuditRecord {
+        try await append(event, after: try await auditEnd())
+    }
+
+    /// Records an event unless one of the records after `start` is of it already.
+    private func append(_ event: AuditEvent, after start: AuditHead) async throws -> AuditRecord {
+        var end = start
+        for attempt in 0..<Self.maximumAppends {
+            while let record = try await auditRecord(after: end) {
+                if record.event.id == event.id { return record }
+                end = AuditHead(record)
+            }
+            let key = try Self.auditKey(end.sequence + 1)
+            let object = try AuditRecord.object(
+                event, at: end.sequence + 1, after: end.digest, signedBy: signingKey)
+            if try await objects.put(object, at: key, condition: .ifAbsent) != .conflict {
+                let record = try AuditRecord(parsing: object, in: key.path)
+                await moveHead(to: AuditHead(record))
+                return record
+            }
+            await backoff(attempt)
+        }
+        throw ReadinessError(
+            .contention, "others wrote to the audit chain \(Self.maximumAppends) times meanwhile: run this again")
+    }
+
+    /// Records the events of an outbox, in their order.
+    func record(_ outbox: Outbox) async throws {
+        for pending in outbox.events {
+            let start = pending.after == 0 ? nil : try await auditRecord(pending.after)
+            _ = try await append(pending.event, after: start.map(AuditHead.init) ?? .empty)
+        }
+    }
+
+    /// Moves the head forward; it never goes back. The record is there already and the head is a hint, so failing is no
+    /// failure: the next one moves it further.
+    private func moveHead(to head: AuditHead) async {
+        for _ in 0..<4 {
+            guard let key = try? Self.auditHeadKey(), let current = try? await objects.get(key, ifNoneMatch: nil) else {
+                return
+            }
+            var condition = PutCondition.ifAbsent
+            if case .found(let object) = current {
+                guard let known = try? parse(object), known.sequence < head.sequence else { return }
+                condition = .ifMatch(object.etag)
+            }
+            guard let bytes = try? Document.encode(head, .invalidRecord),
+                case .conflict? = try? await objects.put(bytes, at: key, condition: condition)
+            else { return }
+        }
+    }
+
+    // MARK: Reading
+
+    /// Where the chain ends now: the last record there is.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where records that the head knows of are not there, or
+    ///   do not hold together.
+    public func auditEnd() async throws -> AuditHead {
+        var end = AuditHead.empty
+        if let object = try await objects.get(Self.auditHeadKey()) {
+            let head = try parse(object)
+            guard let record = try await auditRecord(head.sequence) else {
+                throw ReadinessError(
+                    .brokenChain,
+                    "the chain's head names it, and it is not there: records were removed, or the object store serves old"
+                        + " data; restore it, then run 'rollcall audit verify'",
+                    in: try Self.auditKey(head.sequence).path)
+            }
+            guard record.digest == head.digest else {
+                throw ReadinessError(
+                    .brokenChain,
+                    "it is not the record that the chain's head names: it was changed; run 'rollcall audit verify'",
+                    in: try Self.auditKey(head.sequence).path)
+            }
+            end = head
+        }
+        while let record = try await auditRecord(after: end) { end = AuditHead(record) }
+        return end
+    }
+
+    /// A record by its number; `nil` where there is none.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` for one that is malformed or not of this number.
+    public func auditRecord(_ sequence: Int64) async throws -> AuditRecord? {
+        let key = try Self.auditKey(sequence)
+        guard let object = try await objects.get(key) else { return nil }
+        let record = try AuditRecord(parsing: object.bytes, in: key.path)
+        guard record.sequence == sequence else {
+            throw ReadinessError(.brokenChain, "it is the record of number \(record.sequence)", in: key.path)
+        }
+        return record
+    }
+
+    /// The record after a place; `nil` at the end of the chain.
+    private func auditRecord(after end: AuditHead) async throws -> AuditRecord? {
+        guard let record = try await auditRecord(end.sequence + 1) else { return nil }
+        guard record.previous == end.digest else {
+            throw ReadinessError(
+                .brokenChain, "it does not follow the record before it: run 'rollcall audit verify'",
+                in: try Self.auditKey(record.sequence).path)
+        }
+        return record
+    }
+
+    private func parse(_ head: StoredObject) throws -> AuditHead {
+        try Document.decode(AuditHead.self, from: head.bytes, .brokenChain, in: Self.auditHeadKey().path)
+    }
+}

@@ -1,0 +1,205 @@
+import HTTP
+public import OCI
+public import Registry
+import Synchronization
+
+extension TransferEngine {
+    /// Whether so few of what was asked failed that it is single contents that cannot be read, and not the registry that
+    /// fails. distribution answers 500 for a manifest whose file was damaged.
+    static func areSingleContents(_ failures: Int, of questions: Int) -> Bool {
+        failures < questions && failures <= max(10, questions / 100)
+    }
+
+    /// Asks the destination to show each entry, many at once: the last byte of a blob, the whole of a manifest.
+    ///
+    /// - Throws: `TransferError.destinationFailed` as soon as one question gets no answer: what is not known to be there
+    ///   or to be missing must not be taken for either
+    public func inventory(of entries: [ClosureEntry]) async throws(TransferError) -> Inventory {
+        let destination = destination
+        let answers = await bounded(entries, atOnce: context.limits.checks) {
+            entry -> Result<ContentProof, TransferError> in
+            do throws(TransferError) {
+                return .success(try await destination.proof(of: entry))
+            } catch {
+                return .failure(error)
+            }
+        } stopWhen: { answer in
+            if case .failure(let error) = answer { error.code != .destinationUnreadable } else { false }
+        }
+        // The failure that stopped the others, not one of those that it stopped.
+        let failures = answers.compactMap { answer -> TransferError? in
+            if case .failure(let error) = answer { error } else { nil }
+        }
+        let unreadable = failures.filter { $0.code == .destinationUnreadable }
+        if unreadable.count < failures.count || !Self.areSingleContents(unreadable.count, of: entries.count) {
+            if let error = failures.first(where: { ![.cancelled, .destinationUnreadable].contains($0.code) })
+                ?? failures.first
+            {
+                throw error
+            }
+        }
+        var present: [ClosureEntry] = []
+        var missing: [ClosureEntry] = []
+        var broken: [ClosureEntry.Identity: String] = [:]
+        for (entry, answer) in zip(entries, answers) {
+            switch answer {
+            case .success(.shown): present.append(entry)
+            case .success(.absent): missing.append(entry)
+            case .success(.broken(let reason)):
+                missing.append(entry)
+                broken[entry.identity] = reason
+            case .failure(let error) where error.code == .destinationUnreadable:
+                missing.append(entry)
+                broken[entry.identity] = error.message
+            case .failure, nil: throw TransferError(.cancelled, "the inventory was stopped")
+            }
+        }
+        return Inventory(present: present, missing: missing, broken: broken)
+    }
+
+    /// Reads an entry back from the destination and hashes it.
+    ///
+    /// - Parameter budget: how fast, and how much a day
+    /// - Throws: `TransferError.destinationFailed` where nothing is known; `.paused` where the day's budget is used up;
+    ///   `.cancelled`
+    public func readBack(_ entry: ClosureEntry, budget: ReadBudget = ReadBudget()) async throws(TransferError)
+        -> ContentProof
+    {
+        let repository = try destination.name(of: entry.repository)
+        if case .stopped(let pause) = budget.meter.standing { throw .paused(pause) }
+        if entry.kind == .manifest || entry.size == 0 {
+            budget.meter.charge(Int(clamping: entry.size))
+            do throws(TransferError) {
+                return try await destination.proof(of: entry)
+            } catch {
+                guard error.code == .destinationUnreadable else { throw error }
+                return .broken(error.message)
+            }
+        }
+        var last = "\(destination.client.endpoint.name) did not serve \(entry.digest) to its end"
+        // A connection that broke for a reason of its own is no proof of anything: the registry has a second chance.
+        for _ in 0..<2 {
+            let sink = HashSink(entry.digest.algorithm, meter: budget.meter)
+            do throws(RegistryError) {
+                _ = try await destination.client.fetchBlob(repository, entry.digest, size: entry.size, into: sink)
+                let found = sink.finish()
+                if found == entry.digest { return .shown }
+                return .broken(
+                    "\(destination.client.endpoint.name) serves bytes for \(entry.digest) that hash to \(found)")
+            } catch {
+                if sink.isStopped, case .stopped(let pause) = budget.meter.standing { throw .paused(pause) }
+                switch error.code {
+                case .notFound: return .absent
+                case .protocolViolation: return .broken("\(error)")
+                case .network where [.truncatedBody, .connectionReset].contains(error.transport): last = "\(error)"
+                case _ where error.status == 500: last = "\(error)"
+                default: throw TransferError(destination: error)
+                }
+            }
+        }
+        return .broken(last)
+    }
+
+    /// Brings manifests once more whose push the destination accepted, and that it does not serve all the same: first their
+    /// bytes as a blob, which some registries write where they do not write a manifest that they think they have.
+    ///
+    /// - Returns: what failed, for each entry that did
+    public func mend(_ manifests: [ClosureEntry]) async -> [(ClosureEntry, TransferError)] {
+        let destination = destination
+        let pass = TransferPass(
+            inventory: Inventory(), tags: [], sources: sources, destination: destination, spool: spool, context: context,
+            events: PassEvents())
+        let answers = await bounded(manifests, atOnce: context.limits.checks) { entry -> TransferError? in
+            do throws(TransferError) {
+                let fetched = try await pass.fetch(entry).get()
+                let repository = try destination.name(of: entry.repository)
+                do throws(RegistryError) {
+                    try await destination.client.uploadAsBlob(fetched.bytes, digest: fetched.digest, to: repository)
+                } catch {
+                    throw TransferError(destination: error)
+                }
+                try await destination.push(fetched, entry)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        return zip(manifests, answers).compactMap { entry, answer in answer.flatMap { $0 }.map { (entry, $0) } }
+    }
+}
+
+extension TransferError {
+    fileprivate static func paused(_ pause: TransferPause) -> TransferError {
+        TransferError(.paused, "the budget for reading back is used up: \(pause)")
+    }
+}
+
+/// How fast content is read back, and how much of it a day.
+public struct ReadBudget: Sendable {
+    let meter: any ByteMeter
+
+    /// No bound.
+    public init() { meter = Unmetered() }
+
+    /// - Parameters:
+    ///   - rate: bytes a second; `nil` for any
+    ///   - perDay: bytes in one day of the time zone; `nil` for any
+    ///   - ledger: a file that the bytes are counted in by day, across runs
+    ///   - timeZone: the site's
+    /// - Throws: `TransferError.spoolFailed` where the ledger cannot be had
+    public init(rate: Int64?, perDay: Int64?, ledger: String, timeZone: SiteTimeZone) throws(TransferError) {
+        var limits = TransferLimits()
+        limits.rate = rate
+        limits.quotaPerDay = perDay
+        limits.windows = TransferWindows(timeZone: timeZone, windows: [])
+        meter = try TransferEngine.meter(limits, ledger: ledger)
+    }
+
+    /// Until when nothing may be read, in seconds since 1970; `nil` while something may.
+    public var pausedUntil: Int64? {
+        switch meter.standing {
+        case .open: nil
+        case .held(let pause), .stopped(let pause): pause.until
+        }
+    }
+}
+
+/// Hashes a body as it arrives, on the event-loop thread: 16 KiB take ten microseconds, and the meter keeps it slow.
+private final class HashSink: BodySink, @unchecked Sendable {
+    private let meter: any ByteMeter
+    private let algorithm: Digest.Algorithm
+    // Event-loop thread only, and after the request's end its owner's.
+    private var computation: DigestComputation?
+    private var flow: MeteredFlow?
+    /// Whether the budget ended it.
+    private(set) var isStopped = false
+
+    init(_ algorithm: Digest.Algorithm, meter: any ByteMeter) {
+        self.meter = meter
+        self.algorithm = algorithm
+        computation = DigestComputation(algorithm)
+    }
+
+    func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
+        flow = MeteredFlow { control.resume() }
+        return .stream
+    }
+
+    func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
+        guard let flow else { return .refuse }
+        switch meter.admit(bytes.count, of: flow) {
+        case .now: break
+        case .later: return .pause
+        case .stop:
+            isStopped = true
+            return .refuse
+        }
+        computation?.update(bytes)
+        return .consumed
+    }
+
+    /// The digest of all bytes. Once.
+    func finish() -> Digest {
+        computation.take()?.finish() ?? Digest(of: [], algorithm: algorithm)
+    }
+}

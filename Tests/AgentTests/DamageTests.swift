@@ -1,0 +1,246 @@
+import ConfigurationFiles
+import FoundationEssentials
+import OCI
+import ObjectStore
+import Readiness
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Agent
+
+/// What was proved, and is lost or damaged afterwards.
+@Suite(.timeLimit(.minutes(5))) struct DamageTests {
+    private let fixture: SiteFixture
+
+    init() throws { fixture = try SiteFixture() }
+
+    /// Reads until nothing is due.
+    private func readAll(_ audit: ContentAudit, state: String = "state") async throws {
+        while await audit.step() == .zero {}
+    }
+
+    private func synced() async throws -> (ImageList, Closure) {
+        let list = try await fixture.stage(list("web", ("web/api", "1", "api"), ("web/db", nil, "db")))
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        return (list, report.closure)
+    }
+
+    @Test func contentIsReadBackAndSaidSo() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == nil)
+        #expect(try await fixture.manifest()?.holdings.first?.depth == .presence)
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(Set(fixture.registry.with { $0.readBack }) == Set(list.closure.entries))
+        let readAt = fixture.clock.now
+        fixture.clock.advance(by: 100)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == readAt)
+        #expect(try await fixture.manifest()?.holdings.first?.depth == .content)
+        // It survives a restart; and what is new was never read.
+        let again = try fixture.audit()
+        try again.update(closure)
+        try await readAll(again)
+        #expect(fixture.registry.with { $0.readBack.count } == list.closure.entries.count)
+        try await fixture.stage(self.list())
+        _ = try await fixture.run(.sync)
+        #expect(try await fixture.manifest()?.holdings.first { $0.list.text == "new" }?.contentVerifiedAt == nil)
+        #expect(try await fixture.manifest()?.holdings.first { $0.list.text == "web" }?.contentVerifiedAt == readAt)
+    }
+
+    private func list() throws -> ImageList { try AgentTests.list("new", ("new/api", nil, "new")) }
+    private func list(_ name: String, _ images: (String, String?, String)...) throws -> ImageList {
+        try AgentTests.list(name, images[0], images[1])
+    }
+
+    /// Found by reading, missing at the next pass, brought by it, read again, and right.
+    @Test func damageIsReportedAndMended() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let bad = try #require(list.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { $0.damaged[bad.identity] = "it hashes to something else" }
+        // A look does not see it.
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.verdict("web").isReady)
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(audit.takeNews())
+        #expect(!audit.takeNews())
+        // Looking only: it is said, and stays.
+        let report = try await fixture.run(.verify)
+        #expect(report.missing == [bad])
+        #expect(report.complaints.first?.contains("it hashes to something else") == true)
+        #expect(try await !fixture.verdict("web").isReady)
+        #expect(try await fixture.manifest()?.holdings.first?.missing == [bad])
+        fixture.registry.with { $0.brought = [] }
+        let sync = try await fixture.run(.sync)
+        #expect(sync.isComplete)
+        #expect(fixture.registry.with { $0.brought } == [bad])
+        #expect(try await fixture.verdict("web").isReady)
+        #expect(try fixture.journal().faults().isEmpty)
+    }
+
+    /// A registry that keeps what it has: tried once a day, reported all the time, and no pass a minute because of it.
+    @Test func whatAnUploadDoesNotReplaceIsLeftAlone() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let bad = try #require(list.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { state in
+            state.damaged[bad.identity] = "wrong bytes"
+            state.stubborn = [bad.identity]
+        }
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        try await readAll(audit)
+        fixture.registry.with { $0.brought = [] }
+        for attempts in [1, 1] {
+            let report = try await fixture.run(.sync)
+            #expect(report.missing == [bad])
+            #expect(report.isStuck)
+            #expect(report.complaints.first?.contains("an upload does not replace it") == true)
+            #expect(fixture.registry.with { $0.brought.count } == attempts)
+            #expect(try await !fixture.verdict("web").isReady)
+        }
+        fixture.clock.advance(by: 86_400)
+        _ = try await fixture.run(.sync)
+        #expect(fixture.registry.with { $0.brought.count } == 2)
+        // Somebody removes the file: now it is missing, and an upload helps.
+        fixture.registry.with { state in
+            state.present.remove(bad.identity)
+            state.damaged = [:]
+            state.stubborn = []
+        }
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(try fixture.journal().faults().isEmpty)
+    }
+
+    /// Mended behind our back, too.
+    @Test func whatIsRightAgainIsBelieved() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let bad = try #require(list.closure.entries.first)
+        try fixture.journal().recordFault(fixture.registry.place(of: bad.identity), reason: "wrong bytes")
+        fixture.registry.with { $0.brought = [] }
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(fixture.registry.with { $0.brought.isEmpty })
+        #expect(try fixture.journal().readings()[bad.digest] != nil)
+    }
+
+    /// What a look itself shows to be damaged is damaged, and treated in the same way.
+    @Test func aLookCanShowDamage() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let bad = try #require(list.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { state in
+            state.broken[bad.identity] = "no byte of it"
+            state.stubborn = [bad.identity]
+            state.brought = []
+        }
+        for _ in 0..<2 {
+            let report = try await fixture.run(.sync)
+            #expect(report.missing == [bad])
+            #expect(fixture.registry.with { $0.brought } == [bad])
+        }
+        fixture.registry.with { $0.broken = [:] }
+        #expect(try await fixture.run(.sync).isComplete)
+    }
+
+    /// A push that is answered and changes nothing: pushed in another way.
+    @Test func manifestsThatAPushDoesNotBringBackAreMended() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let lost = try #require(list.closure.entries.first { $0.kind == .manifest })
+        fixture.registry.with { state in
+            state.present.remove(lost.identity)
+            state.forgotten = [lost.identity]
+        }
+        let report = try await fixture.run(.sync)
+        #expect(report.isComplete)
+        #expect(fixture.registry.with { $0.mended } == [lost])
+    }
+
+    /// What nobody could read is neither damaged nor read.
+    @Test func noAnswerIsNoFinding() async throws {
+        defer { fixture.directory.remove() }
+        let (_, closure) = try await synced()
+        fixture.registry.with { $0.isUnreachable = true }
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        #expect(await audit.step() == ContentAudit.recheck)
+        #expect(!audit.takeNews())
+        #expect(try fixture.journal().faults().isEmpty)
+        #expect(try fixture.journal().readings().isEmpty)
+    }
+
+    @Test func aPeriodOfNoneReadsNothing() async throws {
+        defer { fixture.directory.remove() }
+        let (_, closure) = try await synced()
+        let audit = try fixture.audit { $0.period = nil }
+        try audit.update(closure)
+        #expect(await audit.step() == ContentAudit.recheck)
+        #expect(fixture.registry.with { $0.readBack.isEmpty })
+    }
+}
+
+@Suite struct ProofJournalTests {
+    @Test func whatIsKnownOutlivesTheProcess() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory.file("proofs.sqlite")
+            let repository = try Repository("mirror/web")
+            let digest = Digest(of: Array("x".utf8))
+            let place = ProofJournal.Place(repository: repository, digest: digest, kind: .manifest)
+            let time = Timestamp(seconds: 1_800_000_000)
+            let tag = ProofJournal.AssignedTag(repository: repository, tag: try Tag("1"), digest: digest)
+            do {
+                let journal = try ProofJournal(path: path, registry: "https://a.example")
+                try journal.recordReading(of: digest, in: repository, at: time)
+                #expect(try journal.readings()[digest]?.at == time)
+                try journal.recordFault(place, reason: "bad")
+                // What is damaged is not read.
+                #expect(try journal.readings().isEmpty)
+                try journal.recordMending(place, at: time)
+                try journal.recordFault(place, reason: "worse")
+                try journal.recordPush(of: digest, to: repository, at: time)
+                try journal.recordTag(tag, at: time)
+            }
+            let journal = try ProofJournal(path: path, registry: "https://a.example")
+            #expect(try journal.faults()[place] == .init(place: place, reason: "worse", mendedAt: time))
+            #expect(try journal.pushedManifests() == [place])
+            #expect(try journal.assignedTags() == [tag])
+            try journal.forgetPush(place)
+            #expect(try journal.pushedManifests().isEmpty)
+            #expect(try journal.assignedTags().isEmpty)
+            // Of another registry nothing is known.
+            #expect(try ProofJournal(path: path, registry: "https://b.example").faults().isEmpty)
+        }
+    }
+
+    @Test(arguments: ["not a database at all, but long enough to look at", ""])
+    func whatIsDamagedIsBegunAnew(_ content: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let path = try directory.write("proofs.sqlite", content)
+            let journal = try ProofJournal(path: path, registry: "https://a.example")
+            #expect(try journal.readings().isEmpty)
+        }
+        #expect(throws: AgentError.self) { try ProofJournal(path: "/nonexistent/proofs.sqlite", registry: "x") }
+    }
+
+    @Test func readingsOfWhatIsNotNeededAreForgotten() async throws {
+        try await withTemporaryDirectory { directory in
+            let journal = try ProofJournal(path: directory.file("proofs.sqlite"), registry: "https://a.example")
+            let digests = (0..<3).map { Digest(of: [UInt8($0)]) }
+            for digest in digests {
+                try journal.recordReading(of: digest, in: try Repository("a"), at: Timestamp(seconds: 1))
+            }
+            try journal.keepReadings(of: [digests[1]])
+            #expect(Set(try journal.readings().keys) == [digests[1]])
+        }
+    }
+}
