@@ -174,13 +174,18 @@ final class ProofJournal: Sendable {
         return faults
     }
 
-    /// Content was found damaged. What is known of attempts to mend it stays.
+    /// What was found damaged at one place.
+    func fault(at place: Place) throws(AgentError) -> Fault? { try faults()[place] }
+
+    /// Content was found damaged. What is known of attempts to mend it stays, unless it is damaged in another way now: then
+    /// somebody has done something, and an attempt may help.
     func recordFault(_ place: Place, reason: String) throws(AgentError) {
         try write { database in
             try database.execute(
                 sql: """
                     INSERT INTO fault (repository, kind, digest, reason) VALUES (?, ?, ?, ?)
-                    ON CONFLICT (repository, kind, digest) DO UPDATE SET reason = excluded.reason
+                    ON CONFLICT (repository, kind, digest) DO UPDATE SET
+                        mended = CASE WHEN reason = excluded.reason THEN mended END, reason = excluded.reason
                     """,
                 arguments: [place.repository.name, place.kind.rawValue, place.digest.description, reason])
             // It counts as read when it was found right.

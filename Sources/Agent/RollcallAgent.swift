@@ -15,7 +15,8 @@ struct RollcallAgent: AsyncParsableCommand {
             """,
         version: Product.version,
         subcommands: [
-            SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self, RegistryCommand.self,
+            SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self, PruneCommand.self,
+            RegistryCommand.self,
             KeygenCommand.self,
         ])
 

@@ -16,6 +16,8 @@ struct SiteAgent: Sendable {
     let file: AgentFile
     /// The pass that the site's agent makes.
     let pass: SitePass
+    /// The site's regional registry.
+    let registry: RegistryClient
     /// How fast content is read back.
     let budget: ReadBudget
     /// The figures of the passes.
@@ -41,18 +43,19 @@ struct SiteAgent: Sendable {
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
+        registry = try access.client(of: file.registry)
         let engine = try TransferEngine(
-            sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
+            sources: sources, destination: registry, mapping: file.repositories,
             spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
         budget = try ReadBudget(
             rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
             timeZone: file.windows.timeZone)
-        let registry = RegionalRegistry(engine: engine, mapping: file.repositories, budget: budget)
+        let regional = RegionalRegistry(engine: engine, mapping: file.repositories, budget: budget)
         pass = SitePass(
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
-            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: registry,
+            owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: regional,
             state: state,
             journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.redacted),
             signingKey: signingKey,

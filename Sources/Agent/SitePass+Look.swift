@@ -38,34 +38,34 @@ extension SitePass {
             try journal.recordFault(try registry.place(of: identity), reason: reason)
             finding.damaged[identity] = reason
         }
-        let faults = try journal.faults()
-        guard !faults.isEmpty else { return finding }
+        guard try !journal.faults().isEmpty else { return finding }
         let absent = Set(finding.inventory.missing.map(\.identity)).subtracting(finding.inventory.broken.keys)
+        let faults = try journal.faults()
         for entry in closure.entries {
             let place = try registry.place(of: entry.identity)
-            guard let fault = faults[place] else { continue }
+            guard faults[place] != nil else { continue }
             if absent.contains(entry.identity) {
                 // Somebody has removed it: now it is missing, and nothing more.
                 try journal.clearFault(place)
                 continue
             }
             if finding.damaged[entry.identity] == nil {
-                if try await isRight(entry, at: place) { continue }
-                finding.damaged[entry.identity] = fault.reason
+                switch try await registry.readBack(entry, isBudgeted: false) {
+                case .shown:
+                    try journal.clearFault(place)
+                    try journal.recordReading(of: entry.digest, in: place.repository, at: now())
+                    continue
+                case .absent: try journal.recordFault(place, reason: "it is no longer there")
+                case .broken(let reason): try journal.recordFault(place, reason: reason)
+                }
             }
+            guard let fault = try journal.fault(at: place) else { continue }
+            finding.damaged[entry.identity] = fault.reason
             if let mendedAt = fault.mendedAt, now().since(mendedAt) < Self.mendingInterval {
                 finding.leftAlone.insert(entry.identity)
             }
         }
         return finding
-    }
-
-    /// Reads back what was found damaged.
-    private func isRight(_ entry: ClosureEntry, at place: ProofJournal.Place) async throws -> Bool {
-        guard case .shown = try await registry.readBack(entry, isBudgeted: false) else { return false }
-        try journal.clearFault(place)
-        try journal.recordReading(of: entry.digest, in: place.repository, at: now())
-        return true
     }
 
     /// Remembers what the agent puts into the registry: that is its own, and may be pruned.

@@ -98,8 +98,10 @@ struct RegionalRegistry: SiteRegistry {
         events.pushed = pushed
         let report = await engine.bring(inventory, events: events)
         try Task.checkCancellation()
+        // What it took and does not serve is for a closer look, and to be mended.
         return Delivery(
-            failures: report.causes, undelivered: Set(report.failures.map(\.entry)), postponed: report.postponed,
+            failures: report.causes(leavingOut: report.unproved),
+            undelivered: Set(report.failures.map(\.entry)).subtracting(report.unproved), postponed: report.postponed,
             pause: report.pause, sourceFaults: report.sourceFaults)
     }
 

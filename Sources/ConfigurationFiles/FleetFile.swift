@@ -50,15 +50,19 @@ public enum FleetFile {
     }
 
     enum Key: String, MappingKey {
-        case objectStore, environments
+        case objectStore, environments, approvers
     }
 
     enum EnvironmentKey: String, MappingKey {
-        case name, freshness, unsignedManifests, rollbackDepth, sites
+        case name, freshness, depth, contentWithin, unsignedManifests, rollbackDepth, sites
     }
 
     enum SiteKey: String, MappingKey {
         case name, registry, publicKey, publicKeys
+    }
+
+    enum ApproverKey: String, MappingKey {
+        case name, publicKey, publicKeys
     }
 
     enum PublicKeyKey: String, MappingKey {
@@ -73,8 +77,17 @@ public enum FleetFile {
         let list = try file.required(.environments)
         var environments: [Fleet.Environment] = []
         for value in try list.list() { environments.append(try environment(value)) }
+        var approvers: [Fleet.Approver] = []
+        for value in try file[.approvers]?.list() ?? [] {
+            let keys = try value.mapping(ApproverKey.self, title: "approver")
+            let name = try keys.required(.name).parsed(ApproverName.init(_:))
+            if keys[.publicKeys] == nil { _ = try keys.required(.publicKey) }
+            approvers.append(
+                Fleet.Approver(
+                    name: name, keys: try value.publicKeys(one: keys[.publicKey], several: keys[.publicKeys])))
+        }
         do {
-            return try Fleet(objectStore: location, environments: environments)
+            return try Fleet(objectStore: location, environments: environments, approvers: approvers)
         } catch {
             throw list.error(.invalidValue, error.message)
         }
@@ -96,13 +109,31 @@ public enum FleetFile {
         let acceptsUnsigned = try keys[.unsignedManifests]?.unsignedManifests() ?? false
         let rollbackDepth = try keys[.rollbackDepth]?.integer(in: 0...EnvironmentRecord.maximumHistory)
         let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        let contentWithin = try contentWithin(keys)
         do {
             return try Fleet.Environment(
                 name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness,
                 acceptsUnsigned: acceptsUnsigned,
-                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth)
+                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth, contentWithin: contentWithin)
         } catch {
             throw list.error(.invalidValue, error.message)
+        }
+    }
+
+    /// How deep the proof must be: `depth: content`, with `contentWithin` or its default.
+    private static func contentWithin(_ keys: Mapping<EnvironmentKey>) throws(ConfigurationError) -> Duration? {
+        let within = try keys[.contentWithin]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        switch try keys[.depth]?.string() ?? "presence" {
+        case "content": return within ?? Fleet.Environment.defaultContentWithin
+        case "presence":
+            guard within == nil else {
+                throw keys.error(
+                    at: .contentWithin,
+                    "'contentWithin' is for 'depth: content': write that too, or leave 'contentWithin' out")
+            }
+            return nil
+        case let text:
+            throw keys.error(at: .depth, "'depth' must be presence or content, not '\(text.shown)'")
         }
     }
 }

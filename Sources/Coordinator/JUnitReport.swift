@@ -21,6 +21,8 @@ struct JUnitReport {
         }
         let name: String
         let fault: Fault?
+        /// What a case that passed rests on beside proof.
+        var remark: String?
     }
 
     private let environment: String
@@ -40,7 +42,9 @@ struct JUnitReport {
         cases =
             whole
             + verdict.sites.map { site in
-                Case(name: site.site, fault: site.ready ? nil : Self.failure(site.reasons, lines: Self.missing(site)))
+                Case(
+                    name: site.site, fault: site.ready ? nil : Self.failure(site.reasons, lines: Self.missing(site)),
+                    remark: Self.remark(on: site))
             }
     }
 
@@ -60,6 +64,13 @@ struct JUnitReport {
         Case.Fault(
             element: "failure", type: reasons.first?.code ?? "blocked", message: reasons.first?.message ?? "blocked",
             text: (reasons.map { "\($0.code): \($0.message)" } + lines).joined(separator: "\n"))
+    }
+
+    private static func remark(on site: VerdictReport.Site) -> String? {
+        guard let waiver = site.waiver else { return site.unsigned ? "unsigned: nobody vouches for it" : nil }
+        let reasons = site.reasons.map { "\($0.code): \($0.message)" }.joined(separator: "\n")
+        return
+            "waived by \(waiver.approver) until \(waiver.expiresAt), waiver \(waiver.id): \(waiver.reason)\n\(reasons)"
     }
 
     private static func missing(_ site: VerdictReport.Site) -> [String] {
@@ -84,7 +95,10 @@ struct JUnitReport {
             let opening =
                 "    <testcase classname=\"rollcall.\(environment.xml).\(list.xml)\" name=\"\(entry.name.xml)\" time=\"0\""
             guard let fault = entry.fault else {
-                lines.append("\(opening)/>")
+                lines +=
+                    entry.remark.map {
+                        ["\(opening)>", "      <system-out>\($0.xml)</system-out>", "    </testcase>"]
+                    } ?? ["\(opening)/>"]
                 continue
             }
             lines += [

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Console
+import OCI
 import Readiness
 
 /// What is staged becomes what may be used.
@@ -17,6 +18,12 @@ struct PromoteCommand: AsyncParsableCommand {
 
     @OptionGroup var environment: EnvironmentOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "The generation that is meant: refused where it is not the one.", valueName: "digest"),
+        transform: Digest.init(_:))
+    var generation: Digest?
+
     @Flag(help: "Only say what would be done.")
     var dryRun = false
 
@@ -26,7 +33,7 @@ struct PromoteCommand: AsyncParsableCommand {
     func run() async throws {
         let (fleet, central, actor) = try self.fleet.open()
         let outcome = try await central.promote(
-            name, in: environment.environment, of: fleet, act: actor.act, isDryRun: dryRun)
+            name, in: environment.environment, of: fleet, act: actor.act, generation: generation, isDryRun: dryRun)
         Terminal.say(try PromotionReport(outcome).text(output.output))
         if case .refused = outcome { throw ExitCode.blocked }
     }
@@ -51,6 +58,12 @@ struct RollbackCommand: AsyncParsableCommand {
         transform: ListName.init(_:))
     var list: ListName?
 
+    @Option(
+        help: ArgumentHelp(
+            "The generation that is meant: refused where it is not the one.", valueName: "digest"),
+        transform: Digest.init(_:))
+    var generation: Digest?
+
     @Flag(help: "Only say what would be done.")
     var dryRun = false
 
@@ -61,7 +74,8 @@ struct RollbackCommand: AsyncParsableCommand {
         let (fleet, central, actor) = try self.fleet.open()
         let list = if let list { list } else { try await onlyList(of: fleet, in: central) }
         let outcome = try await central.promote(
-            list, in: environment, of: fleet, act: actor.act, move: .rollback, isDryRun: dryRun)
+            list, in: environment, of: fleet, act: actor.act, move: .rollback, generation: generation,
+            isDryRun: dryRun)
         Terminal.say(try PromotionReport(outcome, move: .rollback).text(output.output))
         if case .refused = outcome { throw ExitCode.blocked }
     }

@@ -19,7 +19,8 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, RollbackCommand.self,
-            StatusCommand.self, ServeCommand.self, SiteCommand.self, AuditCommand.self, KeygenCommand.self,
+            StatusCommand.self, ServeCommand.self, SiteCommand.self, WaiverCommand.self, AuditCommand.self,
+            KeygenCommand.self,
         ])
 
     static func main() async {
@@ -53,7 +54,7 @@ struct Rollcall: AsyncParsableCommand {
         switch error {
         case is ConfigurationError, is UsageError: .validationFailure
         case let error as TrustError where error.code == .invalidKey: .validationFailure
-        case let error as ReadinessError where error.code == .invalidFleet: .validationFailure
+        case let error as ReadinessError where [.invalidFleet, .invalidWaiver].contains(error.code): .validationFailure
         case let error as GateServerError where error.code != .cannotListen: .validationFailure
         case is Refusal: .blocked
         case is any OneLineError: .failure

@@ -47,7 +47,7 @@ struct StatusReport: Encodable {
                         + " \(verdict.sites.count) sites)")
                 for site in verdict.sites {
                     sites.add(
-                        environment.environment, verdict.list, site.site, site.ready ? "ready" : "blocked",
+                        environment.environment, verdict.list, site.site, site.state,
                         site.verifiedAt?.description ?? "-", site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
                         (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", "))
                 }

@@ -15,6 +15,23 @@ struct VerdictReport: Encodable {
         }
     }
 
+    /// The waiver of a site.
+    struct Exception: Encodable {
+        let id: String
+        let approver: String
+        let reason: String
+        let issuedAt: Timestamp
+        let expiresAt: Timestamp
+
+        init(_ waiver: Waiver) {
+            id = waiver.id
+            approver = waiver.approver.text
+            reason = waiver.reason
+            issuedAt = waiver.issuedAt
+            expiresAt = waiver.expiresAt
+        }
+    }
+
     /// One site.
     struct Site: Encodable {
         let site: String
@@ -28,6 +45,10 @@ struct VerdictReport: Encodable {
         let contentVerifiedAt: Timestamp?
         let unsigned: Bool
         let progress: CacheManifest.Progress?
+        let waiver: Exception?
+
+        /// The state in one word, for tables.
+        var state: String { waiver == nil ? ready ? "ready" : "blocked" : "waived" }
 
         init(_ site: Verdict.Site) {
             self.site = site.name.text
@@ -41,6 +62,7 @@ struct VerdictReport: Encodable {
             contentVerifiedAt = site.holding?.contentVerifiedAt
             unsigned = site.isUnproved
             progress = site.progress
+            waiver = site.waiver.map(Exception.init)
         }
     }
 
@@ -51,6 +73,7 @@ struct VerdictReport: Encodable {
     let staged: EnvironmentRecord.Pointer?
     let reasons: [Cause]
     let unsignedSites: [String]
+    let waivedSites: [String]
     let sites: [Site]
 
     init(_ verdict: Verdict) {
@@ -61,6 +84,7 @@ struct VerdictReport: Encodable {
         staged = verdict.staged
         reasons = verdict.reasons.map(Cause.init)
         unsignedSites = verdict.unprovedSites.map(\.text)
+        waivedSites = verdict.sites.filter { $0.waiver != nil }.map(\.name.text)
         sites = verdict.sites.map(Site.init)
     }
 
@@ -73,11 +97,20 @@ struct VerdictReport: Encodable {
 
     /// What the answer rests on beside proof: it is said with every answer.
     var exceptions: [String] {
-        guard !unsignedSites.isEmpty else { return [] }
-        return [
-            "unsigned: nobody vouches for what these sites say, and '\(environment)' accepts it:"
-                + " \(unsignedSites.joined(separator: ", "))"
-        ]
+        var lines: [String] = []
+        if !unsignedSites.isEmpty {
+            lines.append(
+                "unsigned: nobody vouches for what these sites say, and '\(environment)' accepts it:"
+                    + " \(unsignedSites.joined(separator: ", "))")
+        }
+        for site in sites {
+            guard let waiver = site.waiver else { continue }
+            let codes = site.reasons.map(\.code).joined(separator: ", ")
+            lines.append(
+                "waived: \(site.site) (\(codes)) until \(waiver.expiresAt), by \(waiver.approver), waiver \(waiver.id):"
+                    + " \(waiver.reason)".printable)
+        }
+        return lines
     }
 
     /// Missing entries that the table names for each site; the rest is counted.
@@ -87,7 +120,10 @@ struct VerdictReport: Encodable {
         let blocking = sites.count { !$0.ready }
         var lines = [
             "\(list) in \(environment): \(ready ? "READY" : "BLOCKED")"
-                + (sites.isEmpty ? "" : " (\(sites.count - blocking) of \(sites.count) sites ready)")
+                + (sites.isEmpty
+                    ? ""
+                    : " (\(sites.count - blocking) of \(sites.count) sites ready"
+                        + (waivedSites.isEmpty ? ")" : ", \(waivedSites.count) of them waived)"))
         ]
         if let staged {
             lines.append(
@@ -100,7 +136,7 @@ struct VerdictReport: Encodable {
         var table = Table("SITE", "STATE", "VERIFIED", "MISSING", "REASON")
         for site in sites {
             table.add(
-                site.site, site.ready ? "ready" : "blocked", site.verifiedAt?.description ?? "-",
+                site.site, site.state, site.verifiedAt?.description ?? "-",
                 site.missingEntries == 0 ? "-" : "\(site.missingEntries) (\(Quantity.bytes(site.missingBytes)))",
                 site.reasons.first.map { "\($0.code): \($0.message)" } ?? "")
             for reason in site.reasons.dropFirst() { table.add("", "", "", "", "\(reason.code): \(reason.message)") }

@@ -129,15 +129,22 @@ public struct AuditEvent: Hashable, Sendable {
     ///   - action: what was decided or done
     ///   - act: who did it, and when
     public init(_ action: Action, _ act: Act) {
+        id = Self.randomID()
+        at = act.at
+        by = Actor(act.by, key: act.key)
+        self.action = action
+    }
+}
+
+extension AuditEvent {
+    /// 32 hexadecimal digits that nobody else has.
+    static func randomID() -> String {
         var generator = SystemRandomNumberGenerator()
         let digits = (0..<2).map { _ in
             let text = String(generator.next(), radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text
         }
-        id = digits.joined()
-        at = act.at
-        by = Actor(act.by, key: act.key)
-        self.action = action
+        return digits.joined()
     }
 }
 

@@ -67,16 +67,16 @@ extension CentralStore {
     func evidence(of environment: Fleet.Environment, act: Act) async throws -> Evidence {
         for attempt in 0..<Self.maximumAttempts {
             let (memory, etag) = try await settledMemory(of: environment.name)
-            let reports = try await reports(of: environment)
+            let (reports, waivers) = (try await reports(of: environment), try await waivers(of: environment))
             var latest = memory
             latest.remember(reports, of: environment)
             if let event = latest.noteKeys(of: environment, act: act) {
                 latest.outbox.add(event, after: try await auditEnd().sequence)
             }
-            if latest == memory { return Evidence(reports: reports, memory: memory) }
+            if latest == memory { return Evidence(reports: reports, memory: memory, waivers: waivers) }
             if try await swap(latest, against: etag) {
                 if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name).memory }
-                return Evidence(reports: reports, memory: latest)
+                return Evidence(reports: reports, memory: latest, waivers: waivers)
             }
             await backoff(attempt)
         }
@@ -88,7 +88,8 @@ extension CentralStore {
     /// - Throws: as `reports(of:)`.
     public func observe(_ environment: Fleet.Environment) async throws -> Evidence {
         let (memory, _) = try await memory(of: environment.name)
-        return Evidence(reports: try await reports(of: environment), memory: memory)
+        return Evidence(
+            reports: try await reports(of: environment), memory: memory, waivers: try await waivers(of: environment))
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list.
@@ -178,7 +179,13 @@ extension AuditEvent {
             let report = evidence.reports[site.name]
             return Site(
                 site: site.name, manifest: report?.digest, sequence: report?.manifest?.sequence,
-                reasons: site.reasons.map(\.code.text), waiver: nil, unsigned: site.isUnproved)
+                reasons: site.reasons.map(\.code.text), waiver: site.waiver?.id, unsigned: site.isUnproved)
+        }
+        for waiver in verdict.waivers {
+            guard let report = evidence.waivers.first(where: { $0.id == waiver.id }),
+                let key = try? CentralStore.key(ofWaiver: waiver.id, in: verdict.environment)
+            else { continue }
+            self.evidence.append(Object(key.path, report.digest))
         }
         if let digest = current.digest, let key = try? CentralStore.recordKey(of: verdict.environment) {
             self.evidence.append(Object(key.path, digest))

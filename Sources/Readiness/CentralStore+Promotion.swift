@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 public import Trust
 
 /// Who acts, and when: what a change is recorded with.
@@ -122,12 +122,13 @@ extension CentralStore {
     ///   - fleet: the fleet
     ///   - act: who promotes, and when: the time of the decision
     ///   - move: which generation
+    ///   - generation: the generation that the caller means; where the target is another one, the answer is a refusal
     ///   - isDryRun: whether only to say what would be done; nothing is recorded then either
     /// - Throws: as `check`, and `ReadinessError.contention` when others kept changing the record, `.unrecorded` where it is
     ///   promoted and not in the audit chain yet.
     public func promote(
         _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act, move: Move = .promotion,
-        isDryRun: Bool = false
+        generation: Digest? = nil, isDryRun: Bool = false
     ) async throws -> PromotionOutcome {
         let place = try fleet.environment(environment)
         let end = isDryRun ? AuditHead.empty : try await auditEnd()
@@ -140,6 +141,7 @@ extension CentralStore {
             let target = move.target(in: state)
             var verdict = compare(list: list, staged: target, environment: place, evidence: evidence, now: act.at)
             if move == .rollback, target == nil { verdict = verdict.with(reason: nothingBefore(list, in: environment)) }
+            if let generation { verdict = verdict.bound(to: generation) }
             if let first, first != state {
                 verdict = verdict.blocked(by: changedMeanwhile(list, in: environment))
             }

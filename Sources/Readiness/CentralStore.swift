@@ -10,6 +10,8 @@ public import Trust
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
 /// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
+/// | `environments/ENV/waivers/ID.json` | waiver | once, never changed |
+/// | `environments/ENV/waivers/ID.revoked.json` | revocation of a waiver | once, never changed |
 /// | `audit/NUMBER.json` | audit record | once, never changed |
 /// | `audit/head.json` | audit head | by compare-and-swap |
 ///
@@ -116,6 +118,21 @@ public struct CentralStore: Sendable {
                 record: try EnvironmentRecord(parsing: object.bytes, of: environment, in: key.path), etag: object.etag,
                 digest: Digest(of: object.bytes))
         }
+    }
+
+    /// The generations that the sites of any environment hold, as the records say.
+    ///
+    /// - Throws: as `record(of:)`, also where one record of several cannot be read.
+    public func retainedGenerations() async throws -> Set<Digest> {
+        let root = try ObjectKey("environments")
+        var generations: Set<Digest> = []
+        for key in try await objects.list(below: root) where key.name == "record.json" {
+            let parts = key.path.split(separator: "/")
+            guard parts.count == 3 else { continue }
+            generations.formUnion(
+                try await record(of: try EnvironmentName(String(parts[1]))).record.retainedGenerations)
+        }
+        return generations
     }
 
     /// Swaps an environment's record against the version that it was read at.

@@ -48,11 +48,29 @@ public struct Fleet: Hashable, Sendable {
         fileprivate var lastSecond: Int64 { notAfter?.seconds ?? .max }
     }
 
+    /// A person who may give waivers.
+    public struct Approver: Hashable, Sendable {
+        /// The person's name, unique within the fleet.
+        public let name: ApproverName
+        /// The keys that sign the person's waivers; several while keys rotate.
+        public let keys: [Key]
+
+        /// - Parameters:
+        ///   - name: the person's name
+        ///   - keys: the keys that sign the person's waivers
+        public init(name: ApproverName, keys: [Key]) {
+            self.name = name
+            self.keys = keys
+        }
+    }
+
     /// A rung of the promotion ladder.
     public struct Environment: Hashable, Sendable {
         /// How old a site's verification may be when the file does not say: 24 hours.
         public static let defaultFreshness: Duration = .seconds(24 * 60 * 60)
 
+        /// How old the reading back of content may be where a gate asks for it, when the file does not say: 30 days.
+        public static let defaultContentWithin: Duration = .seconds(30 * 24 * 60 * 60)
         /// How many earlier promotions of a list sites keep when the file does not say: one.
         public static let defaultRollbackDepth = 1
 
@@ -64,8 +82,13 @@ public struct Fleet: Hashable, Sendable {
         public let freshness: Duration
         /// Whether the word of a site without a key is taken for true. Every answer that rests on it says so.
         public let acceptsUnsigned: Bool
+        /// How long ago a site may have read back and hashed any of a list's content for the gate to open; `nil` where
+        /// presence is enough. Whole seconds.
+        public let contentWithin: Duration?
         /// How many earlier promotions of each list the sites keep ready to return to.
         public let rollbackDepth: Int
+        /// Who may give waivers: the fleet's approvers.
+        public internal(set) var approvers: [Approver] = []
 
         /// - Parameters:
         ///   - name: the environment's name
@@ -74,15 +97,16 @@ public struct Fleet: Hashable, Sendable {
         ///   - acceptsUnsigned: whether the word of a site without a key is taken for true
         ///   - rollbackDepth: how many earlier promotions of each list the sites keep, at most
         ///     `EnvironmentRecord.maximumHistory`
-        /// - Throws: `ReadinessError.invalidFleet` for two sites of one name or a freshness below one second.
+        ///   - contentWithin: how long ago a site may have read back any of a list's content; `nil` where presence is enough
+        /// - Throws: `ReadinessError.invalidFleet` for two sites of one name, or a freshness of either below one second.
         public init(
             name: EnvironmentName, sites: [Site], freshness: Duration = defaultFreshness, acceptsUnsigned: Bool = false,
-            rollbackDepth: Int = defaultRollbackDepth
+            rollbackDepth: Int = defaultRollbackDepth, contentWithin: Duration? = nil
         ) throws(ReadinessError) {
             if let name = repeated(sites.map(\.name)) {
                 throw ReadinessError(.invalidFleet, "the site '\(name)' is named twice: site names are unique")
             }
-            guard freshness >= .seconds(1) else {
+            guard min(freshness, contentWithin ?? freshness) >= .seconds(1) else {
                 throw ReadinessError(
                     .invalidFleet, "the freshness of '\(name)' is below one second: nothing is ever fresh")
             }
@@ -90,6 +114,7 @@ public struct Fleet: Hashable, Sendable {
             self.sites = sites
             self.freshness = freshness
             self.acceptsUnsigned = acceptsUnsigned
+            self.contentWithin = contentWithin
             self.rollbackDepth = min(max(0, rollbackDepth), EnvironmentRecord.maximumHistory)
         }
     }
@@ -98,12 +123,18 @@ public struct Fleet: Hashable, Sendable {
     public let objectStore: ObjectStoreLocation
     /// The environments, in ladder order: a list climbs from the first to the last.
     public let environments: [Environment]
+    /// Who may give waivers.
+    public let approvers: [Approver]
 
     /// - Parameters:
     ///   - objectStore: where the central object store is
     ///   - environments: the environments, in ladder order
-    /// - Throws: `ReadinessError.invalidFleet` for two environments of one name, or none at all.
-    public init(objectStore: ObjectStoreLocation, environments: [Environment]) throws(ReadinessError) {
+    ///   - approvers: who may give waivers
+    /// - Throws: `ReadinessError.invalidFleet` for two environments or approvers of one name, one key of two approvers or
+    ///   of an approver and a site, or no environment at all.
+    public init(
+        objectStore: ObjectStoreLocation, environments: [Environment], approvers: [Approver] = []
+    ) throws(ReadinessError) {
         guard !environments.isEmpty else {
             throw ReadinessError(.invalidFleet, "the fleet has no environments: name at least one, with its sites")
         }
@@ -111,8 +142,23 @@ public struct Fleet: Hashable, Sendable {
             throw ReadinessError(
                 .invalidFleet, "the environment '\(name)' is named twice: environment names are unique")
         }
+        if let name = repeated(approvers.map(\.name)) {
+            throw ReadinessError(.invalidFleet, "the approver '\(name)' is named twice: approver names are unique")
+        }
+        // Whose word something is must be beyond doubt.
+        let siteKeys = Set(environments.flatMap { $0.sites.flatMap { $0.keys.map(\.publicKey) } })
+        let approverKeys = approvers.flatMap { approver in Set(approver.keys.map(\.publicKey)) }
+        if let key = repeated(approverKeys) ?? approverKeys.first(where: siteKeys.contains) {
+            throw ReadinessError(
+                .invalidFleet, "the key \(key) of an approver is another approver's or a site's too: make one for each")
+        }
         self.objectStore = objectStore
-        self.environments = environments
+        self.approvers = approvers
+        self.environments = environments.map { environment in
+            var environment = environment
+            environment.approvers = approvers
+            return environment
+        }
     }
 
     /// The environment of a name.

@@ -33,7 +33,8 @@ public struct GateMemory: Hashable, Sendable {
             var text = "\(verdict.staged?.generation.description ?? "-") \(verdict.isReady)\n"
             text += verdict.reasons.map(\.code.text).joined(separator: " ") + "\n"
             for site in verdict.sites {
-                text += "\(site.name) \(site.isUnproved) \(site.reasons.map(\.code.text).joined(separator: " "))\n"
+                text +=
+                    "\(site.name) \(site.isUnproved) \(site.waiver?.id ?? "-") \(site.reasons.map(\.code.text).joined(separator: " "))\n"
             }
             fingerprint = Digest(of: Array(text.utf8))
         }
@@ -43,8 +44,8 @@ public struct GateMemory: Hashable, Sendable {
     public let environment: EnvironmentName
     /// The latest cache manifest of each site.
     public internal(set) var sites: [SiteName: Sighting] = [:]
-    /// The IDs of the keys of each site, as the last decision's fleet file had them.
-    var keys: [SiteName: [Digest]] = [:]
+    /// The IDs of the keys of each site (`NAME`) and approver (`approver NAME`), as the last decision's fleet file had them.
+    var keys: [String: [Digest]] = [:]
     /// The last recorded answer for each list.
     var answers: [ListName: Answer] = [:]
     /// What was decided and is not in the audit chain yet.
@@ -76,19 +77,22 @@ public struct GateMemory: Hashable, Sendable {
     ///
     /// - Returns: the event that the keys have changed, where they have
     mutating func noteKeys(of environment: Fleet.Environment, act: Act) -> AuditEvent? {
+        let owners =
+            environment.sites.map { ($0.name.text, $0.keys) }
+            + environment.approvers.map { ("approver \($0.name)", $0.keys) }
         let current = Dictionary(
-            environment.sites.filter { !$0.keys.isEmpty }.map { ($0.name, $0.keys.map(\.publicKey.id).sorted()) },
+            owners.filter { !$0.1.isEmpty }.map { ($0.0, $0.1.map(\.publicKey.id).sorted()) },
             uniquingKeysWith: { first, _ in first })
         guard current != keys else { return nil }
         var event = AuditEvent(.keysChanged, act)
         event.environment = environment.name
-        for site in Set(keys.keys).union(current.keys) {
-            let (before, after) = (keys[site] ?? [], current[site] ?? [])
+        for owner in Set(keys.keys).union(current.keys) {
+            let (before, after) = (keys[owner] ?? [], current[owner] ?? [])
             guard before != after else { continue }
             let changes =
                 after.filter { !before.contains($0) }.map { "added \($0)" }
                 + before.filter { !after.contains($0) }.map { "removed \($0)" }
-            event.details[site.text] = changes.joined(separator: ", ")
+            event.details[owner] = changes.joined(separator: ", ")
         }
         keys = current
         return event
@@ -138,7 +142,7 @@ extension GateMemory: Codable {
         try Schema.gateMemory.require(try container.decode(String.self, forKey: .schema))
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
-        keys = try container.decodeIfPresent([SiteName: [Digest]].self, forKey: .keys) ?? [:]
+        keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
         outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }

@@ -10,7 +10,23 @@ struct Judgement {
     let memory: GateMemory
     let now: Timestamp
 
-    func verdict(on report: SiteReport?) -> Verdict.Site {
+    /// The site's part of the answer. A waiver that counts takes the place of proof; one that does not is named, so that
+    /// nobody wonders.
+    func verdict(on report: SiteReport?, waivers: [WaiverReport]) -> Verdict.Site {
+        var verdict = verdict(on: report)
+        guard !verdict.reasons.isEmpty, !waivers.isEmpty else { return verdict }
+        let judged = waivers.map { (report: $0, reason: $0.judgement(of: staged.generation, at: now)) }
+        if let counting = judged.first(where: { $0.reason == nil })?.report.claim {
+            verdict.waiver = counting
+            return verdict
+        }
+        // The latest one is what somebody may rely on.
+        return Verdict.Site(
+            name: verdict.name, reasons: verdict.reasons + (judged.first?.reason.map { [$0] } ?? []),
+            holding: verdict.holding, isUnproved: verdict.isUnproved, progress: verdict.progress)
+    }
+
+    private func verdict(on report: SiteReport?) -> Verdict.Site {
         guard let report else {
             return blocked(
                 Reason(
@@ -133,7 +149,24 @@ struct Judgement {
                         + " '\(environment.name)' allows \(environment.freshness.rounded): run 'rollcall-agent verify'"
                         + " there"))
         }
+        if let holding, let reason = depth(of: holding) { reasons.append(reason) }
         return reasons
+    }
+
+    /// Whether the site has looked as deep as the environment asks for.
+    private func depth(of holding: CacheManifest.Holding) -> Reason? {
+        guard let within = environment.contentWithin else { return nil }
+        let remedy = "wait for its agent, or run 'rollcall-agent verify --content' there"
+        guard let readAt = holding.contentVerifiedAt else {
+            return Reason(
+                .contentUnread,
+                "it has not read back all content of '\(list)' yet, and '\(environment.name)' asks for that: \(remedy)")
+        }
+        guard now.since(readAt) > within else { return nil }
+        return Reason(
+            .contentStale,
+            "it read some content of '\(list)' back \(now.since(readAt).rounded) ago, and '\(environment.name)' allows"
+                + " \(within.rounded): \(remedy)")
     }
 
     private func absence(among generations: [CacheManifest.Holding]) -> Reason {

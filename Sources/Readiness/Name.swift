@@ -42,6 +42,14 @@ public typealias SiteName = Name<SiteSubject>
 /// The name of an image list, under which its generations follow each other.
 public typealias ListName = Name<ListSubject>
 
+/// The name of a person who may give waivers.
+public typealias ApproverName = Name<ApproverSubject>
+
+/// See `ApproverName`.
+public enum ApproverSubject: NameSubject {
+    public static var term: String { "an approver" }
+}
+
 /// See `EnvironmentName`.
 public enum EnvironmentSubject: NameSubject {
     public static var term: String { "an environment" }

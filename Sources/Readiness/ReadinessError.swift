@@ -5,7 +5,7 @@ public struct ReadinessError: Error, Sendable, CustomStringConvertible {
     /// What was refused.
     public struct Code: Hashable, Sendable {
         private enum Kind {
-            case name, time, fleet, list, manifest, record, schema, contention, signing, chain, unrecorded
+            case name, time, fleet, list, manifest, record, schema, contention, signing, chain, unrecorded, waiver
         }
         private let kind: Kind
 
@@ -25,6 +25,8 @@ public struct ReadinessError: Error, Sendable, CustomStringConvertible {
         public static let unknownSchema = Code(kind: .schema)
         /// A document that could not be signed.
         public static let signing = Code(kind: .signing)
+        /// A waiver that is malformed, or would not count.
+        public static let invalidWaiver = Code(kind: .waiver)
         /// The audit chain does not hold together: a record is missing, was changed or is malformed.
         public static let brokenChain = Code(kind: .chain)
         /// Something was done, and its audit record is still to be written.

@@ -47,6 +47,10 @@ public struct Reason: Hashable, Sendable {
         public static let expired = Code(text: "expired")
         /// The site's verification is older than the environment allows.
         public static let stale = Code(text: "stale")
+        /// The gate asks for content that was read back, and the site has not read all of it yet.
+        public static let contentUnread = Code(text: "content-unread")
+        /// The site has read some of the content back longer ago than the environment allows.
+        public static let contentStale = Code(text: "content-stale")
         /// The site has not verified the list at all.
         public static let unknownList = Code(text: "unknown-list")
         /// The site has verified another generation of the list.
@@ -55,6 +59,14 @@ public struct Reason: Hashable, Sendable {
         public static let incomplete = Code(text: "incomplete")
         /// The site's root and its missing entries contradict each other.
         public static let contradictory = Code(text: "contradictory")
+        /// The site's waiver has expired.
+        public static let waiverExpired = Code(text: "waiver-expired")
+        /// The site's waiver is for another generation.
+        public static let waiverMismatched = Code(text: "waiver-mismatched")
+        /// The site's waiver was taken back.
+        public static let waiverRevoked = Code(text: "waiver-revoked")
+        /// The site's waiver is not signed by an approver's valid key, or is malformed.
+        public static let waiverInvalid = Code(text: "waiver-invalid")
     }
 
     /// Which reason.

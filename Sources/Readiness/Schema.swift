@@ -15,6 +15,8 @@ struct Schema: Sendable {
     static let cacheManifest = Schema(name: "rollcall.cache-manifest", version: 1)
     static let auditRecord = Schema(name: "rollcall.audit-record", version: 1)
     static let auditHead = Schema(name: "rollcall.audit-head", version: 1)
+    static let waiver = Schema(name: "rollcall.waiver", version: 1)
+    static let waiverRevocation = Schema(name: "rollcall.waiver-revocation", version: 1)
     static let gateMemory = Schema(name: "rollcall.gate-memory", version: 1)
 
     var id: String { "\(name)/v\(version)" }

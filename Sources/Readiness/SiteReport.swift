@@ -70,12 +70,22 @@ public struct Evidence: Hashable, Sendable {
     public var reports: [SiteName: SiteReport]
     /// What the gate saw of the sites before.
     public var memory: GateMemory
+    /// The waivers that were given, also those that do not count.
+    public var waivers: [WaiverReport]
 
     /// - Parameters:
     ///   - reports: what the central object store holds of each site
     ///   - memory: what the gate saw of the sites before
-    public init(reports: [SiteName: SiteReport], memory: GateMemory) {
+    ///   - waivers: the waivers that were given
+    public init(reports: [SiteName: SiteReport], memory: GateMemory, waivers: [WaiverReport] = []) {
         self.reports = reports
         self.memory = memory
+        self.waivers = waivers
+    }
+
+    /// The waivers for a site and a list, as they say themselves, the latest first.
+    func waivers(for site: SiteName, of list: ListName) -> [WaiverReport] {
+        waivers.filter { report in report.claim.map { $0.site == site && $0.list == list } ?? false }
+            .sorted { ($0.claim?.issuedAt.seconds ?? 0, $0.id) > ($1.claim?.issuedAt.seconds ?? 0, $1.id) }
     }
 }

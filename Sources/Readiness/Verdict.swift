@@ -6,7 +6,7 @@ public struct Verdict: Hashable, Sendable {
     public struct Site: Hashable, Sendable {
         /// The site.
         public let name: SiteName
-        /// Why the site blocks; empty where it is ready.
+        /// Why the site blocks, or would without its waiver; empty where it proved the list's closure root.
         public let reasons: [Reason]
         /// What the site said of the generation, where it said anything.
         public let holding: CacheManifest.Holding?
@@ -14,6 +14,8 @@ public struct Verdict: Hashable, Sendable {
         public let isUnproved: Bool
         /// How far the site's transfers are, where some are under way.
         public let progress: CacheManifest.Progress?
+        /// The waiver that counts in the place of proof, where the site has none.
+        public internal(set) var waiver: Waiver?
 
         init(
             name: SiteName, reasons: [Reason], holding: CacheManifest.Holding? = nil, isUnproved: Bool = false,
@@ -26,8 +28,8 @@ public struct Verdict: Hashable, Sendable {
             self.progress = progress
         }
 
-        /// Whether the site proved the list's closure root.
-        public var isReady: Bool { reasons.isEmpty }
+        /// Whether the site proved the list's closure root, or is waived.
+        public var isReady: Bool { reasons.isEmpty || waiver != nil }
     }
 
     /// The environment.
@@ -43,13 +45,16 @@ public struct Verdict: Hashable, Sendable {
     /// The sites: the fleet's, in its order, then those that only the object store knows.
     public let sites: [Site]
 
-    /// Whether every site of the environment proved the list's closure root. The only way to be ready.
+    /// Whether every site of the environment proved the list's closure root, or is waived. The only way to be ready.
     public var isReady: Bool {
         staged != nil && reasons.isEmpty && !sites.isEmpty && sites.allSatisfy(\.isReady)
     }
 
     /// The sites whose word was taken for true although nobody vouches for it.
     public var unprovedSites: [SiteName] { sites.filter(\.isUnproved).map(\.name) }
+
+    /// The waivers that the answer rests on.
+    public var waivers: [Waiver] { sites.compactMap(\.waiver) }
 
     /// The verdict with another reason for the environment as a whole, in the place of those that there are.
     func with(reason: Reason) -> Verdict {
@@ -90,7 +95,7 @@ public let clockSkewTolerance: Duration = .seconds(300)
 ///   - staged: the generation to judge: what is staged under that name, if anything; for a rollback, what was promoted
 ///     before
 ///   - environment: the environment, as the fleet names it
-///   - evidence: what the central object store holds of each site, and what was seen before
+///   - evidence: what the central object store holds of each site, what was seen before, and the waivers
 ///   - now: the coordinator's time
 public func compare(
     list: ListName, staged: EnvironmentRecord.Pointer?, environment: Fleet.Environment,
@@ -125,7 +130,7 @@ public func compare(
         environment.sites.map { site in
             Judgement(
                 list: list, staged: staged, environment: environment, site: site, memory: evidence.memory, now: now
-            ).verdict(on: evidence.reports[site.name])
+            ).verdict(on: evidence.reports[site.name], waivers: evidence.waivers(for: site.name, of: list))
         }
     }
     return Verdict(

@@ -107,7 +107,8 @@ extension TransferEngine {
     public func mend(_ manifests: [ClosureEntry]) async -> [(ClosureEntry, TransferError)] {
         let destination = destination
         let pass = TransferPass(
-            inventory: Inventory(), tags: [], sources: sources, destination: destination, spool: spool, context: context,
+            inventory: Inventory(), tags: [], sources: sources, destination: destination, spool: spool,
+            context: context,
             events: PassEvents())
         let answers = await bounded(manifests, atOnce: context.limits.checks) { entry -> TransferError? in
             do throws(TransferError) {

@@ -206,6 +206,11 @@ import Testing
                 // What is damaged is not read.
                 #expect(try journal.readings().isEmpty)
                 try journal.recordMending(place, at: time)
+                #expect(try journal.faults()[place]?.mendedAt == time)
+                // Damaged in another way: an attempt may help.
+                try journal.recordFault(place, reason: "worse")
+                #expect(try journal.faults()[place]?.mendedAt == nil)
+                try journal.recordMending(place, at: time)
                 try journal.recordFault(place, reason: "worse")
                 try journal.recordPush(of: digest, to: repository, at: time)
                 try journal.recordTag(tag, at: time)

@@ -41,6 +41,14 @@ import Testing
             "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    unsignedManifests: yes\n    sites: []\n",
             "f.yaml:4:24: 'unsignedManifests' must be accept or refuse, not 'yes'"
         ),
+        (
+            "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    depth: bytes\n    sites: []\n",
+            "f.yaml:4:12: 'depth' must be presence or content, not 'bytes'"
+        ),
+        (
+            "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    contentWithin: 7d\n    sites: []\n",
+            "f.yaml:4:20: 'contentWithin' is for 'depth: content': write that too, or leave 'contentWithin' out"
+        ),
     ]
 
     @Test(arguments: keys) func keysOfTheFleetFile(_ text: String, _ message: String) {
@@ -68,7 +76,7 @@ import Testing
         ),
         (
             "zones: []\n",
-            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments"
+            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments, approvers"
         ),
         (
             "objectStore:\n  url: file:///srv\nenvironments:\n  - name: lab\n    sites:\n      - name: a\n"

@@ -54,6 +54,7 @@ import Transfer
         #expect(fleet.environments.map(\.freshness) == [.seconds(86_400), .seconds(43_200)])
         #expect(fleet.environments.last?.sites.map(\.name.text) == ["east-1", "west-1"])
         #expect(fleet.environments.last?.sites.last?.registry == "http://registry.west-1.example:5000")
+        #expect(fleet.environments.map(\.contentWithin) == [.seconds(30 * 86_400), nil])
         #expect(fleet.environments.map(\.acceptsUnsigned) == [false, false])
         #expect(fleet.environments.flatMap { $0.sites.map(\.keys.count) } == [1, 2, 1])
         // Those that are valid longest first.

@@ -27,8 +27,8 @@ import Testing
                     agent.signal(SIGKILL)
                     #expect(await agent.ended() == 128 + Int(SIGKILL))
                     try await served.end(source)
-                    // Nothing is said, and nothing is there that depends on what is not.
-                    #expect(try await fleet.check("data").site("lab-1")?.codes == ["silent"])
+                    // What is missing is said, and nothing is there that depends on it.
+                    #expect(try await fleet.check("data").site("lab-1")?.codes == ["incomplete"])
                     let manifest = try await runCommand([
                         "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
                         "\(site.registry.origin)/v2/big/data/manifests/\(image.descriptor.digest)",

@@ -81,7 +81,8 @@ import Testing
             fixture.store(image)
             let unknown = image.blobs[2].descriptor.digest
             fixture.destination.answer(
-                ScriptedServer.Response(403, [:]), where: { ["GET", "HEAD"].contains($0.method) && $0.path.contains(unknown.hex) })
+                ScriptedServer.Response(403, [:]),
+                where: { ["GET", "HEAD"].contains($0.method) && $0.path.contains(unknown.hex) })
             let engine = try fixture.engine()
             let report = await engine.bring(Inventory(unasked: try entries(fixture)))
             let error = try #require(report.unanswered)

@@ -1,0 +1,139 @@
+import OCI
+import Readiness
+import Registry
+import Transfer
+
+/// Removes what the agent brought and nothing needs any more from the site's registry.
+struct Pruning: Sendable {
+    /// Repositories, and tags within them, that are looked at at once.
+    static let atOnce = 8
+    /// How many manifests are removed before it is looked again at what is needed.
+    static let batch = 50
+
+    let central: CentralStore
+    let client: RegistryClient
+    let journal: ProofJournal
+
+    /// Looks at what is needed, and at who uses what the agent brought.
+    ///
+    /// - Throws: where any of it cannot be read: what is not known to be free stays
+    func plan() async throws -> PrunePlan {
+        let needed = try await neededManifests()
+        let pushed = try journal.pushedManifests()
+        let own = try journal.assignedTags()
+        let repositories = Set(PrunePlan.candidates(pushed, needed: needed).map(\.repository)).sorted()
+        var usage: [Repository: PrunePlan.Usage] = [:]
+        for repository in repositories { usage[repository] = try await self.usage(of: repository, own: own) }
+        return PrunePlan(pushed: pushed, needed: needed, own: own, usage: usage)
+    }
+
+    /// What came of removing.
+    struct Outcome: Sendable {
+        var removed = 0
+        /// What was not removed, in words.
+        var failures: [String] = []
+    }
+
+    /// Removes what a plan allows.
+    ///
+    /// - Throws: where it cannot be known any more what is needed
+    func carryOut(_ plan: PrunePlan) async throws -> Outcome {
+        var outcome = Outcome()
+        var rest = plan.removable
+        let needed = try await neededManifests()
+        // Registries that know which index needs which manifest refuse the manifest first, and take it once that is gone.
+        for isLast in [false, true] where !rest.isEmpty {
+            var refused: [ProofJournal.Place] = []
+            for (index, place) in rest.enumerated() {
+                try Task.checkCancellation()
+                if index % Self.batch == Self.batch - 1, try await neededManifests() != needed {
+                    throw AgentError(
+                        .incomplete, "other lists are needed than when this began: run it again, for what is left")
+                }
+                guard !needed.contains(place.digest) else { continue }
+                do throws(RegistryError) {
+                    try await remove(place, tags: plan.tags[place] ?? [])
+                } catch {
+                    if error.code == .unsupported {
+                        throw AgentError(
+                            .incomplete,
+                            "\(error): this registry does not delete; enable deletion there, or remove by its own means what"
+                                + " is listed above (\(outcome.removed) of \(plan.removable.count) were removed)")
+                    }
+                    if isLast { outcome.failures.append("\(place.repository)@\(place.digest): \(error)") }
+                    refused.append(place)
+                    continue
+                }
+                try journal.forgetPush(place)
+                outcome.removed += 1
+            }
+            rest = refused
+        }
+        return outcome
+    }
+
+    private func remove(_ place: ProofJournal.Place, tags: [Tag]) async throws(RegistryError) {
+        for tag in tags {
+            do throws(RegistryError) {
+                try await client.deleteManifest(place.repository, .tag(tag))
+            } catch {
+                // distribution 2.8 answers 400, others 405: they drop a manifest's tags with it.
+                guard error.code == .notFound || [400, 405].contains(error.status) else { throw error }
+            }
+        }
+        do throws(RegistryError) {
+            try await client.deleteManifest(place.repository, .digest(place.digest))
+        } catch {
+            // Removed by somebody else, or with its tag.
+            guard error.code == .notFound else { throw error }
+        }
+    }
+
+    /// The digests of every manifest of every list that any environment of the object store stages, has promoted or may
+    /// return to: one registry may serve several.
+    private func neededManifests() async throws -> Set<Digest> {
+        var needed: Set<Digest> = []
+        for generation in try await central.retainedGenerations() {
+            guard let list = try await central.list(generation) else {
+                throw AgentError(
+                    .incomplete,
+                    "the list of generation \(generation) is needed and not in the central store: stage it again, since without"
+                        + " it nobody knows what may go")
+            }
+            needed.formUnion(list.closure.entries.filter { $0.kind == .manifest }.map(\.digest))
+        }
+        return needed
+    }
+
+    private func usage(of repository: Repository, own: Set<ProofJournal.AssignedTag>) async throws -> PrunePlan.Usage {
+        let tags: [Tag]
+        do throws(RegistryError) {
+            tags = try await client.tags(repository)
+        } catch {
+            if error.code == .notFound { return PrunePlan.Usage() }
+            throw error
+        }
+        let client = client
+        return try await withThrowingTaskGroup(of: (Tag, Digest?, [Digest]).self) { group in
+            var usage = PrunePlan.Usage()
+            var waiting = tags.makeIterator()
+            func addNext() {
+                guard let tag = waiting.next() else { return }
+                group.addTask {
+                    guard let head = try await client.manifestHead(repository, .tag(tag)) else { return (tag, nil, []) }
+                    let isOwn = own.contains(.init(repository: repository, tag: tag, digest: head.digest))
+                    guard !isOwn, head.mediaType?.isIndex ?? true else { return (tag, head.digest, []) }
+                    let manifest = try await client.manifest(repository, .digest(head.digest)).manifest
+                    return (tag, head.digest, manifest.manifests.map(\.digest))
+                }
+            }
+            for _ in 0..<Self.atOnce { addNext() }
+            while let (tag, digest, children) = try await group.next() {
+                usage.tags[tag] = digest
+                for child in children { usage.children[child] = tag }
+                addNext()
+            }
+            return usage
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import OCI
+import ObjectStore
+public import Trust
+
+extension CentralStore {
+    /// The most objects among an environment's waivers.
+    static let maximumWaivers = 10_000
+
+    static func waiversKey(of environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/waivers")
+    }
+
+    static func key(ofWaiver id: String, in environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/waivers/\(id).json")
+    }
+
+    static func key(ofRevocation id: String, in environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/waivers/\(id).revoked.json")
+    }
+
+    /// Gives a waiver: records it, and then stores it. The chain may name a waiver that then was not stored, and never
+    /// lacks one that was.
+    ///
+    /// - Parameters:
+    ///   - waiver: the waiver
+    ///   - key: the approver's key
+    ///   - fleet: the fleet, whose file must have the approver with this key, and the site
+    ///   - act: who stores it, and when
+    /// - Throws: `ReadinessError.invalidWaiver` where it would not count; `.invalidFleet`; `ObjectStoreError`.
+    public func add(_ waiver: Waiver, signedBy key: PrivateKey, of fleet: Fleet, act: Act) async throws {
+        let place = try fleet.environment(waiver.environment)
+        guard place.sites.contains(where: { $0.name == waiver.site }) else {
+            throw ReadinessError(
+                .invalidFleet,
+                "the fleet file names no site '\(waiver.site)' in '\(waiver.environment)': nothing is waived")
+        }
+        let object = try waiver.objectBytes(signedBy: key)
+        let report = WaiverReport(reading: object, id: waiver.id, in: place, isRevoked: false)
+        if let reason = report.judgement(of: waiver.generation, at: act.at) {
+            throw ReadinessError(.invalidWaiver, reason.message)
+        }
+        let objectKey = try Self.key(ofWaiver: waiver.id, in: waiver.environment)
+        var event = AuditEvent(.waiverAdded, act)
+        (event.environment, event.site) = (waiver.environment, waiver.site)
+        (event.list, event.generation) = (waiver.list, waiver.generation)
+        event.evidence = [.init(objectKey.path, Digest(of: object))]
+        event.details = [
+            "waiver": waiver.id, "approver": waiver.approver.text, "reason": waiver.reason,
+            "expiresAt": waiver.expiresAt.description, "key": key.publicKey.id.description,
+        ]
+        try await record(event)
+        guard try await objects.put(object, at: objectKey, condition: .ifAbsent) != .conflict else {
+            throw ReadinessError(
+                .invalidWaiver, "there is a waiver of this ID already: run this again", in: objectKey.path)
+        }
+    }
+
+    /// Takes a waiver back. Nothing is deleted: what it was stays to be seen.
+    ///
+    /// - Returns: whether it had not been taken back before
+    /// - Throws: `ReadinessError.invalidWaiver` where there is no such waiver; `ObjectStoreError`.
+    public func revoke(waiver id: String, in environment: EnvironmentName, act: Act) async throws -> Bool {
+        guard Waiver.isID(id), let object = try await objects.get(Self.key(ofWaiver: id, in: environment)) else {
+            throw ReadinessError(
+                .invalidWaiver,
+                "there is no waiver '\(id.prefix(40))' in '\(environment)': 'rollcall waiver list' shows those there are"
+            )
+        }
+        let key = try Self.key(ofRevocation: id, in: environment)
+        guard try await objects.get(key) == nil else { return false }
+        var event = AuditEvent(.waiverRevoked, act)
+        event.environment = environment
+        if let document = try? Schema.waiver.envelope(object.bytes, .invalidWaiver)?.payload,
+            let waiver = try? Waiver(parsing: document)
+        {
+            (event.site, event.list, event.generation) = (waiver.site, waiver.list, waiver.generation)
+        }
+        event.details = ["waiver": id]
+        try await record(event)
+        let revocation = WaiverRevocation(waiver: id, by: act.by, at: act.at)
+        return try await objects.put(Document.encode(revocation, .invalidRecord), at: key, condition: .ifAbsent)
+            != .conflict
+    }
+
+    /// Every waiver of an environment, also those that do not count, by ID.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.invalidRecord` for an object among them that has no waiver's name.
+    public func waivers(of environment: Fleet.Environment) async throws -> [WaiverReport] {
+        var ids: Set<String> = []
+        var revoked: Set<String> = []
+        let keys = try await objects.list(below: Self.waiversKey(of: environment.name))
+        guard keys.count <= Self.maximumWaivers else {
+            throw ReadinessError(
+                .invalidRecord, "'\(environment.name)' has more than \(Self.maximumWaivers) waivers: remove old ones")
+        }
+        for key in keys {
+            let id = String(key.name.prefix { $0 != "." })
+            guard Waiver.isID(id) else { throw Self.strayWaiver(key) }
+            switch key {
+            case try Self.key(ofWaiver: id, in: environment.name): ids.insert(id)
+            case try Self.key(ofRevocation: id, in: environment.name): revoked.insert(id)
+            default: throw Self.strayWaiver(key)
+            }
+        }
+        var reports: [WaiverReport] = []
+        for id in ids.sorted() {
+            guard let object = try await objects.get(Self.key(ofWaiver: id, in: environment.name)) else { continue }
+            reports.append(
+                WaiverReport(reading: object.bytes, id: id, in: environment, isRevoked: revoked.contains(id)))
+        }
+        return reports
+    }
+
+    private static func strayWaiver(_ key: ObjectKey) -> ReadinessError {
+        ReadinessError(
+            .invalidRecord, "an object among the waivers has no waiver's name: delete it", in: key.path)
+    }
+}
