@@ -184,8 +184,9 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ConfigurationFiles", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport",
+                "Coordinator", "ConfigurationFiles", "ObjectStore", "HTTP", "OCI", "Readiness", "Trust", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
         .testTarget(

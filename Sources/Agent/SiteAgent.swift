@@ -59,7 +59,8 @@ struct SiteAgent: Sendable {
             state: state,
             journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.redacted),
             signingKey: signingKey,
-            now: { Timestamp(.system) })
+            now: { Timestamp(.system) },
+            reporting: ProgressReporting(board: engine.progress, interval: file.interval))
     }
 
     /// An S3 store's server is spoken to as the file says for its host.

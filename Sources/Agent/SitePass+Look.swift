@@ -87,15 +87,13 @@ extension SitePass {
     }
 
     /// Brings what is missing, and remembers what of it is the agent's own.
-    func bring(_ finding: Finding, failures: inout [String]) async throws -> Delivery {
+    func bring(_ finding: Finding) async throws -> Delivery {
         // What was broken was there before: whose it was, nobody knows.
         let foreign = Set(finding.damaged.keys)
         let pushed = events { _ in }.pushed
-        let delivery = try await registry.bringMissing(finding.toBring) { entry in
+        return try await registry.bringMissing(finding.toBring) { entry in
             if !foreign.contains(entry.identity) { pushed(entry) }
         }
-        failures += delivery.failures
-        return delivery
     }
 
     /// Looks after bringing, and mends what the registry took and does not serve.

@@ -1,6 +1,7 @@
 import OCI
 import ObjectStore
 import Readiness
+import Synchronization
 import Transfer
 import Trust
 
@@ -29,6 +30,8 @@ struct SitePass: Sendable {
     /// What signs the cache manifests; `nil` leaves them unsigned.
     let signingKey: PrivateKey?
     let now: @Sendable () -> Timestamp
+    /// How it tells how far it is; `nil` where it does not.
+    var reporting: ProgressReporting?
 
     /// Reads the lists, brings what is missing, verifies at the destination, and publishes the cache manifest.
     ///
@@ -60,6 +63,16 @@ struct SitePass: Sendable {
             pause: outcome.delivery.pause, sourceFaults: outcome.delivery.sourceFaults)
     }
 
+    /// What a pass that is under way has found missing, once it knows.
+    private final class Survey: Sendable {
+        private let state = Mutex<[ClosureEntry]?>(nil)
+
+        var missing: [ClosureEntry]? {
+            get { state.withLock { $0 } }
+            set { state.withLock { $0 = newValue } }
+        }
+    }
+
     /// How a pass left the registry.
     private struct Outcome {
         var found: Finding
@@ -74,8 +87,19 @@ struct SitePass: Sendable {
     private func sync(_ lists: [ImageList], _ closure: Closure, _ tags: [TagAssignment]) async throws -> Outcome {
         var brought: [ClosureEntry] = []
         if try journal.faults().isEmpty {
-            let delivery = try await registry.bring(
-                closure.entries, tags: tags, events: events { await tell(lists, missing: $0.missing) })
+            let survey = Survey()
+            let start = now()
+            let delivery = try await reportingProgress { progress in
+                guard let missing = survey.missing else { return }
+                _ = try await publish(lists, missing: missing, verifiedAt: start, progress: progress)
+            } during: {
+                try await registry.bring(
+                    closure.entries, tags: tags,
+                    events: events { found in
+                        await tell(lists, missing: found.missing, verifiedAt: start)
+                        survey.missing = found.missing
+                    })
+            }
             brought = delivery.brought
             guard delivery.needsMending else {
                 // From the age, not from a clock that may have been set meanwhile. A second more for the part of one that
@@ -89,8 +113,14 @@ struct SitePass: Sendable {
         var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
         let missingBefore = outcome.found.missing
         if !outcome.found.toBring.missing.isEmpty {
-            await tell(lists, missing: missingBefore)
-            outcome.delivery = try await bring(outcome.found, failures: &outcome.failures)
+            await tell(lists, missing: missingBefore, verifiedAt: outcome.verifiedAt)
+            let (found, since) = (outcome.found, outcome.verifiedAt)
+            outcome.delivery = try await reportingProgress { progress in
+                _ = try await publish(lists, missing: missingBefore, verifiedAt: since, progress: progress)
+            } during: {
+                try await bring(found)
+            }
+            outcome.failures += outcome.delivery.failures
             // What a push was answered is a promise; what the registry serves now is the proof.
             outcome.verifiedAt = now()
             outcome.found = try await lookAgain(
@@ -104,8 +134,8 @@ struct SitePass: Sendable {
 
     /// Says in the cache manifest what is missing while it is brought: what was lost is missing from now on, and not only
     /// once it turns out that it cannot be brought. Where that does not go well, the pass's end says so.
-    private func tell(_ lists: [ImageList], missing: [ClosureEntry]) async {
-        _ = try? await publish(lists, missing: missing, verifiedAt: now())
+    private func tell(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async {
+        _ = try? await publish(lists, missing: missing, verifiedAt: verifiedAt)
     }
 
     /// What is staged, what is promoted and what may be returned to, each generation once.
@@ -147,7 +177,8 @@ struct SitePass: Sendable {
     }
 
     private func publish(
-        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp
+        _ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp,
+        progress: CacheManifest.Progress? = nil
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
         let readings = try journal.readings().mapValues(\.at)
@@ -161,7 +192,7 @@ struct SitePass: Sendable {
                 return CacheManifest.Holding(
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
-            })
+            }, progress: progress)
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
     }
 

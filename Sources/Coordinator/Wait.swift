@@ -10,7 +10,7 @@ struct Wait: Sendable {
 
     /// - Parameters:
     ///   - clock: the time that passes
-    ///   - progress: takes a line whenever something has changed
+    ///   - progress: takes the lines of a look whenever something has changed
     ///   - look: one look
     /// - Returns: the last answer: ready, or blocked when the time was over
     /// - Throws: what the last look threw, when the time was over. A store that is out of reach for a while does not end
@@ -19,7 +19,8 @@ struct Wait: Sendable {
         clock: C, progress: (String) -> Void, look: () async throws -> Verdict
     ) async throws -> Verdict {
         let end = clock.now.advanced(by: timeout)
-        var said = ""
+        var said: [String] = []
+        var outlook = Outlook()
         while true {
             let answer: Result<Verdict, ObjectStoreError>
             do {
@@ -29,18 +30,14 @@ struct Wait: Sendable {
             }
             if case .success(let verdict) = answer, verdict.isReady { return verdict }
             guard clock.now < end else { return try answer.get() }
-            let line = Self.line(answer)
-            if line != said { progress(line) }
-            said = line
+            let lines =
+                switch answer {
+                case .failure(let error): ["waiting: \(error)"]
+                case .success(let verdict): outlook.lines(verdict)
+                }
+            if lines != said { lines.forEach(progress) }
+            said = lines
             try await clock.sleep(until: min(end, clock.now.advanced(by: interval)), tolerance: nil)
-        }
-    }
-
-    private static func line(_ answer: Result<Verdict, ObjectStoreError>) -> String {
-        switch answer {
-        case .failure(let error): "waiting: \(error)"
-        case .success(let verdict):
-            "waiting: \(verdict.reasons.first?.message ?? "\(verdict.sites.count { $0.isReady }) of \(verdict.sites.count) sites ready")"
         }
     }
 }

@@ -72,10 +72,10 @@ public final class TokenFile: Sendable {
     private static func hashes(in path: String) throws(FileFault) -> [[UInt8]] {
         let text = String(decoding: try smallFile(path, limit: maximumSize), as: UTF8.self)
         var hashes: [[UInt8]] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let token = line.utf8.filter {
-                $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t")
-            }
+        for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+            let blanks: Set<UInt8> = [UInt8(ascii: "\r"), UInt8(ascii: " "), UInt8(ascii: "\t")]
+            let token = Array(
+                line.utf8.drop { blanks.contains($0) }.reversed().drop { blanks.contains($0) }.reversed())
             if token.isEmpty || token.first == UInt8(ascii: "#") { continue }
             // The message names the line and not the token.
             guard token.count >= minimumLength else {

@@ -155,6 +155,8 @@ final class FakeRegistry: SiteRegistry {
         /// Manifests that a push does not bring back.
         var forgotten: Set<ClosureEntry.Identity> = []
         var mended: [ClosureEntry] = []
+        /// Runs before anything is brought.
+        var beforeBringing: @Sendable () async -> Void = {}
         var readBack: [ClosureEntry] = []
     }
 
@@ -211,6 +213,7 @@ final class FakeRegistry: SiteRegistry {
     func bringMissing(
         _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
     ) async throws -> Delivery {
+        await with { $0.beforeBringing }()
         let (delivery, manifests): (Delivery, [ClosureEntry]) = with { state in
             var delivery = Delivery(sourceFaults: state.sourceFaults)
             if let pause = state.pause {
@@ -239,6 +242,9 @@ final class FakeRegistry: SiteRegistry {
         manifests.forEach(pushed)
         return delivery
     }
+
+    /// What happens while something is brought.
+    func whileBringing(_ body: @escaping @Sendable () async -> Void) { with { $0.beforeBringing = body } }
 
     func mend(_ manifests: [ClosureEntry]) async throws -> [String] {
         with { state in

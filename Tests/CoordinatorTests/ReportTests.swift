@@ -105,7 +105,7 @@ import Trust
         #expect(try await wait([.success(ready)]) == (true, [], 1))
         let (isReady, lines, count) = try await wait([.success(blocked), .success(blocked), .success(ready)])
         #expect((isReady, count) == (true, 3))
-        #expect(lines == ["waiting: 0 of 1 sites ready"])
+        #expect(lines == ["waiting: 0 of 1 sites ready", "  lab-1: silent: no estimate yet"])
     }
 
     @Test func givesTheLastAnswerWhenTheTimeIsOver() async throws {

@@ -96,12 +96,12 @@ import Testing
                 #expect(server.gate.reads == 1)
                 #expect(try await server.get("/healthz").status == 200)
                 // Rotation, with an overlap and without; and what cannot be read any more lets nobody in.
-                try directory.write("tokens", "\(first)\n\(second)\n")
+                try directory.write("tokens", "  \(first)\r\n\(second)\n")
                 #expect(try await server.get("/v1/gate/lab/platform", token: first).status == 200)
                 #expect(try await server.get("/v1/gate/lab/platform", token: second).status == 200)
                 try directory.write("tokens", "\(second)\n")
                 #expect(try await server.get("/v1/gate/lab/platform", token: first).status == 401)
-                for content in ["", "short\n", "\(second) \u{FC}\n"] {
+                for content in ["", "short\n", "\(second) \(second)\n", "\(second)\u{FC}\n"] {
                     try directory.write("tokens", content)
                     #expect(try await server.get("/v1/gate/lab/platform", token: second).status == 401, "\(content)")
                 }

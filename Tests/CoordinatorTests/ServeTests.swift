@@ -1,0 +1,133 @@
+import FoundationEssentials
+import Glibc
+import HTTP
+import Readiness
+import TestSupport
+import Testing
+
+/// `rollcall serve` as a process, asked as a pipeline asks.
+@Suite(.timeLimit(.minutes(5))) struct ServeTests {
+    /// A server of a workplace's fleet, on a free port.
+    private struct Server {
+        let process: ChildProcess
+        let origin: String
+        let client = HTTPClient()
+
+        init(_ workplace: Workplace, _ arguments: String...) async throws {
+            let log = workplace.directory.file("serve.log")
+            process = try ChildProcess(
+                [Workplace.executable, "serve", "--listen", "127.0.0.1:0", "--without-tls"] + arguments,
+                environment: ["ROLLCALL_FLEET": "", "TERM": "dumb"], directory: workplace.directory.path,
+                output: "/dev/null", errors: log)
+            while true {
+                let text = String(decoding: (try? workplace.directory.read("serve.log")) ?? [], as: UTF8.self)
+                if let range = text.firstRange(of: "127.0.0.1:") ?? text.firstRange(of: "127.0.0.1]:"),
+                    let port = Int(text[range.upperBound...].prefix { $0.isNumber })
+                {
+                    origin = "http://127.0.0.1:\(port)"
+                    return
+                }
+                guard process.isRunning else { throw TestSupportError("serve ended at once: \(text)") }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+
+        func get(_ path: String, token: String? = nil) async throws -> HTTPResponse {
+            var request = HTTPRequest(.get, try HTTPURL(origin + path))
+            if let token { request.headers["Authorization"] = "Bearer \(token)" }
+            request.proxy = ""
+            return try await client.send(request)
+        }
+
+        func end() async {
+            client.shutdown()
+            process.signal(SIGTERM)
+            #expect(await process.ended() == 0)
+        }
+    }
+
+    @Test func theGateFollowsTheStoreAndTheFleet() async throws {
+        try await Workplace.with { workplace in
+            let list = try workplace.write(Workplace.list())
+            _ = try await workplace.run("stage", "list.json", "--environment", "lab")
+            try await workplace.prove(list, at: "lab-1")
+            let server = try await Server(workplace, "--without-tokens")
+            let gate = "/v1/gate/lab/platform"
+            var answer = try await server.get(gate)
+            #expect(answer.status == 409)
+            // The same document as `check` writes.
+            let check = try await workplace.run("check", "platform", "--environment", "lab", "--output", "json")
+            #expect(Self.withoutTime(answer.body) == Self.withoutTime(check.output))
+
+            try await workplace.prove(list, at: "lab-2")
+            #expect(try await server.get(gate).status == 200)
+            #expect(try await server.get("\(gate)?generation=\(list.generation)").status == 200)
+            #expect(try await server.get("/v1/gate/moon/platform").status == 404)
+            let status = try await server.get("/v1/status")
+            #expect(status.status == 200)
+            #expect(String(decoding: status.body, as: UTF8.self).contains("\"environment\" : \"production\""))
+            let metrics = String(decoding: try await server.get("/metrics").body, as: UTF8.self)
+            #expect(metrics.contains("rollcall_gate_ready{environment=\"lab\",list=\"platform\"} 1\n"))
+
+            // A site that the file names since now has proved nothing.
+            let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
+            let grown = fleet.replacing(
+                "      - name: lab-2\n",
+                with: "      - name: lab-3\n        registry: https://registry.lab-3.example\n      - name: lab-2\n")
+            try workplace.directory.write("fleet.yaml", grown)
+            answer = try await server.get(gate)
+            #expect(answer.status == 409)
+            #expect(String(decoding: answer.body, as: UTF8.self).contains("lab-3"))
+            try workplace.directory.write("fleet.yaml", "environments: nonsense\n")
+            #expect(try await server.get(gate).status == 503)
+            try workplace.directory.write("fleet.yaml", fleet)
+            #expect(try await server.get(gate).status == 200)
+
+            // Unreachable is unknown, and never ready.
+            try FileManager.default.moveItem(
+                atPath: workplace.directory.file("store"), toPath: workplace.directory.file("away"))
+            answer = try await server.get(gate)
+            #expect(answer.status == 503)
+            #expect(String(decoding: answer.body, as: UTF8.self).contains("\"ready\" : false"))
+            #expect(try await server.get("/healthz").status == 200)
+            try FileManager.default.moveItem(
+                atPath: workplace.directory.file("away"), toPath: workplace.directory.file("store"))
+            #expect(try await server.get(gate).status == 200)
+            await server.end()
+        }
+    }
+
+    private static func withoutTime(_ document: [UInt8]) -> [String] {
+        String(decoding: document, as: UTF8.self).split(separator: "\n").filter { !$0.contains("decidedAt") }
+            .map(String.init)
+    }
+
+    @Test func tokensAreAskedFor() async throws {
+        try await Workplace.with { workplace in
+            let token = String(repeating: "t", count: 40)
+            try workplace.directory.write("tokens", "\(token)\n")
+            let server = try await Server(workplace, "--tokens", "tokens")
+            #expect(try await server.get("/v1/gate/lab/platform").status == 401)
+            #expect(try await server.get("/v1/gate/lab/platform", token: token).status == 409)
+            await server.end()
+        }
+    }
+
+    @Test(arguments: [
+        (["--without-tls"], 64, "say who may ask"),
+        (["--without-tokens"], 64, "say how to speak"),
+        (["--without-tokens", "--certificate", "x", "--without-tls"], 64, "belong together"),
+        (["--without-tls", "--tokens", "none"], 64, "none: cannot be read (No such file or directory)"),
+        (["--without-tls", "--tokens", "fleet.yaml"], 64, "fleet.yaml:1: a token has at least 16 characters"),
+        (["--without-tls", "--without-tokens", "--listen", "nowhere"], 64, "nowhere"),
+        (["--without-tokens", "--certificate", "x", "--key", "y"], 64, "cannot be used as certificate and key"),
+        (["--without-tls", "--without-tokens", "--fleet", "none.yaml"], 64, "none.yaml"),
+    ])
+    func whatIsWrongIsSaid(_ arguments: [String], _ status: Int, _ words: String) async throws {
+        try await Workplace.with { workplace in
+            let result = try await workplace.run(["serve"] + arguments)
+            #expect(result.status == status)
+            #expect(result.errorText.contains(words), "\(result.errorText)")
+        }
+    }
+}
