@@ -42,7 +42,7 @@ let package = Package(
         .target(
             name: "Transfer",
             dependencies: [
-                "Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift"),
+                "ImageLayout", "Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ]
         ),
@@ -118,7 +118,8 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -143,7 +144,8 @@ let package = Package(
         .testTarget(
             name: "TransferTests",
             dependencies: [
-                "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "Transfer", "ImageLayout", "Registry", "HTTP", "OCI", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
         .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),
@@ -165,7 +167,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

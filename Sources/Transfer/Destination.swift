@@ -2,9 +2,9 @@ import HTTP
 import OCI
 import Registry
 
-/// The registry that content is brought to, under the names that the mapping gives its repositories.
+/// The registry or layout that content is brought to, under the names that the mapping gives its repositories.
 struct Destination: Sendable {
-    let client: RegistryClient
+    let client: any DestinationStore
     let mapping: RepositoryMapping
 
     func name(of repository: Repository) throws(TransferError) -> Repository {
@@ -35,7 +35,7 @@ struct Destination: Sendable {
         do {
             return switch entry.kind {
             case .blob: try await client.proof(ofBlob: entry.digest, in: repository, size: entry.size)
-            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository)
+            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository, at: nil)
             }
         } catch {
             if error.status == 500 { throw TransferError(.destinationUnreadable, "\(error)") }

@@ -285,7 +285,7 @@ struct TransferPass: Sendable {
                     entry.identity,
                     TransferError(
                         .destinationFailed,
-                        "\(destination.client.endpoint.name) lost \(entry.digest) during the pass: does its garbage"
+                        "\(destination.client.place) lost \(entry.digest) during the pass: does its garbage"
                             + " collection run meanwhile?"), &ledger)
             case .failure(let error):
                 if ledger.unanswered == nil || ledger.unanswered?.code == .cancelled { ledger.unanswered = error }
@@ -353,7 +353,7 @@ struct TransferPass: Sendable {
         return .failure(
             TransferError(
                 .destinationUnreadable,
-                "\(destination.client.endpoint.name) took \(entry.digest) and \(reason): check the registry's storage"))
+                "\(destination.client.place) took \(entry.digest) and \(reason): check the registry's storage"))
     }
 
     /// Brings a blob, and asks for it where it was brought.
