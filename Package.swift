@@ -47,19 +47,27 @@ let package = Package(
             ]
         ),
 
+        // What our servers have in common.
+        .target(
+            name: "Serving",
+            dependencies: [
+                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
+
         // The site's own registry: content on disk, and the protocol over it.
         .target(name: "ImageLayout", dependencies: ["CGlibc", "OCI"]),
         .target(
             name: "EmbeddedRegistry",
             dependencies: [
-                "CLibcrypt", "CLibcrypto", "ImageLayout", "OCI",
+                "CLibcrypt", "CLibcrypto", "ImageLayout", "OCI", "Serving",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
@@ -90,13 +98,12 @@ let package = Package(
         .target(
             name: "GateServer",
             dependencies: [
-                "CLibcrypto", "OCI", "Readiness",
+                "CLibcrypto", "OCI", "Readiness", "Serving",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
@@ -155,7 +162,7 @@ let package = Package(
         .testTarget(
             name: "EmbeddedRegistryTests",
             dependencies: [
-                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "TestSupport",
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "Serving", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -181,7 +188,7 @@ let package = Package(
         .testTarget(
             name: "GateServerTests",
             dependencies: [
-                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "TestSupport",
+                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "Serving", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]

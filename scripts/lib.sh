@@ -11,9 +11,9 @@ BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libcrypt-dev libssl-dev libnghtt
 DEMO_PACKAGES=(curl jq python3 ca-certificates)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
-# What the tests take beyond that: an S3 server, and the means to install another one from PyPI.
+# What the tests take beyond that: an S3 server, the means to install another one from PyPI, and a container engine.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(ceph-mon ceph-osd radosgw python3-venv)
+TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv)
 
 # say WORDS...: tells what is being done, on standard error, so that standard output stays for results.
 say() { printf '==> %s\n' "$*" >&2; }
@@ -62,6 +62,11 @@ need_packages() {
     # They are wanted as programs, not as services of this machine (the registry on port 5000), now or after the next boot.
     [[ " ${missing[*]} " != *" docker-registry "* ]] || disable_service docker-registry
     [[ " ${missing[*]} " != *" ceph-mon "* ]] || disable_service ceph-crash
+    [[ " ${missing[*]} " != *" podman "* ]] || {
+        disable_service podman
+        disable_service podman-restart
+        as_root deb-systemd-helper disable podman.socket podman-auto-update.timer >/dev/null 2>&1 || true
+    }
     release_services
     if ((status != 0)); then
         tail -n 20 "$work/apt.log" >&2

@@ -2,6 +2,7 @@ import ConfigurationFiles
 import GateServer
 import ObjectStore
 import Readiness
+import Serving
 import Trust
 
 /// The fleet as its file says now, for a process that outlives changes of the file.

@@ -5,6 +5,7 @@ import HTTP
 import Logging
 import Readiness
 import ServiceLifecycle
+import Serving
 import UnixSignals
 
 /// The gate over HTTP.

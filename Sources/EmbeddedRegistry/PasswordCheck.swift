@@ -1,9 +1,14 @@
 import CLibcrypto
 import HTTPTypes
+import Logging
 import NIOPosix
+import Serving
 import Synchronization
 
 /// Checks passwords with bounded work: two threads, a short queue, and a memory of those that were right.
+///
+/// The file is looked at with each request, and read again when it has changed. One that cannot be read any more lets
+/// nobody in: taking a user away must work.
 final class PasswordCheck: Sendable {
     /// What a client says it is.
     struct Credentials: Sendable {
@@ -21,7 +26,8 @@ final class PasswordCheck: Sendable {
     static let validity = Duration.seconds(600)
 
     private struct State {
-        var file: PasswordFile
+        var identity: FileIdentity?
+        var hashes: [String: String]
         var right: [[UInt8]: ContinuousClock.Instant] = [:]
         var waiting = 0
     }
@@ -32,20 +38,36 @@ final class PasswordCheck: Sendable {
     /// What an unknown user's password is compared with, so that the answer takes as long.
     private let decoy: String
 
-    init(_ file: PasswordFile) {
-        state = Mutex(State(file: file))
+    private let path: String
+    private let logger: Logger
+
+    /// - Throws: `FileFault`
+    init(_ path: String, logger: Logger) throws(FileFault) {
+        self.path = path
+        self.logger = logger
+        let identity = FileIdentity(of: path)
+        let file = try PasswordFile(path: path)
+        state = Mutex(State(identity: identity, hashes: file.hashes))
         key = (0..<32).map { _ in UInt8.random(in: .min ... .max) }
         decoy = file.hashes.values.first ?? ""
         pool = NIOThreadPool(numberOfThreads: Self.threads)
         pool.start()
     }
 
-    /// Takes the users of a file that has changed; what was remembered is forgotten.
-    func replace(_ file: PasswordFile) {
-        state.withLock { state in
-            state.file = file
-            state.right = [:]
+    /// Reads the file again if it has changed; what was remembered is forgotten then.
+    private func refresh(_ state: inout State) {
+        let identity = FileIdentity(of: path)
+        guard identity == nil || identity != state.identity else { return }
+        do throws(FileFault) {
+            state.hashes = try PasswordFile(path: path).hashes
+            logger.info("read the users again", metadata: ["users": .stringConvertible(state.hashes.count)])
+        } catch {
+            // Once, and not with every request.
+            if !state.hashes.isEmpty { logger.error("nobody may log in", metadata: ["reason": "\(error)"]) }
+            state.hashes = [:]
         }
+        state.identity = identity
+        state.right = [:]
     }
 
     /// Whether a user has a password.
@@ -66,7 +88,7 @@ final class PasswordCheck: Sendable {
         guard matches, let hash else { return false }
         state.withLock { state in
             // Unless the file has changed meanwhile.
-            guard state.file.hashes[credentials.user] == hash else { return }
+            guard state.hashes[credentials.user] == hash else { return }
             if state.right.count >= Self.remembered {
                 state.right = state.right.filter { $0.value > now }
                 if state.right.count >= Self.remembered { state.right = [:] }
@@ -86,10 +108,11 @@ final class PasswordCheck: Sendable {
         _ user: String, _ tag: [UInt8], _ now: ContinuousClock.Instant
     ) throws(RegistryProblem) -> Beginning {
         let beginning: Beginning? = state.withLock { state in
+            refresh(&state)
             if let until = state.right[tag], until > now { return .isRemembered }
             guard state.waiting < Self.queue else { return nil }
             state.waiting += 1
-            return .compare(state.file.hashes[user])
+            return .compare(state.hashes[user])
         }
         guard let beginning else {
             var problem = RegistryProblem(.tooManyRequests, "too many log in at once: try again")

@@ -1,7 +1,7 @@
 import CLibcrypt
 import CLibcrypto
-import FoundationEssentials
 import Glibc
+import Serving
 
 /// The users of an htpasswd file, `USER:HASH` a line: bcrypt, SHA-256-crypt or SHA-512-crypt, as `htpasswd -B`, `-2` and
 /// `-5` write them.
@@ -15,30 +15,36 @@ struct PasswordFile: Sendable, Hashable {
     /// Hashes by user.
     let hashes: [String: String]
 
+    /// Reads a file.
+    init(path: String) throws(FileFault) {
+        let bytes = try smallFile(path, limit: Self.maximumSize)
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw FileFault("\(path): is not UTF-8") }
+        try self.init(text: text, path: path)
+    }
+
     /// - Parameters:
     ///   - text: the file's content
     ///   - path: its name in messages
-    init(text: String, path: String) throws(ServeError) {
+    init(text: String, path: String) throws(FileFault) {
         var hashes: [String: String] = [:]
         for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let line = line.last == "\r" ? line.dropLast() : line
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count >= 2, !parts[0].isEmpty else {
-                throw ServeError(.users, "\(path):\(number + 1): write USER:HASH, as 'htpasswd -B' does")
+                throw FileFault("\(path):\(number + 1): write USER:HASH, as 'htpasswd -B' does")
             }
             guard Self.isSupported(parts[1]) else {
-                throw ServeError(
-                    .users,
+                throw FileFault(
                     "\(path):\(number + 1): the hash of '\(parts[0])' is neither bcrypt up to cost \(Self.maximumCost) nor"
                         + " SHA-crypt up to \(Self.maximumRounds) rounds: write it with 'htpasswd -B'")
             }
             guard hashes.updateValue(String(parts[1]), forKey: String(parts[0])) == nil else {
-                throw ServeError(.users, "\(path):\(number + 1): the user '\(parts[0])' is listed twice")
+                throw FileFault("\(path):\(number + 1): the user '\(parts[0])' is listed twice")
             }
         }
         guard !hashes.isEmpty else {
-            throw ServeError(.users, "\(path): there is no user: add one with 'htpasswd -B \(path) USER'")
+            throw FileFault("\(path): there is no user: add one with 'htpasswd -B \(path) USER'")
         }
         self.hashes = hashes
     }

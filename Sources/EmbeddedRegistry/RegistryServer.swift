@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 import HTTPTypes
 import HummingbirdCore
@@ -8,6 +7,7 @@ public import Logging
 import NIOCore
 import NIOPosix
 public import ServiceLifecycle
+public import Serving
 
 /// An OCI registry (distribution-spec v1.1.1) over an image layout, on Hummingbird's server.
 ///
@@ -16,12 +16,9 @@ public struct RegistryServer: Service {
     private let configuration: RegistryConfiguration
     private let layout: ImageLayout
     private let logger: Logger
-    private let identity: ServerIdentity?
+    private let certificate: CertificateFiles?
     private let passwords: PasswordCheck?
     private let onListening: @Sendable (Int) async -> Void
-
-    /// How often the files of the users and of the identity are looked at.
-    static let reloadInterval = Duration.seconds(5)
 
     /// Reads the files that the configuration names. Nothing listens yet.
     ///
@@ -30,22 +27,26 @@ public struct RegistryServer: Service {
     ///   - configuration: how
     ///   - logger: what changes the registry is logged, and what fails
     ///   - onListening: told the port, once it listens
-    /// - Throws: `ServeError`
+    /// - Throws: `FileFault`
     public init(
         _ layout: ImageLayout, configuration: RegistryConfiguration, logger: Logger,
         onListening: @escaping @Sendable (Int) async -> Void = { _ in }
-    ) throws(ServeError) {
+    ) throws(FileFault) {
         self.layout = layout
         self.configuration = configuration
         self.logger = logger
         self.onListening = onListening
-        identity = try configuration.tls.map { files throws(ServeError) in try ServerIdentity(files) }
-        passwords = try configuration.usersFile.map { path throws(ServeError) in
-            PasswordCheck(try PasswordFile(path: path))
+        certificate = try configuration.tls.map { files throws(FileFault) in
+            try CertificateFiles(certificate: files.certificateFile, key: files.keyFile, logger: logger)
+        }
+        passwords = try configuration.usersFile.map { path throws(FileFault) in
+            try PasswordCheck(path, logger: logger)
         }
     }
 
     /// Serves until a graceful shutdown, which lets requests under way end, or cancellation.
+    ///
+    /// - Throws: `RegistryServerError.cannotListen`
     public func run() async throws {
         let disk = DiskThreads()
         let service = RegistryService(
@@ -72,8 +73,8 @@ public struct RegistryServer: Service {
             await onListening(port)
         }
         let server: any Service
-        if let identity {
-            server = try TLSChannel(base, tlsConfiguration: identity.configuration).server(
+        if let certificate {
+            server = try TLSChannel(base, tlsConfiguration: certificate.tlsConfiguration()).server(
                 configuration: serverConfiguration, onServerRunning: onRunning,
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.silent)
         } else {
@@ -84,7 +85,6 @@ public struct RegistryServer: Service {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
-                group.addTask { await reloadFiles() }
                 group.addTask { await collectGarbage(disk) }
                 // The server ends first; the others only with it.
                 try await group.next()
@@ -92,8 +92,8 @@ public struct RegistryServer: Service {
             }
         } catch let error as IOError {
             await end(disk)
-            throw ServeError(
-                .address,
+            throw RegistryServerError(
+                .cannotListen,
                 "cannot listen on \(configuration.host), port \(configuration.port) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
@@ -131,41 +131,5 @@ public struct RegistryServer: Service {
                 logger.error("garbage not collected", metadata: ["reason": "\(error)"])
             }
         }
-    }
-
-    /// Looks at the files of the users and of the identity now and then, and takes them up when they have changed.
-    private func reloadFiles() async {
-        var version = configuration.usersFile.map { FileVersion($0) }
-        while (try? await Task.sleep(for: Self.reloadInterval)) != nil {
-            do throws(ServeError) {
-                if try identity?.reload() == true { logger.info("certificate reloaded") }
-            } catch {
-                logger.error("certificate not reloaded: the one before stays", metadata: ["reason": "\(error)"])
-            }
-            guard let path = configuration.usersFile else { continue }
-            let latest = FileVersion(path)
-            guard latest != version else { continue }
-            version = latest
-            do throws(ServeError) {
-                passwords?.replace(try PasswordFile(path: path))
-                logger.info("users reloaded")
-            } catch {
-                logger.error("users not reloaded: those before stay", metadata: ["reason": "\(error)"])
-            }
-        }
-    }
-}
-
-extension PasswordFile {
-    /// Reads a file.
-    init(path: String) throws(ServeError) {
-        let size = (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int ?? 0
-        guard size <= Self.maximumSize, let data = FileManager.default.contents(atPath: path),
-            let text = String(validating: data, as: UTF8.self)
-        else {
-            throw ServeError(
-                .users, "\(path): cannot read the users: it must be a text file of at most \(Self.maximumSize) bytes")
-        }
-        try self.init(text: text, path: path)
     }
 }

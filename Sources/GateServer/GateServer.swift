@@ -4,6 +4,7 @@ import HummingbirdTLS
 public import Logging
 import NIOCore
 public import ServiceLifecycle
+public import Serving
 
 /// Answers pipelines over HTTP: whether a list is ready in an environment.
 ///
@@ -101,13 +102,11 @@ public struct GateServer: Service {
 public struct GateServerError: Error, Sendable, CustomStringConvertible {
     /// What happened.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case tokens, certificate, listen }
+        private enum Kind { case tokens, listen }
         private let kind: Kind
 
         /// The file of bearer tokens cannot be read, or has none.
         public static let unusableTokens = Code(kind: .tokens)
-        /// Certificate and key cannot be read, or do not belong together.
-        public static let unusableCertificate = Code(kind: .certificate)
         /// The address cannot be listened at.
         public static let cannotListen = Code(kind: .listen)
     }

@@ -1,6 +1,7 @@
 import CLibcrypto
 public import Logging
 import OCI
+import Serving
 import Synchronization
 
 /// The bearer tokens (RFC 6750) that may ask: one a line, `#` begins a comment.

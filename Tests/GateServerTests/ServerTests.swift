@@ -4,6 +4,7 @@ import ObjectStore
 import OCI
 import Readiness
 import Synchronization
+import Serving
 import TestSupport
 import Testing
 

@@ -127,7 +127,7 @@ import Testing
 }
 
 extension TestFleet {
-    fileprivate func startSync() throws -> ChildProcess {
+    func startSync() throws -> ChildProcess {
         try Executable.agent.start(
             ["sync", "--config", "lab-1.yaml"], in: directory, errors: directory.file("sync.log"))
     }

@@ -14,6 +14,8 @@ public final class RealRegistry: Sendable {
         public var demandsClientCertificate = false
         /// Whether pushes are refused (405).
         public var isReadOnly = false
+        /// The URL of a registry that it is a pull-through cache of.
+        public var remote: String?
         /// Whether it keeps descriptors of blobs in memory, as Debian's default configuration has it: it then goes on to say
         /// that it has what was removed behind its back.
         public var cachesDescriptors = false
@@ -135,6 +137,7 @@ public final class RealRegistry: Sendable {
             try directory.write("htpasswd", result.output)
             lines += ["auth:", "  htpasswd: {realm: registry, path: '\(directory.file("htpasswd"))'}"]
         }
+        if let remote = configuration.remote { lines += ["proxy:", "  remoteurl: \(remote)"] }
         try directory.write("config.template", lines.joined(separator: "\n") + "\n")
     }
 

@@ -24,8 +24,11 @@ public struct FileIdentity: Hashable, Sendable {
 
 /// Reads a small file.
 ///
-/// - Throws: what is wrong, in words
-func smallFile(_ path: String, limit: Int) throws(FileFault) -> [UInt8] {
+/// - Parameters:
+///   - path: the file
+///   - limit: the most bytes that it may have
+/// - Throws: `FileFault`
+public func smallFile(_ path: String, limit: Int) throws(FileFault) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileFault("\(path): cannot be read (\(String(cString: strerror(errno))))") }
     defer { close(descriptor) }
@@ -42,7 +45,12 @@ func smallFile(_ path: String, limit: Int) throws(FileFault) -> [UInt8] {
 }
 
 /// What is wrong with a file, in words, with its path.
-struct FileFault: Error {
-    let message: String
-    init(_ message: String) { self.message = message }
+public struct FileFault: Error, Sendable, CustomStringConvertible {
+    /// What is wrong, with its path, and what to do.
+    public let message: String
+
+    /// - Parameter message: what is wrong, with its path, and what to do
+    public init(_ message: String) { self.message = message }
+
+    public var description: String { message }
 }

@@ -1,6 +1,6 @@
 public import Logging
 import NIOCore
-import NIOSSL
+public import NIOSSL
 import Synchronization
 
 /// The server's certificate chain and key, in PEM files that may be replaced while it serves.
@@ -22,15 +22,15 @@ public final class CertificateFiles: Sendable {
     ///   - certificate: the PEM file with the chain, the server's own certificate first
     ///   - key: the PEM file with its private key
     ///   - logger: where it says that changed files cannot be used
-    /// - Throws: `GateServerError.unusableCertificate`
-    public init(certificate: String, key: String, logger: Logger) throws(GateServerError) {
+    /// - Throws: `FileFault`
+    public init(certificate: String, key: String, logger: Logger) throws(FileFault) {
         paths = (certificate, key)
         self.logger = logger
         pair = Mutex(try Self.load(certificate, key))
     }
 
     /// TLS 1.2 and newer; each handshake is made with the files as they are then.
-    func tlsConfiguration() -> TLSConfiguration {
+    public func tlsConfiguration() -> TLSConfiguration {
         let first = pair.withLock { $0 }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: first.chain, privateKey: first.key)
@@ -53,7 +53,7 @@ public final class CertificateFiles: Sendable {
         pair.withLock { pair in
             let identity = [FileIdentity(of: paths.certificate), FileIdentity(of: paths.key)]
             guard identity != pair.identity else { return pair }
-            do throws(GateServerError) {
+            do throws(FileFault) {
                 pair = try Self.load(paths.certificate, paths.key)
                 logger.info("read the certificate again")
             } catch {
@@ -64,7 +64,7 @@ public final class CertificateFiles: Sendable {
         }
     }
 
-    private static func load(_ certificate: String, _ key: String) throws(GateServerError) -> Pair {
+    private static func load(_ certificate: String, _ key: String) throws(FileFault) -> Pair {
         let identity = [FileIdentity(of: certificate), FileIdentity(of: key)]
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
@@ -74,8 +74,7 @@ public final class CertificateFiles: Sendable {
                 configuration: .makeServerConfiguration(certificateChain: chain, privateKey: privateKey))
             return Pair(identity: identity, chain: chain, key: privateKey)
         } catch {
-            throw GateServerError(
-                .unusableCertificate,
+            throw FileFault(
                 "\(certificate), \(key): cannot be used as certificate and key (\(error)): give PEM files of a certificate"
                     + " and of the private key that belongs to it")
         }

@@ -1,0 +1,128 @@
+import FoundationEssentials
+import Glibc
+import HTTP
+import ImageLayout
+import OCI
+import TestSupport
+import Testing
+
+/// Many clients at once, and what they cost.
+@Suite(.serialized, .timeLimit(.minutes(5)))
+struct LoadTests {
+    /// Hashes a body as it comes, and keeps none of it.
+    private final class HashingSink: BodySink, @unchecked Sendable {
+        private var computation: DigestComputation? = DigestComputation(.sha256)
+
+        func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition { .stream }
+
+        func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
+            computation?.update(bytes)
+            return .consumed
+        }
+
+        func finish() -> Digest { computation.take()?.finish() ?? Digest(of: []) }
+    }
+
+    @Test func manyPullsOfALargeBlob() async throws {
+        try await withEmbeddedRegistry { registry in
+            let content = GeneratedBytes(count: 16 << 20, seed: 5)
+            let digest = try await registry.push(content.all, to: "a")
+            try await withThrowingTaskGroup(of: Digest.self) { group in
+                for _ in 0..<64 {
+                    group.addTask {
+                        let sink = HashingSink()
+                        var request = HTTPRequest(.get, try HTTPURL("\(registry.origin)/v2/a/blobs/\(digest)"))
+                        request.proxy = ""
+                        let answer = try await registry.http.send(request, into: sink)
+                        #expect(answer.status == 200)
+                        return sink.finish()
+                    }
+                }
+                for try await found in group { #expect(found == digest) }
+            }
+        }
+    }
+
+    @Test func manyPushesAtOnce() async throws {
+        try await withEmbeddedRegistry { registry in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<16 {
+                    group.addTask {
+                        let image = TestImage(seed: UInt64(number % 4), layers: [1000, 700_000])
+                        let answer = try await registry.push(image, to: "r\(number % 8)", tag: "t\(number)")
+                        #expect(answer.status == 201)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try registry.layout.check().problems == [])
+            #expect(try registry.layout.uploadCount() == 0)
+        }
+    }
+
+    /// Pushes over HTTP while garbage is collected: with a grace period, every push succeeds, and what it leaves is whole.
+    @Test func garbageIsCollectedWhilePushing() async throws {
+        try await withEmbeddedRegistry { registry in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while !Task.isCancelled {
+                        _ = try registry.layout.collectGarbage(olderThan: 60)
+                        await Task.yield()
+                    }
+                }
+                try await withThrowingTaskGroup(of: Void.self) { pushes in
+                    for worker in 0..<4 {
+                        pushes.addTask {
+                            for round in 0..<8 {
+                                let image = TestImage(seed: UInt64(worker * 10 + round), layers: [600, 70_000])
+                                let answer = try await registry.push(image, to: "a", tag: "w\(worker)")
+                                #expect(answer.status == 201, "\(answer.text)")
+                                let target = "/v2/a/manifests/\(image.descriptor.digest)"
+                                if round.isMultiple(of: 2) { _ = try await registry.send(.delete, target) }
+                            }
+                        }
+                    }
+                    try await pushes.waitForAll()
+                }
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+            #expect(try registry.layout.check().problems == [])
+        }
+    }
+
+    /// A client that has lost its connection goes on at once, while the server still waits for more on the first.
+    @Test func anUploadIsTakenOver() async throws {
+        try await withEmbeddedRegistry { registry in
+            // Without 255, which curl's telnet sends twice.
+            let bytes = GeneratedBytes(count: 2_000_000, seed: 1).all.map { $0 & 0x7F }
+            let started = try await registry.send(.post, "/v2/a/blobs/uploads/")
+            let location = try #require(started.headers["Location"])
+            // Announces more than it sends, and stays.
+            let stalled = Task {
+                try await runCommand(
+                    ["curl", "--silent", "--max-time", "120", "telnet://\(registry.authority)"],
+                    input: Array("PATCH \(location) HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".utf8)
+                        + bytes[..<1_000_000])
+            }
+            func offset(_ answer: HTTPResponse) -> Int {
+                answer.headers["Range"]?.split(separator: "-").last.flatMap { Int($0) }.map { $0 + 1 } ?? 0
+            }
+            // A piece of what it sent is there.
+            while offset(try await registry.send(.get, location)) < 2 { await Task.yield() }
+            // Asks with what it knows, is told where to go on, and does.
+            let refused = try await registry.send(
+                .patch, location, ["Content-Range": "0-1999999"], .bytes(bytes))
+            #expect(refused.status == 416)
+            let next = offset(refused)
+            #expect(next > 500_000)
+            let answer = try await registry.send(
+                .put, "\(location)?digest=\(Digest(of: bytes))", ["Content-Range": "\(next)-1999999"],
+                .bytes(Array(bytes[next...])))
+            #expect(answer.status == 201)
+            // The first connection was ended.
+            _ = await stalled.result
+            #expect(try registry.layout.check().problems == [])
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import FoundationEssentials
+import Glibc
+import OCI
+import TestSupport
+import Testing
+
+/// Clients that are not ours, against our registry, with real images.
+@Suite(.timeLimit(.minutes(5))) struct EmbeddedClientTests {
+    /// The images of scripts/build-images.
+    private static func images() throws -> String {
+        guard let images = ProcessInfo.processInfo.environment[RealImages.variable], !images.isEmpty else {
+            throw TestSupportError("\(RealImages.variable) names no directory of images: run scripts/test")
+        }
+        return images
+    }
+
+    @discardableResult
+    private func run(
+        _ command: String..., in server: EmbeddedServer, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> CommandResult {
+        let result = try await runCommand(
+            command, environment: Executable.environment(home: server.directory.path),
+            directory: server.directory.path)
+        let line = Comment(rawValue: "\(command.joined(separator: " ")): \(result.errorText)")
+        #expect(result.status == 0, line, sourceLocation: sourceLocation)
+        return result
+    }
+
+    /// The digest of an image's root manifest in its layout.
+    private func digest(of image: String) throws -> Digest {
+        struct Index: Decodable {
+            struct Entry: Decodable { let digest: Digest }
+            let manifests: [Entry]
+        }
+        let data = try Data(contentsOf: URL(filePath: "\(try Self.images())/\(image)/index.json"))
+        return try #require(JSONDecoder().decode(Index.self, from: data).manifests.first).digest
+    }
+
+    private func push(_ image: String, to reference: String, _ server: EmbeddedServer) async throws {
+        try await run(
+            "skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "--dest-tls-verify=false",
+            "oci:\(try Self.images())/\(image)", "docker://\(server.authority)/\(reference)", in: server)
+    }
+
+    /// OCI types, Docker's types, and an index: pushed, inspected, pulled, and read from the directory.
+    @Test(arguments: ["nginx", "redis", "multi"])
+    func skopeo(image: String) async throws {
+        try await withEmbeddedServer { server in
+            try await push(image, to: "team/\(image):1", server)
+            let reference = "docker://\(server.authority)/team/\(image)"
+            let raw = try await run("skopeo", "inspect", "--raw", "--tls-verify=false", "\(reference):1", in: server)
+            #expect(try Digest(of: raw.output) == digest(of: image))
+            let byDigest = try await run(
+                "skopeo", "inspect", "--raw", "--tls-verify=false", "\(reference)@\(try digest(of: image))",
+                in: server)
+            #expect(byDigest.output == raw.output)
+            let tags = try await run("skopeo", "list-tags", "--tls-verify=false", reference, in: server)
+            #expect(tags.text.contains("\"1\""))
+            // Pushed again under another name: nothing moves twice.
+            try await push(image, to: "other/\(image):2", server)
+            try await run(
+                "skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "--src-tls-verify=false",
+                "docker://\(server.authority)/other/\(image):2", "oci:pulled:x", in: server)
+            if image != "redis" {
+                // skopeo takes OCI's types from a layout.
+                let read = try await run(
+                    "skopeo", "inspect", "--raw", "oci:\(server.layout)/team/\(image):1", in: server)
+                #expect(read.output == raw.output)
+            }
+            try await run("skopeo", "delete", "--tls-verify=false", "\(reference):1", in: server)
+        }
+    }
+
+    /// A whole repository to another registry and back.
+    @Test func skopeoSync() async throws {
+        try await withEmbeddedServer { server in
+            try await push("busybox", to: "team/busybox:1", server)
+            try await push("nginx", to: "team/busybox:2", server)
+            try await run(
+                "skopeo", "--insecure-policy", "sync", "--src", "docker", "--dest", "docker", "--src-tls-verify=false",
+                "--dest-tls-verify=false", "\(server.authority)/team/busybox", "\(server.authority)/copies",
+                in: server)
+            let tags = try await run(
+                "skopeo", "list-tags", "--tls-verify=false", "docker://\(server.authority)/copies/busybox", in: server)
+            #expect(tags.text.contains("\"1\"") && tags.text.contains("\"2\""))
+            try await run(
+                "skopeo", "--insecure-policy", "sync", "--src", "docker", "--dest", "dir", "--src-tls-verify=false",
+                "\(server.authority)/team/busybox", "synced", in: server)
+        }
+    }
+
+    /// podman unpacks images, which takes root, or ids that belong to the user (/etc/subuid).
+    @Test(.enabled(if: geteuid() == 0, "podman unpacks images as root only, where users have no ids of their own"))
+    func podman() async throws {
+        try await withEmbeddedServer { server in
+            try await push("redis", to: "team/redis:1", server)
+            // Without it, podman 4.3 does nothing where DOCKER_CONFIG is set.
+            try server.directory.write(".docker/config.json", "{}")
+            let own = [
+                "--root", server.directory.file("podman"), "--runroot", server.directory.file("podman-run"),
+                "--storage-driver", "vfs",
+            ]
+            func podman(_ arguments: String...) async throws {
+                let result = try await runCommand(
+                    ["podman"] + own + arguments, environment: Executable.environment(home: server.directory.path),
+                    directory: server.directory.path)
+                #expect(result.status == 0, "podman \(arguments.joined(separator: " ")): \(result.errorText)")
+            }
+            try await podman("pull", "--tls-verify=false", "\(server.authority)/team/redis:1")
+            try await podman("tag", "\(server.authority)/team/redis:1", "\(server.authority)/podman/redis:2")
+            try await podman("push", "--tls-verify=false", "\(server.authority)/podman/redis:2")
+            try await podman("rmi", "--all", "--force")
+            try await podman("pull", "--tls-verify=false", "\(server.authority)/podman/redis:2")
+        }
+    }
+
+    /// Debian's docker-registry as a cache in front of ours.
+    @Test func aPullThroughCache() async throws {
+        try await withEmbeddedServer { server in
+            try await push("multi", to: "team/multi:1", server)
+            var configuration = RealRegistry.Configuration()
+            configuration.remote = server.origin
+            try await withRealRegistry(configuration) { cache in
+                for round in 1...2 {
+                    let pulled = "pulled-\(round)"
+                    try await run(
+                        "skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "--src-tls-verify=false",
+                        "docker://\(cache.authority)/team/multi:1", "oci:\(pulled):1", in: server)
+                    let raw = try await run("skopeo", "inspect", "--raw", "oci:\(pulled):1", in: server)
+                    #expect(try Digest(of: raw.output) == digest(of: "multi"))
+                }
+            }
+        }
+    }
+}
