@@ -125,7 +125,7 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry",
+                "ConfigurationFiles", "Console", "GateServer", "Serving", "ObjectStore", "OCI", "Readiness", "Registry",
                 "Transfer",
                 "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

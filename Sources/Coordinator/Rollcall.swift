@@ -4,6 +4,7 @@ import Console
 import GateServer
 import ObjectStore
 import Readiness
+import Serving
 import Trust
 
 /// The coordinator: parse, wire, run.
@@ -52,7 +53,7 @@ struct Rollcall: AsyncParsableCommand {
     /// Which exit code an error means.
     static func exitCode(of error: any Error) -> ExitCode {
         switch error {
-        case is ConfigurationError, is UsageError: .validationFailure
+        case is ConfigurationError, is UsageError, is FileFault: .validationFailure
         case let error as TrustError where error.code == .invalidKey: .validationFailure
         case let error as ReadinessError where [.invalidFleet, .invalidWaiver].contains(error.code): .validationFailure
         case let error as GateServerError where error.code != .cannotListen: .validationFailure
@@ -68,6 +69,7 @@ struct Rollcall: AsyncParsableCommand {
 /// An error whose description is the line to show.
 private protocol OneLineError: Error {}
 extension ConfigurationError: OneLineError {}
+extension FileFault: OneLineError {}
 extension GateServerError: OneLineError {}
 extension ObjectStoreError: OneLineError {}
 extension ReadinessError: OneLineError {}
