@@ -35,8 +35,7 @@ extension CentralStore {
             guard !outbox.isEmpty else { return current }
             try await record(outbox)
             current.record.outbox.remove(outbox)
-            _ = try await swap(current.record, against: current.etag)
-            await backoff(attempt)
+            if try await !swap(current.record, against: current.etag) { await backoff(attempt) }
         }
         throw contention(over: environment)
     }
@@ -131,8 +130,7 @@ extension CentralStore {
             guard !outbox.isEmpty else { return (memory, etag) }
             try await record(outbox)
             memory.outbox.remove(outbox)
-            _ = try await swap(memory, against: etag)
-            await backoff(attempt)
+            if try await !swap(memory, against: etag) { await backoff(attempt) }
         }
         throw contention(over: environment)
     }

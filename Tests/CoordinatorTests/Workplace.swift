@@ -54,14 +54,14 @@ struct Workplace: Sendable {
     func run(_ arguments: String...) async throws -> CommandResult { try await run(arguments) }
 
     /// Runs `rollcall` to its end, with nothing of the machine's own settings.
-    func run(_ arguments: [String]) async throws -> CommandResult {
+    func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> CommandResult {
         try await runCommand(
             [Self.executable] + arguments,
             environment: [
                 "HOME": directory.path, "XDG_RUNTIME_DIR": directory.path, "XDG_CONFIG_HOME": directory.file("config"),
                 "DOCKER_CONFIG": directory.file("docker"), "REGISTRY_AUTH_FILE": "", "ROLLCALL_FLEET": "",
                 "http_proxy": "", "https_proxy": "", "no_proxy": "*",
-            ], directory: directory.path)
+            ].merging(environment) { $1 }, directory: directory.path)
     }
 
     /// Writes a list of one image to a file.
@@ -85,9 +85,11 @@ struct Workplace: Sendable {
     }
 
     /// What the site's agent would publish now, of several lists or generations.
-    func prove(_ lists: [ImageList], missing: [ClosureEntry] = [], at site: String) async throws {
+    func prove(
+        _ lists: [ImageList], missing: [ClosureEntry] = [], at site: String, in central: CentralStore? = nil
+    ) async throws {
         let now = Timestamp(seconds: Int64(time(nil)))
-        try await central.publish(
+        try await (central ?? self.central).publish(
             CacheManifest(
                 environment: lab, site: SiteName(site),
                 sequence: Self.sequence.add(1, ordering: .relaxed).newValue, issuedAt: now,
