@@ -16,8 +16,6 @@ struct SiteAgent: Sendable {
     let file: AgentFile
     /// The pass that the site's agent makes.
     let pass: SitePass
-    /// The site's regional registry.
-    let registry: RegistryClient
     /// How fast content is read back.
     let budget: ReadBudget
     /// The figures of the passes.
@@ -43,9 +41,8 @@ struct SiteAgent: Sendable {
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
-        registry = try access.client(of: file.registry)
         let engine = try TransferEngine(
-            sources: sources, destination: registry, mapping: file.repositories,
+            sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
             spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
@@ -64,7 +61,7 @@ struct SiteAgent: Sendable {
     }
 
     /// An S3 store's server is spoken to as the file says for its host.
-    private static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
+    static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
         var access = ObjectStoreAccess(
             environment: ProcessInfo.processInfo.environment, singleWriter: options.store.singleWriter)
         if case .s3(let location) = file.objectStore, let host = location.endpoint.flatMap(file.host(of:)) {

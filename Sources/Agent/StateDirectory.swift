@@ -6,6 +6,7 @@ import Glibc
 /// | file | content |
 /// |---|---|
 /// | `lock` | locked (`flock`) by the agent that uses the directory; holds its process id |
+/// | `pass` | locked by the pass, or the pruning, that is under way |
 /// | `sequence` | the sequence number of the cache manifest that was issued last |
 /// | `recorded` | what the last audit record of the agent was about, as a hash |
 final class StateDirectory: Sendable {
