@@ -40,7 +40,9 @@ let package = Package(
         .target(name: "Registry", dependencies: ["HTTP", "OCI"]),
         .target(
             name: "Transfer",
-            dependencies: ["Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: [
+                "ImageLayout", "Registry", "HTTP", "OCI", .product(name: "GRDB", package: "GRDB.swift"),
+            ]
         ),
 
         // The site's own registry: content on disk, and the protocol over it.
@@ -114,7 +116,8 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "ConfigurationFiles", "Console", "GateServer", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -139,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "TransferTests",
             dependencies: [
-                "Transfer", "Registry", "HTTP", "OCI", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "Transfer", "ImageLayout", "Registry", "HTTP", "OCI", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
         .testTarget(name: "ImageLayoutTests", dependencies: ["ImageLayout", "OCI", "TestSupport"]),
@@ -161,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry", "Transfer",
+                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Transfer",
                 "Trust", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

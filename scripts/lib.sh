@@ -4,9 +4,11 @@
 #   set -euo pipefail
 #   . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# What compiling takes, and what running the tests and the demo takes on top.
+# What compiling takes, what the demo takes on top, and what the tests do.
 # shellcheck disable=SC2034  # used by the scripts that source this file
-BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libssl-dev libnghttp2-dev libsqlite3-dev)
+BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libcrypt-dev libssl-dev libnghttp2-dev libsqlite3-dev)
+# shellcheck disable=SC2034
+DEMO_PACKAGES=(curl jq python3 ca-certificates)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
 # What the tests take beyond that: an S3 server, and the means to install another one from PyPI.
@@ -206,35 +208,23 @@ print(*(each.getsockname()[1] for each in taken), sep="\n")
 PYTHON
 }
 
-# start_registry NAME DIRECTORY PORT: runs Debian's docker-registry on 127.0.0.1:PORT with its data, configuration and
-# log in DIRECTORY, and returns when it answers. Needs work_directory to have been called.
-start_registry() {
-    local name=$1 directory=$2 port=$3 pid attempt
-    mkdir -p "$directory/data"
-    cat >"$directory/config.yml" <<YAML
-version: 0.1
-log: {level: info}
-storage:
-  filesystem: {rootdirectory: "$directory/data"}
-  delete: {enabled: true}
-http:
-  addr: 127.0.0.1:$port
-  secret: not-a-secret-of-anyone
-YAML
-    # An empty environment: REGISTRY_* variables would override the configuration.
-    env -i PATH="$PATH" /usr/bin/docker-registry serve "$directory/config.yml" \
-        </dev/null >"$directory/log" 2>&1 &
+# serve_registry NAME LOG ARGUMENTS...: runs `rollcall-agent registry serve ARGUMENTS...` in the background, and returns
+# when it listens. Needs work_directory to have been called.
+serve_registry() {
+    local name=$1 log=$2 pid attempt
+    shift 2
+    rollcall-agent registry serve "$@" </dev/null >"$log" 2>&1 &
     pid=$!
     started_pids+=("$pid")
     for ((attempt = 0; attempt < 150; attempt++)); do
         kill -0 "$pid" 2>/dev/null || break
-        if grep -qs 'listening on' "$directory/log" && curl -fs -o /dev/null "http://127.0.0.1:$port/v2/"; then
-            say "Registry $name answers on http://127.0.0.1:$port (process $pid)"
+        if grep -qs 'registry listens' "$log"; then
+            say "The registry $name listens (process $pid)"
             return 0
         fi
         sleep 0.1
     done
-    tail -n 5 "$directory/log" >&2
-    die "the registry $name did not start on 127.0.0.1:$port" "its last log lines are above" \
-        "see that docker-registry is Debian's package and that the port is free, then try again"
+    tail -n 5 "$log" >&2
+    die "the registry $name did not start" "its last log lines are above" \
+        "see that the port is free, then try again"
 }

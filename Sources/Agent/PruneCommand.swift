@@ -2,9 +2,12 @@ import ArgumentParser
 import ConfigurationFiles
 import Console
 import HTTP
+import ImageLayout
 import OCI
 import ObjectStore
 import Readiness
+import Registry
+import Transfer
 import Trust
 
 /// What is no longer needed.
@@ -78,11 +81,16 @@ struct PrunedSite: Sendable {
         let access = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections, plainHTTP: options.plainHTTP,
             hosts: { file.host(of: $0) })
+        let registry: any RegistryContents =
+            switch file.registry {
+            case .url(let url): try access.client(of: url)
+            case .embedded(let settings): LayoutStore(try ImageLayout(path: settings.layout))
+            }
         pruning = Pruning(
             central: CentralStore(
                 try file.objectStore.open(SiteAgent.access(to: file, options)), signingKey: signingKey),
-            client: try access.client(of: file.registry),
-            journal: try ProofJournal(path: "\(file.state)/proofs.sqlite", registry: file.registry.redacted))
+            client: registry,
+            journal: try ProofJournal(path: "\(file.state)/proofs.sqlite", registry: file.registry.name))
     }
 
     /// Records in the audit chain what was removed.

@@ -11,7 +11,7 @@ struct Pruning: Sendable {
     static let batch = 50
 
     let central: CentralStore
-    let client: RegistryClient
+    let client: any RegistryContents
     let journal: ProofJournal
 
     /// Looks at what is needed, and at who uses what the agent brought.

@@ -1,114 +1,46 @@
 import ArgumentParser
+import ConfigurationFiles
 import Console
-import EmbeddedRegistry
-import HTTP
 import ImageLayout
-import Logging
-import Readiness
-import ServiceLifecycle
-import UnixSignals
+import OCI
 
 /// What concerns an embedded registry and its layout.
 struct RegistryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "registry",
         abstract: "Serve, check and tidy up a registry of images in a directory.",
-        subcommands: [RegistryServeCommand.self, RegistryCheckCommand.self, RegistryCollectCommand.self])
+        subcommands: [
+            RegistryServeCommand.self, RegistryImportCommand.self, RegistryCheckCommand.self,
+            RegistryCollectCommand.self,
+        ])
 }
 
 /// The layout that a command works on.
 struct LayoutOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The registry's directory.", valueName: "dir"), completion: .directory)
-    var layout: String
-}
+    var layout: String?
 
-/// Serves a layout, without an agent's passes.
-struct RegistryServeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "serve",
-        abstract: "Serve a directory as an OCI registry.",
-        discussion: """
-            The directory is made where only its parent exists. Anyone may pull, unless there are users; nobody may push \
-            unless said. Logs to standard error; SIGTERM and SIGINT end it, and requests under way have 20 seconds.
-            """)
-
-    @OptionGroup var options: LayoutOptions
-
-    @Option(
-        help: ArgumentHelp("Where to listen; port 0 takes a free one.", valueName: "host:port"),
-        transform: RegistryConfiguration.Address.init(argument:))
-    var listen = RegistryConfiguration.Address(host: "127.0.0.1", port: 5000)
-
-    @Option(
-        help: ArgumentHelp("The certificate chain (PEM); read again when the file changes.", valueName: "file"),
-        completion: .file())
-    var certificate: String?
-
-    @Option(help: ArgumentHelp("The certificate's private key (PEM).", valueName: "file"), completion: .file())
-    var key: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Users and hashes of passwords, as 'htpasswd -B' writes them; read again when the file changes.",
-            valueName: "file"),
-        completion: .file())
-    var users: String?
-
-    @Flag(help: "Let anyone pull, although there are users.")
-    var anonymousPull = false
-
-    @Option(help: ArgumentHelp("A user who may push; may be repeated.", valueName: "user"))
-    var writer: [String] = []
-
-    @Flag(help: "Let anyone push who can connect.")
-    var anonymousPush = false
-
-    @Flag(help: "Let those who may push delete.")
-    var allowDelete = false
+    @Option(help: ArgumentHelp("An agent's file that names an embedded registry.", valueName: "file"))
+    var config: String?
 
     func validate() throws {
-        guard (certificate == nil) == (key == nil) else {
-            throw ValidationError("--certificate and --key belong together: give both")
-        }
-        guard writer.isEmpty || users != nil else { throw ValidationError("--writer needs --users FILE") }
-        guard writer.isEmpty || !anonymousPush else {
-            throw ValidationError("--writer and --anonymous-push contradict each other: give one")
-        }
+        guard (layout == nil) != (config == nil) else { throw ValidationError("give --layout DIR or --config FILE") }
     }
 
-    func run() async throws {
-        var configuration = RegistryConfiguration(address: listen)
-        if let certificate, let key { configuration.tls = .init(certificateFile: certificate, keyFile: key) }
-        configuration.usersFile = users
-        configuration.allowsAnonymousPull = anonymousPull
-        configuration.pushers = anonymousPush ? .anyone : writer.isEmpty ? .nobody : .users(Set(writer))
-        configuration.allowsDelete = allowDelete
-        let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
-        let logger = Logger(label: "rollcall-agent", factory: { _ in handler })
-        let layout = try ImageLayout(path: options.layout)
-        let server = try RegistryServer(layout, configuration: configuration, logger: logger) { address in
-            logger.info("registry listens", metadata: ["address": "\(address)", "layout": "\(layout.path)"])
-        }
-        var group = ServiceGroupConfiguration(
-            services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        group.maximumGracefulShutdownDuration = RunCommand.grace
-        do {
-            try await ServiceGroup(configuration: group).run()
-        } catch is CancellationError {
-            // Requests that were still under way when the grace time ended are cut off.
-        }
-        logger.info("stopped")
+    /// The directory.
+    func path() throws -> String {
+        if let layout { return layout }
+        return try settings()?.layout ?? ""
     }
-}
 
-extension RegistryConfiguration.Address {
-    init(argument: String) throws {
-        guard let address = Self(argument) else {
-            throw ValidationError("'\(argument)' is not an address to listen on: write HOST:PORT")
+    /// What the file says of the registry; `nil` without a file.
+    func settings() throws -> RegistrySettings.Embedded? {
+        guard let config else { return nil }
+        guard case .embedded(let settings) = try AgentFile(path: config).registry else {
+            throw AgentError(
+                .usage, "\(config): 'registry' names no embedded registry, so there is no directory of one")
         }
-        self = address
+        return settings
     }
 }
 
@@ -137,13 +69,14 @@ struct RegistryCheckCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report = try ImageLayout(existing: options.layout).check(
+        let path = try options.path()
+        let report = try ImageLayout(existing: path).check(
             readsContents: !quick, removesDamaged: removeDamaged)
         report.problems.forEach(Terminal.complain)
         let read = quick ? "" : ", \(report.blobs) files of \(Quantity.bytes(report.bytes)) read"
         let removed = report.removed > 0 ? ", \(report.removed) damaged files removed" : ""
         print(
-            "\(options.layout): \(report.repositories) repositories, \(report.manifests) manifests\(read):"
+            "\(path): \(report.repositories) repositories, \(report.manifests) manifests\(read):"
                 + " \(report.problems.count) faults\(removed)")
         if !report.problems.isEmpty || report.removed > 0 { throw ExitCode.blocked }
     }
@@ -172,12 +105,47 @@ struct RegistryCollectCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report = try ImageLayout(existing: options.layout).collectGarbage(
+        let path = try options.path()
+        let report = try ImageLayout(existing: path).collectGarbage(
             olderThan: Int64(olderThan) * 3600, isDry: dryRun)
         report.skipped.forEach(Terminal.complain)
         print(
-            "\(options.layout): \(dryRun ? "would remove" : "removed") \(report.names) names, \(report.blobs) blobs and"
+            "\(path): \(dryRun ? "would remove" : "removed") \(report.names) names, \(report.blobs) blobs and"
                 + " \(report.uploads) uploads: \(Quantity.bytes(report.bytes))")
         if !report.skipped.isEmpty { throw ExitCode.failure }
+    }
+}
+
+/// Copies another layout's images.
+struct RegistryImportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Copy the images of an OCI image layout into a repository.",
+        discussion: """
+            SOURCE is a directory that skopeo, podman or a build wrote (oci:SOURCE there). Every byte is hashed on the way. \
+            Without a tag, images keep the names that they have in SOURCE. It may be run beside a running registry.
+            """)
+
+    @OptionGroup var options: LayoutOptions
+
+    @Argument(help: "The OCI image layout to copy from.", completion: .directory)
+    var source: String
+
+    @Argument(help: ArgumentHelp("Where to: REPOSITORY or REPOSITORY:TAG.", valueName: "repository"))
+    var destination: String
+
+    func run() async throws {
+        let repository: Repository
+        let tag: Tag?
+        do {
+            let parts = destination.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            repository = try Repository(String(parts[0]))
+            tag = parts.count > 1 ? try Tag(String(parts[1])) : nil
+        } catch {
+            throw AgentError(.usage, "\(error)")
+        }
+        let report = try ImageLayout(path: options.path()).importImages(from: source, to: repository, tag: tag)
+        for image in report.images { print("\(repository)\(tag.map { ":\($0)" } ?? "")@\(image)") }
+        print("\(report.contents) contents, \(Quantity.bytes(report.bytes)), were not there before")
     }
 }

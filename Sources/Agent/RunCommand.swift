@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
 import ConfigurationFiles
+import EmbeddedRegistry
 import HTTP
 import Logging
 import Readiness
@@ -17,7 +18,8 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Sync continuously: whenever what is staged or promoted changes, and to verify from time to time.",
         discussion: """
             Logs to standard error: JSON lines, or plain text on a terminal. SIGTERM and SIGINT end it: a pass under way \
-            has 20 seconds to finish, then it is abandoned, and the next start goes on from there.
+            has 20 seconds to finish, then it is abandoned, and the next start goes on from there. A registry of the agent's \
+            own is served for as long.
             """)
 
     @OptionGroup var options: SiteOptions
@@ -40,11 +42,17 @@ struct RunCommand: AsyncParsableCommand {
         let service = AgentService(
             pass: agent.pass, audit: audit, interval: agent.file.interval, verifyInterval: agent.file.verifyInterval,
             timing: .system, logger: logger)
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
+            .init(service: audit, successTerminationBehavior: .ignore),
+            .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
+        ]
+        if let layout = agent.layout, case .embedded(let settings) = agent.file.registry {
+            let server = try RegistryServer(layout, configuration: RegistryConfiguration(settings), logger: logger)
+            // First, so that it stops last: a pass under way does not need it, but nodes may.
+            services.insert(.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup), at: 0)
+        }
         var configuration = ServiceGroupConfiguration(
-            services: [
-                .init(service: audit, successTerminationBehavior: .ignore),
-                .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
-            ],
+            services: services,
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = Self.grace
         do {

@@ -2,6 +2,7 @@ import ConfigurationFiles
 import Console
 import FoundationEssentials
 import HTTP
+import ImageLayout
 import Logging
 import OCI
 import ObjectStore
@@ -20,6 +21,8 @@ struct SiteAgent: Sendable {
     let budget: ReadBudget
     /// The figures of the passes.
     let progress: ProgressBoard
+    /// The site's own registry, where it has one.
+    let layout: ImageLayout?
     private let http: HTTPClient
     private let store: any ObjectStore
 
@@ -41,9 +44,22 @@ struct SiteAgent: Sendable {
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try StateDirectory(path: file.state)
-        let engine = try TransferEngine(
-            sources: sources, destination: try access.client(of: file.registry), mapping: file.repositories,
-            spool: "\(state.path)/spool", ledger: "\(state.path)/ledger.sqlite", limits: TransferLimits(file))
+        let engine: TransferEngine
+        let ledger = "\(state.path)/ledger.sqlite"
+        switch file.registry {
+        case .url(let url):
+            let client = try access.client(of: url)
+            layout = nil
+            engine = try TransferEngine(
+                sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
+                ledger: ledger, limits: TransferLimits(file))
+        case .embedded(let settings):
+            let layout = try ImageLayout(path: settings.layout)
+            self.layout = layout
+            engine = try TransferEngine(
+                sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
+                limits: TransferLimits(file))
+        }
         progress = engine.progress
         store = try file.objectStore.open(Self.access(to: file, options))
         budget = try ReadBudget(
@@ -54,7 +70,7 @@ struct SiteAgent: Sendable {
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
             owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: regional,
             state: state,
-            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.redacted),
+            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.name),
             signingKey: signingKey,
             now: { Timestamp(.system) },
             reporting: ProgressReporting(board: engine.progress, interval: file.interval))

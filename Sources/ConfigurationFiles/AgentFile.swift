@@ -67,7 +67,7 @@ public struct AgentFile: Hashable, Sendable {
     /// The registries to fetch from; at least one.
     public let sources: [Source]
     /// The site's regional registry.
-    public let registry: HTTPURL
+    public let registry: RegistrySettings
     /// Which name a source's repository has in the regional registry.
     public let repositories: RepositoryMapping
     /// Where the central object store is.
@@ -129,10 +129,6 @@ public struct AgentFile: Hashable, Sendable {
         case days, from, to
     }
 
-    enum RegistryKey: String, MappingKey {
-        case url
-    }
-
     private init(_ document: Document) throws(ConfigurationError) {
         let file = try document.root.mapping(Key.self, title: Self.title)
         site = try file.required(.site).parsed(SiteName.init(_:))
@@ -153,8 +149,7 @@ public struct AgentFile: Hashable, Sendable {
             throw list.error(.invalidValue, "'sources' is empty: name at least one registry")
         }
         self.sources = sources
-        registry = try file.required(.registry).mapping(RegistryKey.self, title: "'registry'")
-            .required(.url).registryURL().url
+        registry = try RegistrySettings(file.required(.registry))
         repositories = try file[.repositories]?.repositoryMapping() ?? RepositoryMapping()
         objectStore = try file.required(.objectStore).objectStoreLocation()
         state = try file.required(.state).path()

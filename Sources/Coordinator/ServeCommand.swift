@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
 import GateServer
+import HTTP
 import Logging
 import Readiness
 import ServiceLifecycle
@@ -96,32 +97,4 @@ struct ServeCommand: AsyncParsableCommand {
         }
         logger.info("stopped")
     }
-}
-
-/// `HOST:PORT`, with brackets around an IPv6 address.
-struct ListenAddress: ExpressibleByArgument {
-    let host: String
-    let port: Int
-
-    init(host: String, port: Int) {
-        self.host = host
-        self.port = port
-    }
-
-    init?(argument: String) {
-        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...])
-        else {
-            return nil
-        }
-        var host = argument[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = host.dropFirst().dropLast()
-        } else if host.contains(":") {
-            return nil
-        }
-        guard !host.isEmpty, !host.contains("/") else { return nil }
-        self.init(host: String(host), port: Int(port))
-    }
-
-    var defaultValueDescription: String { "\(host):\(port)" }
 }

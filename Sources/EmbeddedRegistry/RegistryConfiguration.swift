@@ -1,38 +1,5 @@
 /// How an embedded registry is served.
 public struct RegistryConfiguration: Sendable, Hashable {
-    /// Where it listens.
-    public struct Address: Sendable, Hashable, CustomStringConvertible {
-        /// A host's name or an address, without brackets.
-        public var host: String
-        /// The port; 0 for any that is free.
-        public var port: Int
-
-        /// - Parameters:
-        ///   - host: a host's name or an address, without brackets
-        ///   - port: 0 for any that is free
-        public init(host: String, port: Int) {
-            self.host = host
-            self.port = port
-        }
-
-        /// Reads `HOST:PORT` or `[IPV6]:PORT`; `nil` for any other form.
-        public init?(_ text: String) {
-            guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-                return nil
-            }
-            var host = text[..<colon]
-            if host.hasPrefix("["), host.hasSuffix("]") {
-                host = host.dropFirst().dropLast()
-            } else if host.contains(":") {
-                return nil
-            }
-            guard !host.isEmpty, host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
-            self.init(host: String(host), port: Int(port))
-        }
-
-        public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-    }
-
     /// The files of a server's identity. They are read again when they change.
     public struct TLS: Sendable, Hashable {
         /// A PEM file with the certificate and those that lead to its authority.
@@ -59,8 +26,10 @@ public struct RegistryConfiguration: Sendable, Hashable {
         case anyone
     }
 
-    /// Where it listens.
-    public var address: Address
+    /// The host's name or the address to listen on, without brackets.
+    public var host: String
+    /// The port to listen on; 0 takes one that is free.
+    public var port: Int
     /// Its identity; `nil` serves plain HTTP.
     public var tls: TLS?
     /// An htpasswd file of the users, read again when it changes; without one nobody is asked who they are.
@@ -75,5 +44,12 @@ public struct RegistryConfiguration: Sendable, Hashable {
     public var connections = 1024
 
     /// Read-only for anyone.
-    public init(address: Address) { self.address = address }
+    ///
+    /// - Parameters:
+    ///   - host: the host's name or the address to listen on, without brackets
+    ///   - port: the port to listen on; 0 takes one that is free
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
 }

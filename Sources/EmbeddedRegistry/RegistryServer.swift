@@ -18,7 +18,7 @@ public struct RegistryServer: Service {
     private let logger: Logger
     private let identity: ServerIdentity?
     private let passwords: PasswordCheck?
-    private let onListening: @Sendable (RegistryConfiguration.Address) async -> Void
+    private let onListening: @Sendable (Int) async -> Void
 
     /// How often the files of the users and of the identity are looked at.
     static let reloadInterval = Duration.seconds(5)
@@ -29,11 +29,11 @@ public struct RegistryServer: Service {
     ///   - layout: what is served
     ///   - configuration: how
     ///   - logger: what changes the registry is logged, and what fails
-    ///   - onListening: told the address, with the port that was free where 0 was asked for
+    ///   - onListening: told the port, once it listens
     /// - Throws: `ServeError`
     public init(
         _ layout: ImageLayout, configuration: RegistryConfiguration, logger: Logger,
-        onListening: @escaping @Sendable (RegistryConfiguration.Address) async -> Void = { _ in }
+        onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws(ServeError) {
         self.layout = layout
         self.configuration = configuration
@@ -58,12 +58,18 @@ public struct RegistryServer: Service {
                     try await responder.respond(to: request, writer, channel)
                 }, configuration: .init(idleTimeout: .seconds(120))))
         let serverConfiguration = ServerConfiguration(
-            address: .hostname(configuration.address.host, port: configuration.address.port),
+            address: .hostname(configuration.host, port: configuration.port),
             availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
-        let onRunning: @Sendable (any Channel) async -> Void = { [onListening, configuration] channel in
-            var address = configuration.address
-            address.port = channel.localAddress?.port ?? address.port
-            await onListening(address)
+        let onRunning: @Sendable (any Channel) async -> Void = { [onListening, logger, layout, configuration] channel in
+            let port = channel.localAddress?.port ?? configuration.port
+            let host = channel.localAddress?.ipAddress ?? configuration.host
+            logger.info(
+                "registry listens",
+                metadata: [
+                    "address": "\(host.contains(":") ? "[\(host)]" : host):\(port)", "layout": "\(layout.path)",
+                    "tls": .stringConvertible(configuration.tls != nil),
+                ])
+            await onListening(port)
         }
         let server: any Service
         if let identity {
@@ -79,7 +85,8 @@ public struct RegistryServer: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
                 group.addTask { await reloadFiles() }
-                // The server ends first; the other only with it.
+                group.addTask { await collectGarbage(disk) }
+                // The server ends first; the others only with it.
                 try await group.next()
                 group.cancelAll()
             }
@@ -87,7 +94,7 @@ public struct RegistryServer: Service {
             await end(disk)
             throw ServeError(
                 .address,
-                "cannot listen on \(configuration.address) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
+                "cannot listen on \(configuration.host), port \(configuration.port) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
             await end(disk)
@@ -102,6 +109,28 @@ public struct RegistryServer: Service {
     private func end(_ disk: DiskThreads) async {
         await disk.shutdown()
         await passwords?.shutdown()
+    }
+
+    /// When garbage is collected first, and how often then.
+    static let collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
+
+    private func collectGarbage(_ disk: DiskThreads) async {
+        var wait = Self.collection.first
+        while (try? await Task.sleep(for: wait)) != nil {
+            wait = Self.collection.then
+            do {
+                let report = try await disk.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
+                for reason in report.skipped { logger.error("\(reason)") }
+                logger.info(
+                    "garbage collected",
+                    metadata: [
+                        "blobs": .stringConvertible(report.blobs), "bytes": .stringConvertible(report.bytes),
+                        "uploads": .stringConvertible(report.uploads),
+                    ])
+            } catch {
+                logger.error("garbage not collected", metadata: ["reason": "\(error)"])
+            }
+        }
     }
 
     /// Looks at the files of the users and of the identity now and then, and takes them up when they have changed.

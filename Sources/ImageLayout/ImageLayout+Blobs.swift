@@ -81,18 +81,36 @@ extension ImageLayout {
         try create(repository)
         let shared = paths.sharedBlob(digest)
         // One file on the disk for all repositories; but what is there is older than what was just verified.
-        if try status(shared) != nil, try hash(shared, digest.algorithm) == digest,
-            try place(shared, digest, in: repository)
-        {
-            return
-        }
+        let known = try hash(shared, digest.algorithm)
+        if known == digest, try place(shared, digest, in: repository) { return }
         let file = try OpenFile(existing: path, O_RDWR, doing: "adopt")
         guard fchmod(file.descriptor, 0o444) == 0 else { throw .from(errno: errno, doing: "adopt", at: path) }
         try file.synchronize()
-        guard try rename(linkOf: path, to: shared), try place(path, digest, in: repository) else {
-            throw LayoutError(.unavailable, "the file disappeared while it was adopted: try again", at: path)
+        var source = path
+        if known != nil, known != digest {
+            guard try rename(linkOf: path, to: shared) else { throw Self.disappeared(path) }
+        } else if Glibc.link(path, shared) != 0 {
+            switch errno {
+            // Somebody else has verified the same content in this very moment.
+            case EEXIST: source = shared
+            case ENOENT: throw Self.disappeared(path)
+            case EXDEV: throw otherFileSystem(path)
+            case let code: throw .from(errno: code, doing: "link", at: path)
+            }
+        }
+        if try !place(source, digest, in: repository) {
+            // What somebody else had put there was collected: ours is still here.
+            guard try place(path, digest, in: repository) else { throw Self.disappeared(path) }
         }
         try synchronize(directory: paths.sharedBlobDirectory(digest.algorithm))
+    }
+
+    private static func disappeared(_ path: String) -> LayoutError {
+        LayoutError(.unavailable, "the file disappeared while it was adopted: try again", at: path)
+    }
+
+    private func otherFileSystem(_ path: String) -> LayoutError {
+        LayoutError(.unavailable, "the file is on another file system than the layout \(paths.root)", at: path)
     }
 
     /// What a file's bytes hash to; `nil` where it does not exist.
@@ -188,9 +206,7 @@ extension ImageLayout {
         guard link(source, incoming) == 0 else {
             let code = errno
             if code == ENOENT { return false }
-            guard code == EXDEV else { throw .from(errno: code, doing: "link", at: source) }
-            throw LayoutError(
-                .unavailable, "the file is on another file system than the layout \(paths.root)", at: source)
+            throw code == EXDEV ? otherFileSystem(source) : .from(errno: code, doing: "link", at: source)
         }
         // Renaming one name of a file onto another name of the same file leaves both.
         defer { unlink(incoming) }

@@ -9,6 +9,16 @@ public struct FetchedManifest: Sendable, Hashable {
     public let digest: Digest
     /// What the bytes say.
     public let manifest: Manifest
+
+    /// - Parameters:
+    ///   - bytes: the bytes, exactly
+    ///   - digest: what they hash to
+    ///   - manifest: what they say
+    public init(bytes: [UInt8], digest: Digest, manifest: Manifest) {
+        self.bytes = bytes
+        self.digest = digest
+        self.manifest = manifest
+    }
 }
 
 /// What a registry says of a manifest without sending it.
@@ -19,6 +29,16 @@ public struct ManifestHead: Sendable, Hashable {
     public let size: Int64
     /// The type, where it is said.
     public let mediaType: MediaType?
+
+    /// - Parameters:
+    ///   - digest: the digest
+    ///   - size: the length in bytes
+    ///   - mediaType: the type, where it is said
+    public init(digest: Digest, size: Int64, mediaType: MediaType?) {
+        self.digest = digest
+        self.size = size
+        self.mediaType = mediaType
+    }
 }
 
 /// The registry's answer to a pushed manifest.
@@ -28,6 +48,14 @@ public struct ManifestReceipt: Sendable, Hashable {
     /// Whether the registry lists the manifest among its subject's referrers (`OCI-Subject`); if not, and there is a
     /// subject, the tag that stands in for the list is the client's to keep.
     public let acknowledgesSubject: Bool
+
+    /// - Parameters:
+    ///   - digest: the digest of the bytes sent
+    ///   - acknowledgesSubject: whether the manifest is listed among its subject's referrers
+    public init(digest: Digest, acknowledgesSubject: Bool) {
+        self.digest = digest
+        self.acknowledgesSubject = acknowledgesSubject
+    }
 }
 
 extension RegistryClient {

@@ -92,6 +92,20 @@ final class BlobPump: @unchecked Sendable {
         }
     }
 
+    /// All bytes of a verified blob that lives in memory; of one in a file, none.
+    func contents() async -> [UInt8] {
+        await withCheckedContinuation { continuation in
+            queue.async {
+                var bytes: [UInt8] = []
+                // Bytes that two connections brought are there twice.
+                while let segment = self.kept.first(where: { ($0.offset..<$0.end).contains(Int64(bytes.count)) }) {
+                    bytes.append(contentsOf: segment.bytes[Int(Int64(bytes.count) - segment.offset)...])
+                }
+                continuation.resume(returning: bytes)
+            }
+        }
+    }
+
     /// Ends everything that waits, with an error. Any thread.
     func fail(_ error: TransferError) {
         queue.async { self.settle(.failed(error)) }

@@ -196,9 +196,7 @@ struct BlobTransfer: Sendable {
     }
 
     private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {
-        try await BlobUpload(
-            descriptor: task.descriptor, repository: try destination.name(of: repository), client: destination.client,
-            pump: pump, spooled: spooled, context: context
-        ).run()
+        try await destination.client.take(
+            task.descriptor, into: try destination.name(of: repository), from: pump, spooled, context)
     }
 }

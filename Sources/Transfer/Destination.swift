@@ -2,9 +2,9 @@ import HTTP
 import OCI
 import Registry
 
-/// The registry that content is brought to, under the names that the mapping gives its repositories.
+/// The registry or layout that content is brought to, under the names that the mapping gives its repositories.
 struct Destination: Sendable {
-    let client: RegistryClient
+    let client: any DestinationStore
     let mapping: RepositoryMapping
 
     func name(of repository: Repository) throws(TransferError) -> Repository {

@@ -16,6 +16,9 @@ final class SpoolFile: Sendable {
     init(path: String, size: Int64) throws(TransferError) {
         self.path = path
         self.size = size
+        var status = stat()
+        // A file that a layout has taken over is what the layout serves: it must never be written to again.
+        if lstat(path, &status) == 0, status.st_nlink > 1 { unlink(path) }
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw Self.failure(errno, path: path, doing: "open") }
         // Leaves existing bytes alone.

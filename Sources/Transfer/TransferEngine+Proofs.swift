@@ -66,7 +66,7 @@ extension TransferEngine {
         -> ContentProof
     {
         let repository = try destination.name(of: entry.repository)
-        if case .stopped(let pause) = budget.meter.standing { throw .paused(pause) }
+        if case .stopped(let pause) = budget.meter.standing { throw .pausedReading(pause) }
         if entry.kind == .manifest || entry.size == 0 {
             budget.meter.charge(Int(clamping: entry.size))
             do throws(TransferError) {
@@ -76,28 +76,8 @@ extension TransferEngine {
                 return .broken(error.message)
             }
         }
-        var last = "\(destination.client.endpoint.name) did not serve \(entry.digest) to its end"
-        // A connection that broke for a reason of its own is no proof of anything: the registry has a second chance.
-        for _ in 0..<2 {
-            let sink = HashSink(entry.digest.algorithm, meter: budget.meter)
-            do throws(RegistryError) {
-                _ = try await destination.client.fetchBlob(repository, entry.digest, size: entry.size, into: sink)
-                let found = sink.finish()
-                if found == entry.digest { return .shown }
-                return .broken(
-                    "\(destination.client.endpoint.name) serves bytes for \(entry.digest) that hash to \(found)")
-            } catch {
-                if sink.isStopped, case .stopped(let pause) = budget.meter.standing { throw .paused(pause) }
-                switch error.code {
-                case .notFound: return .absent
-                case .protocolViolation: return .broken("\(error)")
-                case .network where [.truncatedBody, .connectionReset].contains(error.transport): last = "\(error)"
-                case _ where error.status == 500: last = "\(error)"
-                default: throw TransferError(destination: error)
-                }
-            }
-        }
-        return .broken(last)
+        return try await destination.client.readBack(
+            entry.digest, of: entry.size, in: repository, meter: budget.meter)
     }
 
     /// Brings manifests once more whose push the destination accepted, and that it does not serve all the same: first their
@@ -128,12 +108,6 @@ extension TransferEngine {
     }
 }
 
-extension TransferError {
-    fileprivate static func paused(_ pause: TransferPause) -> TransferError {
-        TransferError(.paused, "the budget for reading back is used up: \(pause)")
-    }
-}
-
 /// How fast content is read back, and how much of it a day.
 public struct ReadBudget: Sendable {
     let meter: any ByteMeter
@@ -161,45 +135,5 @@ public struct ReadBudget: Sendable {
         case .open: nil
         case .held(let pause), .stopped(let pause): pause.until
         }
-    }
-}
-
-/// Hashes a body as it arrives, on the event-loop thread: 16 KiB take ten microseconds, and the meter keeps it slow.
-private final class HashSink: BodySink, @unchecked Sendable {
-    private let meter: any ByteMeter
-    private let algorithm: Digest.Algorithm
-    // Event-loop thread only, and after the request's end its owner's.
-    private var computation: DigestComputation?
-    private var flow: MeteredFlow?
-    /// Whether the budget ended it.
-    private(set) var isStopped = false
-
-    init(_ algorithm: Digest.Algorithm, meter: any ByteMeter) {
-        self.meter = meter
-        self.algorithm = algorithm
-        computation = DigestComputation(algorithm)
-    }
-
-    func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
-        flow = MeteredFlow { control.resume() }
-        return .stream
-    }
-
-    func receive(_ bytes: UnsafeRawBufferPointer) -> BodySinkAnswer {
-        guard let flow else { return .refuse }
-        switch meter.admit(bytes.count, of: flow) {
-        case .now: break
-        case .later: return .pause
-        case .stop:
-            isStopped = true
-            return .refuse
-        }
-        computation?.update(bytes)
-        return .consumed
-    }
-
-    /// The digest of all bytes. Once.
-    func finish() -> Digest {
-        computation.take()?.finish() ?? Digest(of: [], algorithm: algorithm)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+public import ImageLayout
 public import OCI
 public import Registry
 import Synchronization
@@ -33,9 +34,25 @@ public final class TransferEngine: Sendable {
             meter: Self.meter(limits, ledger: ledger))
     }
 
+    /// - Parameters:
+    ///   - sources: where content comes from; of equal priority, the first goes before the others
+    ///   - layout: the layout it is brought to; what is under way is kept on its file system
+    ///   - mapping: which names the list's repositories have there
+    ///   - ledger: a file that bytes from sources are counted in by day, across runs; `nil` for none
+    ///   - limits: the bounds
+    /// - Throws: `TransferError.spoolFailed` when the layout's directory or the ledger cannot be had
+    public convenience init(
+        sources: [TransferSource], layout: ImageLayout, mapping: RepositoryMapping = RepositoryMapping(),
+        ledger: String? = nil, limits: TransferLimits = TransferLimits()
+    ) throws(TransferError) {
+        try self.init(
+            sources: sources, destination: LayoutStore(layout), mapping: mapping, spool: layout.spoolPath,
+            limits: limits, meter: Self.meter(limits, ledger: ledger))
+    }
+
     /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
     init(
-        sources: [TransferSource], destination: RegistryClient, mapping: RepositoryMapping, spool: String,
+        sources: [TransferSource], destination: any DestinationStore, mapping: RepositoryMapping, spool: String,
         limits: TransferLimits, meter: any ByteMeter = Unmetered(),
         clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
         chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }

@@ -56,6 +56,49 @@ import Testing
         #expect(error?.description == message)
     }
 
+    @Test(arguments: [
+        ("{}", "f.yaml:1:108: 'registry' has neither 'url' nor 'embedded': write one of them"),
+        (
+            "{url: 'http://a', embedded: {layout: a, listen: 'a:1'}}",
+            "f.yaml:1:108: 'registry' has both 'url' and 'embedded': a site has one registry"
+        ),
+        ("{embedded: {listen: 'a:1'}}", "f.yaml:1:119: 'embedded' has no 'layout'"),
+        ("{embedded: {layout: a}}", "f.yaml:1:119: 'embedded' has no 'listen'"),
+        (
+            "{embedded: {layout: a, listen: 5000}}",
+            "f.yaml:1:139: '5000' is not an address to listen on: write HOST:PORT, such as 0.0.0.0:5000"
+        ),
+        (
+            "{embedded: {layout: a, listen: 'a:99999'}}",
+            "f.yaml:1:139: 'a:99999' is not an address to listen on: write HOST:PORT, such as 0.0.0.0:5000"
+        ),
+        (
+            "{embedded: {layout: a, listen: 'a:1', tls: {certificate: c}}}",
+            "f.yaml:1:151: 'tls' has no 'key'"
+        ),
+        (
+            "{embedded: {layout: a, listen: 'a:1', writers: [ci]}}",
+            "f.yaml:1:155: 'writers' names users, and there is no 'users': name their file"
+        ),
+        (
+            "{embedded: {layout: a, listen: 'a:1', users: u, writers: [ci], anonymousPush: true}}",
+            "f.yaml:1:186: with 'anonymousPush', 'writers' says nothing: leave one of them out"
+        ),
+        (
+            "{embedded: {layout: a, listen: 'a:1', readOnly: true}}",
+            "f.yaml:1:146: unknown key 'readOnly' in 'embedded': known keys are layout, listen, tls, users, anonymousPull,"
+                + " writers, anonymousPush, allowDelete"
+        ),
+    ])
+    func registriesOfTheAgentsFile(_ registry: String, _ message: String) {
+        let text =
+            "{site: a, environment: b, sources: [url: 'http://c'], objectStore: {url: 'file:///e'}, state: f, registry: "
+        let error = #expect(throws: ConfigurationError.self) {
+            try AgentFile(text: text + registry + "}", path: "f.yaml")
+        }
+        #expect(error?.description == message)
+    }
+
     private static let key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
     /// A fleet file with one site, which has these lines too, from line 7 on.

@@ -40,11 +40,47 @@ import Transfer
 
     @Test func theAgentsFileShowsEveryKey() throws {
         let known =
-            spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.RegistryKey.self)
-            + spelling(AgentFile.WindowKey.self) + spelling(AgentFile.Limits.Key.self)
-            + spelling(AgentFile.Host.Key.self) + spelling(AgentFile.Audit.Key.self)
+            spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.WindowKey.self)
+            + spelling(AgentFile.Limits.Key.self) + spelling(AgentFile.Host.Key.self)
+            + spelling(AgentFile.Audit.Key.self)
             + spelling(Value.ObjectStoreKey.self)
         #expect(Set(known).subtracting(try keys("agent")).isEmpty)
+        let ofRegistries =
+            spelling(RegistrySettings.Key.self) + spelling(RegistrySettings.EmbeddedKey.self)
+            + spelling(RegistrySettings.IdentityKey.self)
+        #expect(Set(ofRegistries).subtracting(try keys("agent").union(keys("agent-embedded"))).isEmpty)
+    }
+
+    @Test func theEmbeddedAgentsFileIsRead() throws {
+        let file = try AgentFile(path: path("agent-embedded"))
+        guard case .embedded(let registry) = file.registry else {
+            Issue.record("\(file.registry)")
+            return
+        }
+        #expect(registry.layout == "/var/lib/rollcall/registry")
+        #expect(registry.listen == ListenAddress(host: "0.0.0.0", port: 5000))
+        #expect(
+            registry.tls == .init(certificate: "/etc/rollcall/registry.crt", key: "/etc/rollcall/registry.key"))
+        #expect(registry.users == "/etc/rollcall/users")
+        #expect(registry.anonymousPull)
+        #expect(registry.writers == ["ci"])
+        #expect(!registry.anonymousPush)
+        #expect(!registry.allowDelete)
+    }
+
+    /// Read-only for anyone, unless said otherwise.
+    @Test func theEmbeddedRegistrysDefaults() throws {
+        let file = try AgentFile(
+            text: """
+                {site: a, environment: b, sources: [url: 'http://c'], objectStore: {url: 'file:///e'}, state: f,
+                 registry: {embedded: {layout: l, listen: '[::1]:0'}}}
+                """, path: "dir/agent.yaml")
+        #expect(
+            file.registry
+                == .embedded(
+                    .init(
+                        layout: "dir/l", listen: ListenAddress(host: "::1", port: 0), tls: nil, users: nil,
+                        anonymousPull: false, writers: [], anonymousPush: false, allowDelete: false)))
     }
 
     @Test func theFleetFileIsRead() throws {
@@ -90,7 +126,7 @@ import Transfer
                 .init(days: [.monday, .tuesday, .wednesday, .thursday, .friday], from: 20 * 60, to: 6 * 60),
                 .init(days: [.saturday, .sunday], from: 0, to: 24 * 60),
             ])
-        #expect(file.registry.redacted == "https://registry.lab-1.example/")
+        #expect(file.registry == .url(try HTTPURL("https://registry.lab-1.example")))
         #expect(file.signingKey == "/etc/rollcall/site.key")
         #expect(try file.repositories.destination(of: Repository("platform/api")).name == "mirror/platform/api")
         #expect(file.state == "/var/lib/rollcall")

@@ -93,7 +93,7 @@ func withEmbeddedRegistry<Result: Sendable>(
     _ body: (EmbeddedFixture) async throws -> Result
 ) async throws -> Result {
     try await withTemporaryDirectory("embedded") { directory in
-        var configuration = RegistryConfiguration(address: .init(host: "127.0.0.1", port: 0))
+        var configuration = RegistryConfiguration(host: "127.0.0.1", port: 0)
         configuration.pushers = .anyone
         configuration.allowsDelete = true
         try await configure(&configuration, directory)
@@ -102,7 +102,7 @@ func withEmbeddedRegistry<Result: Sendable>(
         let server = try RegistryServer(
             layout, configuration: configuration,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        ) { listening.yield($0.port) }
+        ) { listening.yield($0) }
         let running = Task {
             defer { listening.finish() }
             try await server.run()
