@@ -130,7 +130,10 @@ let package = Package(
         .target(name: "CLinux", path: "bench/CLinux"),
         .executableTarget(
             name: "Bench",
-            dependencies: ["CLinux", "OCI", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "CLinux", "OCI", "Readiness", "Trust",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "bench/Sources"
         ),
 

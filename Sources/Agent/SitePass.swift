@@ -134,6 +134,11 @@ struct SitePass: Sendable {
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
             }, progress: progress)
+        // Before the manifest that they belong to; while figures of progress are all that changes, they are there.
+        for list in lists where progress == nil {
+            guard let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) else { continue }
+            try await central.publish(inventory: inventory)
+        }
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
     }
 

@@ -58,7 +58,10 @@ struct CheckCommand: AsyncParsableCommand {
     func run() async throws {
         let report: VerdictReport
         do {
-            report = VerdictReport(try await verdict())
+            let (verdict, central) = try await verdict()
+            // A table names a few entries, which manifests do.
+            let namesAll = output != .table || junit != nil
+            report = VerdictReport(verdict, missing: namesAll ? try await central.missing(of: verdict) : [:])
         } catch {
             if let junit {
                 let unknown = JUnitReport(
@@ -78,7 +81,7 @@ struct CheckCommand: AsyncParsableCommand {
         if !report.ready { throw ExitCode.blocked }
     }
 
-    private func verdict() async throws -> Verdict {
+    private func verdict() async throws -> (Verdict, CentralStore) {
         let (fleet, central, actor) = try self.fleet.open()
         let (list, environment) = (name, environment.environment)
         let generation = generation
@@ -86,9 +89,10 @@ struct CheckCommand: AsyncParsableCommand {
             let verdict = try await central.check(list, in: environment, of: fleet, act: actor.act)
             return generation.map { verdict.bound(to: $0) } ?? verdict
         }
-        guard wait else { return try await look() }
-        return try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
+        guard wait else { return (try await look(), central) }
+        let verdict = try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
             clock: ContinuousClock(), progress: Terminal.complain, look: look)
+        return (verdict, central)
     }
 }
 

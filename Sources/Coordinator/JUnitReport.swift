@@ -77,7 +77,7 @@ struct JUnitReport {
         let named = site.missing.prefix(namedEntries).map {
             "missing: \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"
         }
-        let others = site.missing.count - named.count
+        let others = site.missingEntries - named.count
         return others > 0 ? named + ["and \(others) more missing entries"] : named
     }
 

@@ -37,7 +37,7 @@ actor LiveFleet {
         // What is known of the store's objects stays with the store.
         let central =
             if let reading, reading.fleet.objectStore == fleet.objectStore { reading.central } else {
-                CentralStore(try fleet.objectStore.open(access), signingKey: signingKey)
+                CentralStore(try fleet.objectStore.openKeeping(access), signingKey: signingKey)
             }
         // The identity of before the reading: a change during it is seen next time.
         reading = identity.map { Reading(identity: $0, fleet: fleet, central: central) }

@@ -3,6 +3,7 @@ import ConfigurationFiles
 import Console
 import FoundationEssentials
 import Glibc
+import OCI
 import ObjectStore
 import Readiness
 import Trust
@@ -31,7 +32,8 @@ struct FleetOptions: ParsableArguments {
         let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
         let key = try key
         return (
-            fleet, CentralStore(try fleet.objectStore.open(access), signingKey: key), Actor(key: key?.publicKey)
+            fleet, CentralStore(try fleet.objectStore.openKeeping(access), signingKey: key),
+            Actor(key: key?.publicKey)
         )
     }
 
@@ -52,6 +54,25 @@ struct FleetOptions: ParsableArguments {
 
     private var access: ObjectStoreAccess {
         ObjectStoreAccess(environment: ProcessInfo.processInfo.environment, singleWriter: store.singleWriter)
+    }
+}
+
+extension ObjectStoreLocation {
+    /// The variable that names where objects of an S3 store are kept; `none` for nowhere.
+    static let cacheVariable = "ROLLCALL_CACHE"
+
+    /// The object store at this location. Of an S3 store, objects are kept here as they were last read, so that what has
+    /// not changed is not fetched again; a directory needs no such thing.
+    func openKeeping(_ access: ObjectStoreAccess) throws(ObjectStoreError) -> any ObjectStore {
+        let store = try open(access)
+        guard case .s3 = self else { return store }
+        func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let root =
+            value(Self.cacheVariable)
+            ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
+        let name = Digest(of: Array(description.utf8)).hex.prefix(16)
+        return CachedStore(
+            store, directory: root.flatMap { $0 == "none" || !$0.hasPrefix("/") ? nil : "\($0)/store-\(name)" })
     }
 }
 

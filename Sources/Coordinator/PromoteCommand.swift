@@ -34,8 +34,7 @@ struct PromoteCommand: AsyncParsableCommand {
         let (fleet, central, actor) = try self.fleet.open()
         let outcome = try await central.promote(
             name, in: environment.environment, of: fleet, act: actor.act, generation: generation, isDryRun: dryRun)
-        Terminal.say(try PromotionReport(outcome).text(output.output))
-        if case .refused = outcome { throw ExitCode.blocked }
+        try await outcome.report(.promotion, output.output, from: central)
     }
 }
 
@@ -76,8 +75,7 @@ struct RollbackCommand: AsyncParsableCommand {
         let outcome = try await central.promote(
             list, in: environment, of: fleet, act: actor.act, move: .rollback, generation: generation,
             isDryRun: dryRun)
-        Terminal.say(try PromotionReport(outcome, move: .rollback).text(output.output))
-        if case .refused = outcome { throw ExitCode.blocked }
+        try await outcome.report(.rollback, output.output, from: central)
     }
 
     private func onlyList(of fleet: Fleet, in central: CentralStore) async throws -> ListName {
@@ -89,5 +87,20 @@ struct RollbackCommand: AsyncParsableCommand {
                     : "'\(environment)' has several lists: name one of \(lists.map(\.text).joined(separator: ", "))")
         }
         return list
+    }
+}
+
+extension PromotionOutcome {
+    /// Says what came of it.
+    ///
+    /// - Throws: `ExitCode.blocked` for a refusal
+    fileprivate func report(_ move: Move, _ form: OutputForm, from central: CentralStore) async throws {
+        guard case .refused(let verdict) = self else {
+            Terminal.say(try PromotionReport(self, move: move).text(form))
+            return
+        }
+        let missing = form == .json ? try await central.missing(of: verdict) : [:]
+        Terminal.say(try PromotionReport(self, move: move, missing: missing).text(form))
+        throw ExitCode.blocked
     }
 }

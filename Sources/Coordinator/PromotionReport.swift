@@ -8,7 +8,7 @@ struct PromotionReport: Encodable {
     let promoted: EnvironmentRecord.Pointer?
     let verdict: VerdictReport
 
-    init(_ outcome: PromotionOutcome, move: Move = .promotion) {
+    init(_ outcome: PromotionOutcome, move: Move = .promotion, missing: [SiteName: [ClosureLines.Line]] = [:]) {
         switch outcome {
         case .promoted(let pointer, let verdict):
             self.outcome = move == .promotion ? "promoted" : "rolled-back"
@@ -21,7 +21,7 @@ struct PromotionReport: Encodable {
             (promoted, self.verdict) = (nil, VerdictReport(verdict))
         case .refused(let verdict):
             self.outcome = "refused"
-            (promoted, self.verdict) = (nil, VerdictReport(verdict))
+            (promoted, self.verdict) = (nil, VerdictReport(verdict, missing: missing))
         }
     }
 

@@ -32,6 +32,26 @@ struct VerdictReport: Encodable {
         }
     }
 
+    /// An entry that a site misses.
+    struct Missing: Encodable {
+        let repository: String
+        let digest: Digest
+        let size: Int64
+        let kind: ClosureEntry.Kind
+        /// Where the site's manifest says it.
+        let mediaType: String?
+
+        init(_ entry: ClosureEntry) {
+            (repository, digest, size) = (entry.repository.name, entry.digest, entry.size)
+            (kind, mediaType) = (entry.kind, entry.mediaType.name)
+        }
+
+        init(_ line: ClosureLines.Line) {
+            (repository, digest, size) = (line.repository.name, line.digest, line.size)
+            (kind, mediaType) = (line.kind, nil)
+        }
+    }
+
     /// One site.
     struct Site: Encodable {
         let site: String
@@ -39,7 +59,7 @@ struct VerdictReport: Encodable {
         let reasons: [Cause]
         let verifiedAt: Timestamp?
         let depth: CacheManifest.Depth?
-        let missing: [ClosureEntry]
+        let missing: [Missing]
         let missingEntries: Int
         let missingBytes: Int64
         let contentVerifiedAt: Timestamp?
@@ -50,13 +70,13 @@ struct VerdictReport: Encodable {
         /// The state in one word, for tables.
         var state: String { waiver == nil ? ready ? "ready" : "blocked" : "waived" }
 
-        init(_ site: Verdict.Site) {
+        init(_ site: Verdict.Site, missing lines: [ClosureLines.Line]?) {
             self.site = site.name.text
             ready = site.isReady
             reasons = site.reasons.map(Cause.init)
             verifiedAt = site.holding?.verifiedAt
             depth = site.holding?.depth
-            missing = site.holding?.missing ?? []
+            missing = lines.map { $0.map(Missing.init) } ?? site.holding?.missing.map(Missing.init) ?? []
             missingEntries = site.holding?.missingEntries ?? 0
             missingBytes = site.holding?.missingBytes ?? 0
             contentVerifiedAt = site.holding?.contentVerifiedAt
@@ -76,7 +96,10 @@ struct VerdictReport: Encodable {
     let waivedSites: [String]
     let sites: [Site]
 
-    init(_ verdict: Verdict) {
+    /// - Parameters:
+    ///   - verdict: what was decided
+    ///   - missing: what sites miss beyond what their manifests name
+    init(_ verdict: Verdict, missing: [SiteName: [ClosureLines.Line]] = [:]) {
         environment = verdict.environment.text
         list = verdict.list.text
         ready = verdict.isReady
@@ -85,7 +108,7 @@ struct VerdictReport: Encodable {
         reasons = verdict.reasons.map(Cause.init)
         unsignedSites = verdict.unprovedSites.map(\.text)
         waivedSites = verdict.sites.filter { $0.waiver != nil }.map(\.name.text)
-        sites = verdict.sites.map(Site.init)
+        sites = verdict.sites.map { Site($0, missing: missing[$0.name]) }
     }
 
     func text(_ form: OutputForm) throws -> String {

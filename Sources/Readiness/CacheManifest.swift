@@ -72,6 +72,20 @@ public struct CacheManifest: Hashable, Sendable {
             self.depth = depth
             self.contentVerifiedAt = contentVerifiedAt
         }
+
+        /// What has to be published beside the manifest, so that all that is missing can be named: the lines of what was
+        /// found. `nil` where the manifest names everything.
+        ///
+        /// - Parameters:
+        ///   - list: the list that was verified against
+        ///   - missing: the entries of its closure that were not found
+        public static func inventory(of list: ImageList, missing: some Sequence<ClosureEntry>) -> ClosureLines? {
+            let absent = Set(missing.map(\.identity))
+            guard absent.count > maximumNamed else { return nil }
+            let found = list.closure.entries.filter { !absent.contains($0.identity) }
+            guard list.closure.entries.count - found.count > maximumNamed else { return nil }
+            return ClosureLines(Closure(found))
+        }
     }
 
     /// How far the agent is in bringing what is missing.

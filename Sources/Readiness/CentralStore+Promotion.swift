@@ -103,6 +103,8 @@ extension CentralStore {
             current.record.outbox.add(event(.staged), after: end.sequence)
             if try await swap(current.record, against: current.etag) {
                 try await settle(environment, after: "'\(list.name)' is staged to '\(environment)'")
+                // Housekeeping: the next staging does what this one could not.
+                try? await tidyInventories(of: fleet)
                 return .staged(pointer)
             }
             await backoff(attempt)

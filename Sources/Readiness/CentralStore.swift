@@ -7,6 +7,7 @@ public import Trust
 /// | key | object | written |
 /// |---|---|---|
 /// | `lists/GENERATION-HEX.json` | image list | once, never changed |
+/// | `inventories/ROOT-HEX.txt` | the lines of a closure: of a list, or of what a site has of one | once, never changed |
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
 /// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
@@ -54,6 +55,8 @@ public struct CentralStore: Sendable {
     /// - Throws: `ObjectStoreError`; `ReadinessError.invalidList` where what is there is damaged.
     public func publish(_ list: ImageList) async throws {
         let key = try Self.key(ofList: list.generation)
+        // First: whoever finds the list finds its lines.
+        try await publish(inventory: ClosureLines(list.closure))
         switch try await objects.put(list.documentBytes, at: key, condition: .ifAbsent) {
         case .stored: return
         case .conflict:

@@ -90,6 +90,7 @@ final class MemoryStore: ObjectStore {
     private struct State {
         var objects: [ObjectKey: [UInt8]] = [:]
         var reads = 0
+        var readsByKey: [ObjectKey: Int] = [:]
         var failure: ObjectStoreError?
         var beforePut: (@Sendable (ObjectKey) async -> Void)?
         var failingPuts: (@Sendable (ObjectKey) -> Bool)?
@@ -97,6 +98,10 @@ final class MemoryStore: ObjectStore {
     private let state = Mutex(State())
 
     var reads: Int { state.withLock { $0.reads } }
+    /// How often each object was asked for since the last `startCounting`.
+    var readsByKey: [ObjectKey: Int] { state.withLock { $0.readsByKey } }
+
+    func startCounting() { state.withLock { $0.readsByKey = [:] } }
 
     func fail(with error: ObjectStoreError?) { state.withLock { $0.failure = error } }
     /// Runs before the next write, once.
@@ -117,6 +122,7 @@ final class MemoryStore: ObjectStore {
     func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
         try access { state in
             state.reads += 1
+            state.readsByKey[key, default: 0] += 1
             guard let bytes = state.objects[key] else { return .absent }
             let current = ETag(Digest(of: bytes).hex)
             return current == etag ? .notModified : .found(StoredObject(bytes: bytes, etag: current))

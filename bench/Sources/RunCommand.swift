@@ -56,7 +56,7 @@ struct RunCommand: ParsableCommand {
             throw ValidationError("--runs and --kills are 1 to 1000")
         }
         guard (0.01...16).contains(scale) else { throw ValidationError("--scale is 0.01 to 16") }
-        let known = Scenario.all(scale: 1, link).map(\.name)
+        let known = Scenario.all(scale: 1, link).map(\.name) + [GateFleet.name]
         for name in scenarios where !known.contains(name) {
             throw ValidationError("there is no scenario \(name): there are \(known.joined(separator: ", "))")
         }
@@ -84,6 +84,14 @@ struct RunCommand: ParsableCommand {
                     scenario: scenario, corpus: corpus, tools: tools, rounds: runs, timeout: timeout,
                     hashRate: hashRate, logs: logs
                 ).run()
+            print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
+            figures.append(result)
+        }
+        if scenarios.isEmpty || scenarios.contains(GateFleet.name) {
+            let result = try GateFleet(
+                sites: max(1, Int(500 * scale)), images: max(10, Int(20_000 * scale)), rounds: runs,
+                timeout: timeout ?? 60, binaries: binaries ?? ListCommand.ownDirectory
+            ).run()
             print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
             figures.append(result)
         }

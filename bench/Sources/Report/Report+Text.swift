@@ -14,7 +14,9 @@ extension ScenarioFigures {
     /// What was measured, in a sentence or two.
     var introduction: String {
         var text = "\(images) \(images == 1 ? "image" : "images"), \(blobs) blobs, \(bytesText(bytes)); "
-        if let link {
+        if name == GateFleet.name {
+            text += "nothing is transferred"
+        } else if let link {
             text += link.text + ", \(settings["tcp_congestion_control"] ?? "unknown congestion control")"
             if let forwarderCPU {
                 text += "; the emulation took up to \(fixed(forwarderCPU * 100, 0)) % of a processor"

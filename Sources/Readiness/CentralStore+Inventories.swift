@@ -1,0 +1,80 @@
+public import OCI
+import ObjectStore
+
+extension CentralStore {
+    /// The most missing entries that are named for all sites of an answer together; all of them are counted.
+    public static let maximumNamed = 100_000
+    /// The most different inventories that are read to name what is missing.
+    public static let maximumInventories = 64
+    /// From how many on inventories that nothing refers to are removed.
+    static let tidyInventories = 256
+
+    static let inventoriesPrefix = "inventories"
+
+    static func inventoryKey(_ root: Digest) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("\(inventoriesPrefix)/\(root.hex).txt")
+    }
+
+    /// Publishes the lines of a closure under its root: what a list needs, or what a site has of it. Sites that have the
+    /// same share one object.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    public func publish(inventory: ClosureLines) async throws {
+        _ = try await objects.put(inventory.bytes, at: Self.inventoryKey(inventory.root), condition: .ifAbsent)
+    }
+
+    /// The lines of a closure by its root; `nil` where they are not there, or are others.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    public func inventory(_ root: Digest) async throws -> ClosureLines? {
+        guard let object = try await objects.get(Self.inventoryKey(root)) else { return nil }
+        return ClosureLines(object.bytes, root: root)
+    }
+
+    /// Every missing entry at the sites that miss more than their manifests name: the difference between the list's lines
+    /// and the inventory that the site's signed root stands for.
+    ///
+    /// - Returns: the entries by site, in the closure's order; a site whose inventory is not in the store is left out.
+    ///   Bounded by `maximumNamed` and `maximumInventories`; how many there are is in the verdict.
+    /// - Throws: `ObjectStoreError`.
+    public func missing(of verdict: Verdict) async throws -> [SiteName: [ClosureLines.Line]] {
+        guard let staged = verdict.staged else { return [:] }
+        var sites: [Digest: [SiteName]] = [:]
+        for site in verdict.sites {
+            guard let holding = site.holding, holding.missingEntries > holding.missing.count else { continue }
+            sites[holding.root, default: []].append(site.name)
+        }
+        guard !sites.isEmpty, let list = try await inventory(staged.closureRoot) else { return [:] }
+        var missing: [SiteName: [ClosureLines.Line]] = [:]
+        var left = Self.maximumNamed
+        // One after the other: each may have as many bytes as the list.
+        for (root, names) in sites.sorted(by: { $0.value[0] < $1.value[0] }).prefix(Self.maximumInventories) {
+            guard left > 0, let inventory = try await inventory(root) else { continue }
+            let lines = list.missing(from: inventory, limit: left).lines
+            left -= lines.count
+            for name in names { missing[name] = lines }
+        }
+        return missing
+    }
+
+    /// Removes inventories that no list and no cache manifest of the fleet refers to, once there are many.
+    ///
+    /// An agent that is about to refer to one stores it again with its next pass; until then what it misses is counted and
+    /// not named.
+    func tidyInventories(of fleet: Fleet) async throws {
+        let stored = try await objects.list(below: ObjectKey(Self.inventoriesPrefix))
+        guard stored.count > Self.tidyInventories else { return }
+        var used: Set<ObjectKey> = []
+        for environment in fleet.environments {
+            for state in try await record(of: environment.name).record.lists.values {
+                for pointer in [state.staged, state.promoted].compactMap({ $0 }) + state.history {
+                    used.insert(try Self.inventoryKey(pointer.closureRoot))
+                }
+            }
+            for report in try await reports(of: environment).values {
+                for holding in report.manifest?.holdings ?? [] { used.insert(try Self.inventoryKey(holding.root)) }
+            }
+        }
+        for key in stored where !used.contains(key) { try await objects.delete(key) }
+    }
+}
