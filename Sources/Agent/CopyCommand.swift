@@ -75,19 +75,23 @@ struct CopyCommand: AsyncParsableCommand {
                 "\(destination): the image at the source has the digest \(image.root.digest): write a tag, or this"
                     + " digest")
         }
-        let inventory = try await engine.inventory(of: image.entries)
-        var failures = await engine.bring(inventory.distrusting([])).causes
-        if failures.isEmpty, case .tag(let tag) = destination.reference {
-            failures = await engine.assign([
-                TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)
-            ]).map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
+        var tags: [TagAssignment] = []
+        if case .tag(let tag) = destination.reference {
+            tags = [TagAssignment(repository: source.repository, tag: tag, digest: image.root.digest, moves: true)]
+        }
+        var report = await engine.bring(Inventory(unasked: image.entries), tags: tags)
+        if !report.inventory.broken.isEmpty {
+            // What it says that it has and does not serve, it may serve after another upload.
+            report = await engine.bring(report.inventory.distrusting([]), tags: tags)
         }
         try Task.checkCancellation()
+        if let error = report.unanswered { throw error }
+        let failures = report.causes + report.tagFailures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" }
         guard failures.isEmpty else {
             PassReport.bounded(failures, of: "failures").dropLast().forEach(Terminal.complain)
             throw AgentError(.incomplete, PassReport.bounded(failures, of: "failures").last ?? "")
         }
-        let brought = Closure(inventory.missing)
+        let brought = Closure(report.brought)
         let all = Closure(image.entries)
         return "\(destination.host)/\(destination.repository)@\(image.root.digest): \(all.entries.count) entries,"
             + " \(Quantity.bytes(all.uniqueBytes)), of which \(brought.entries.count)"

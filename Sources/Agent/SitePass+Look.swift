@@ -68,15 +68,31 @@ extension SitePass {
         return finding
     }
 
+    /// Remembers what the agent puts into the registry: that is its own, and may be pruned.
+    func events(_ surveyed: @escaping @Sendable (Inventory) async -> Void) -> PassEvents {
+        let (journal, registry, now) = (journal, registry, now)
+        var events = PassEvents()
+        events.surveyed = surveyed
+        // What cannot be written down is not pruned later: no harm is done.
+        events.pushed = { entry in
+            guard let place = try? registry.place(of: entry.identity) else { return }
+            try? journal.recordPush(of: place.digest, to: place.repository, at: now())
+        }
+        events.assigned = { tag in
+            guard let place = try? registry.place(of: tag.identity) else { return }
+            try? journal.recordTag(
+                ProofJournal.AssignedTag(repository: place.repository, tag: tag.tag, digest: tag.digest), at: now())
+        }
+        return events
+    }
+
     /// Brings what is missing, and remembers what of it is the agent's own.
     func bring(_ finding: Finding) async throws -> Delivery {
-        let (journal, registry, now) = (journal, registry, now)
         // What was broken was there before: whose it was, nobody knows.
         let foreign = Set(finding.damaged.keys)
+        let pushed = events { _ in }.pushed
         return try await registry.bringMissing(finding.toBring) { entry in
-            guard !foreign.contains(entry.identity), let place = try? registry.place(of: entry.identity) else { return }
-            // What cannot be written down is not pruned later: no harm is done.
-            try? journal.recordPush(of: place.digest, to: place.repository, at: now())
+            if !foreign.contains(entry.identity) { pushed(entry) }
         }
     }
 
@@ -101,12 +117,6 @@ extension SitePass {
 
     /// Points tags at what is there, and remembers which of them are the agent's own.
     func assign(_ tags: [TagAssignment]) async throws -> [String] {
-        let (journal, registry, now) = (journal, registry, now)
-        return try await registry.assignTags(tags) { tag in
-            let identity = ClosureEntry.Identity(repository: tag.repository, digest: tag.digest, kind: .manifest)
-            guard let place = try? registry.place(of: identity) else { return }
-            try? journal.recordTag(
-                ProofJournal.AssignedTag(repository: place.repository, tag: tag.tag, digest: tag.digest), at: now())
-        }
+        try await registry.assignTags(tags, assigned: events { _ in }.assigned)
     }
 }

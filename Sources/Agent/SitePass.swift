@@ -1,6 +1,7 @@
 import OCI
 import ObjectStore
 import Readiness
+import Synchronization
 import Transfer
 import Trust
 
@@ -46,51 +47,111 @@ struct SitePass: Sendable {
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))
 
-        var verifiedAt = now()
-        var found = try await look(at: closure)
-        let missingBefore = found.missing
-        var delivery = Delivery()
-        if mode == .sync {
-            if !found.toBring.missing.isEmpty {
-                // What was lost is missing from now on, and not only once it turns out that it cannot be brought.
-                _ = try await publish(lists, missing: missingBefore, verifiedAt: verifiedAt)
-                let (lists, since, toBring) = (lists, verifiedAt, found)
-                delivery = try await reportingProgress { progress in
-                    _ = try await publish(lists, missing: missingBefore, verifiedAt: since, progress: progress)
-                } during: {
-                    try await bring(toBring)
-                }
-                failures += delivery.failures
-                // What a push was answered is a promise; what the registry serves now is the proof.
-                verifiedAt = now()
-                found = try await lookAgain(at: closure, after: found, delivery, failures: &failures)
-            }
-            failures += try await assign(Self.tags(of: lists, record: record, missing: found.missing))
+        let outcome: Outcome
+        switch mode {
+        case .sync: outcome = try await sync(lists, closure, Self.tags(of: lists, record: record))
+        case .verify:
+            let verifiedAt = now()
+            outcome = Outcome(found: try await look(at: closure), verifiedAt: verifiedAt)
         }
-
-        let manifest = try await publish(lists, missing: found.missing, verifiedAt: verifiedAt)
+        failures += outcome.failures
+        let found = outcome.found
+        let manifest = try await publish(lists, missing: found.missing, verifiedAt: outcome.verifiedAt)
         if let failure = await self.record(manifest.holdings, evidence: manifest.object) { failures.append(failure) }
-        let stillMissing = Set(found.missing.map(\.identity))
         return PassReport(
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
             closure: closure, missing: found.missing, damaged: found.damaged, leftAlone: found.leftAlone,
-            delivered: missingBefore.filter { !stillMissing.contains($0.identity) }, failures: failures,
-            postponed: delivery.postponed, pause: delivery.pause, sourceFaults: delivery.sourceFaults)
+            delivered: outcome.brought, failures: failures, postponed: outcome.delivery.postponed,
+            pause: outcome.delivery.pause, sourceFaults: outcome.delivery.sourceFaults)
+    }
+
+    /// What a pass that is under way has found missing, once it knows.
+    private final class Survey: Sendable {
+        private let state = Mutex<[ClosureEntry]?>(nil)
+
+        var missing: [ClosureEntry]? {
+            get { state.withLock { $0 } }
+            set { state.withLock { $0 = newValue } }
+        }
+    }
+
+    /// How a pass left the registry.
+    private struct Outcome {
+        var found: Finding
+        /// When the registry showed what it showed longest ago.
+        var verifiedAt: Timestamp
+        var brought: [ClosureEntry] = []
+        var delivery = Delivery()
+        var failures: [String] = []
+    }
+
+    /// Brings what is missing. Where the registry has something that it does not serve, that takes closer looks.
+    private func sync(_ lists: [ImageList], _ closure: Closure, _ tags: [TagAssignment]) async throws -> Outcome {
+        var brought: [ClosureEntry] = []
+        if try journal.faults().isEmpty {
+            let survey = Survey()
+            let start = now()
+            let delivery = try await reportingProgress { progress in
+                guard let missing = survey.missing else { return }
+                _ = try await publish(lists, missing: missing, verifiedAt: start, progress: progress)
+            } during: {
+                try await registry.bring(
+                    closure.entries, tags: tags,
+                    events: events { found in
+                        await tell(lists, missing: found.missing, verifiedAt: start)
+                        survey.missing = found.missing
+                    })
+            }
+            brought = delivery.brought
+            guard delivery.needsMending else {
+                // From the age, not from a clock that may have been set meanwhile. A second more for the part of one that
+                // the age leaves out.
+                let verifiedAt = now().advanced(by: .zero - delivery.answerAge - .seconds(1))
+                return Outcome(
+                    found: Finding(inventory: delivery.inventory), verifiedAt: verifiedAt, brought: brought,
+                    delivery: delivery, failures: delivery.failures)
+            }
+        }
+        var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
+        let missingBefore = outcome.found.missing
+        if !outcome.found.toBring.missing.isEmpty {
+            await tell(lists, missing: missingBefore, verifiedAt: outcome.verifiedAt)
+            let (found, since) = (outcome.found, outcome.verifiedAt)
+            outcome.delivery = try await reportingProgress { progress in
+                _ = try await publish(lists, missing: missingBefore, verifiedAt: since, progress: progress)
+            } during: {
+                try await bring(found)
+            }
+            outcome.failures += outcome.delivery.failures
+            // What a push was answered is a promise; what the registry serves now is the proof.
+            outcome.verifiedAt = now()
+            outcome.found = try await lookAgain(
+                at: closure, after: outcome.found, outcome.delivery, failures: &outcome.failures)
+        }
+        let absent = Set(outcome.found.missing.map(\.identity))
+        outcome.failures += try await assign(tags.filter { !absent.contains($0.identity) })
+        outcome.brought = brought + missingBefore.filter { !absent.contains($0.identity) }
+        return outcome
+    }
+
+    /// Says in the cache manifest what is missing while it is brought: what was lost is missing from now on, and not only
+    /// once it turns out that it cannot be brought. Where that does not go well, the pass's end says so.
+    private func tell(_ lists: [ImageList], missing: [ClosureEntry], verifiedAt: Timestamp) async {
+        _ = try? await publish(lists, missing: missing, verifiedAt: verifiedAt)
     }
 
     /// What is staged, what is promoted and what may be returned to, each generation once.
     static func generations(of record: EnvironmentRecord) -> [Digest] { record.retainedGenerations.sorted() }
 
-    /// The tags of the images that are there. A promoted list moves its tags; one that is only staged names what has no
+    /// What tags are to point at once it is there. A promoted list moves its tags; one that is only staged names what has no
     /// name yet, and does not change what clusters may use.
-    static func tags(of lists: [ImageList], record: EnvironmentRecord, missing: [ClosureEntry]) -> [TagAssignment] {
+    static func tags(of lists: [ImageList], record: EnvironmentRecord) -> [TagAssignment] {
         let promoted = Set(record.lists.values.compactMap { $0.promoted?.generation })
-        let absent = Set(missing.map(\.identity))
         var assignments: [String: TagAssignment] = [:]
         // In a fixed order, so that of two promoted lists that disagree on a tag, the same one has it every time.
         for list in lists.sorted(by: { ($0.name, $0.generation) < ($1.name, $1.generation) }) {
             let moves = promoted.contains(list.generation)
-            for image in list.images where !absent.contains(image.identity) {
+            for image in list.images {
                 guard let tag = image.tag else { continue }
                 let name = "\(image.repository):\(tag)"
                 if let other = assignments[name], other.moves || !moves { continue }
@@ -192,12 +253,5 @@ struct SitePass: Sendable {
         }
         let seen = try await central.lastSequence(of: site, in: environment)
         return [published, seen].compactMap { $0 }.max()
-    }
-}
-
-extension ImageList.Image {
-    /// The identity of the image's manifest in the closure.
-    var identity: ClosureEntry.Identity {
-        ClosureEntry(repository: repository, digest: digest, size: size, kind: .manifest, mediaType: mediaType).identity
     }
 }

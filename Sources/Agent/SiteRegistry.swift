@@ -10,6 +10,12 @@ protocol SiteRegistry: Sendable {
     /// - Throws: as soon as one question gets no answer: what is not known must not be taken for there or missing
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory
 
+    /// Asks the registry to show each entry, brings what is missing meanwhile, and points tags at what is there. What the
+    /// registry has and does not serve is left as it is.
+    ///
+    /// - Throws: as soon as one question gets no answer; `CancellationError`
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery
+
     /// Brings what is missing. What fails does not stop the rest, and each cause of it comes back as a line for people.
     ///
     /// - Parameter pushed: called with each manifest that the registry has taken
@@ -44,6 +50,14 @@ protocol SiteRegistry: Sendable {
 
 /// What came of bringing what was missing.
 struct Delivery: Sendable {
+    /// What the registry shows at the end; where it was asked.
+    var inventory = Inventory()
+    /// How long ago the oldest of its answers was asked for.
+    var answerAge = Duration.zero
+    /// Entries that were brought, and that it shows.
+    var brought: [ClosureEntry] = []
+    /// Whether it has something, of before or just taken, that it does not serve.
+    var needsMending = false
     /// What failed, as a line for people each.
     var failures: [String] = []
     /// The entries that failed.
@@ -65,13 +79,29 @@ struct RegionalRegistry: SiteRegistry {
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { try await engine.inventory(of: entries) }
 
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        let report = await engine.bring(Inventory(unasked: entries), tags: tags, events: events)
+        try Task.checkCancellation()
+        if let error = report.unanswered { throw error }
+        return Delivery(
+            inventory: report.inventory, answerAge: .seconds(report.answerAge), brought: report.brought,
+            needsMending: !report.inventory.broken.isEmpty || !report.unproved.isEmpty,
+            failures: report.causes + report.tagFailures.map { "\($0.0.repository):\($0.0.tag): \($0.1)" },
+            undelivered: Set(report.failures.map(\.entry)), postponed: report.postponed, pause: report.pause,
+            sourceFaults: report.sourceFaults)
+    }
+
     func bringMissing(
         _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
     ) async throws -> Delivery {
-        let report = await engine.bring(inventory, onPush: pushed)
+        var events = PassEvents()
+        events.pushed = pushed
+        let report = await engine.bring(inventory, events: events)
         try Task.checkCancellation()
+        // What it took and does not serve is for a closer look, and to be mended.
         return Delivery(
-            failures: report.causes, undelivered: Set(report.failures.map(\.entry)), postponed: report.postponed,
+            failures: report.causes(leavingOut: report.unproved),
+            undelivered: Set(report.failures.map(\.entry)).subtracting(report.unproved), postponed: report.postponed,
             pause: report.pause, sourceFaults: report.sourceFaults)
     }
 

@@ -4,7 +4,11 @@ import Transfer
 extension TransferReport {
     /// Why entries are still missing, in one line for each cause: the first entry that failed of it, with the number of
     /// the others. What was held back because of another failure is no cause of its own.
-    var causes: [String] {
+    var causes: [String] { causes(leavingOut: []) }
+
+    /// The same without those of some entries.
+    func causes(leavingOut entries: Set<ClosureEntry.Identity>) -> [String] {
+        let failures = failures.filter { !entries.contains($0.entry) }
         let roots = failures.filter { $0.error.code != .missingDependency }
         var lines: [String: (first: String, others: Int)] = [:]
         var order: [String] = []

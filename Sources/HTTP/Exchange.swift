@@ -188,7 +188,7 @@ final class Exchange: @unchecked Sendable {
                     String(line[..<colon]), line[line.index(after: colon)...].trimmingSpaces)
             }
         } else if status >= 200 {
-            let head = HTTPResponseHead(status: status, headers: headers)
+            let head = HTTPResponseHead(status: status, headers: headers, handshake: handshake)
             self.head = head
             if let sink {
                 disposition = sink.begin(head, control)
@@ -303,19 +303,25 @@ final class Exchange: @unchecked Sendable {
 
     private func succeed() {
         guard let easy, let head else { return fail(.other, "no response") }
-        let raw = easy
-        var resolved: curl_off_t = 0
-        rollcall_getinfo_offset(raw, CURLINFO_NAMELOOKUP_TIME_T, &resolved)
-        var connected: curl_off_t = 0
-        rollcall_getinfo_offset(raw, CURLINFO_CONNECT_TIME_T, &connected)
-        var connects = 0
-        rollcall_getinfo_long(raw, CURLINFO_NUM_CONNECTS, &connects)
         complete(
             .success(
                 HTTPResponse(
-                    head: head, body: body, receivedBytes: receivedBytes,
-                    handshake: connects > 0 ? Double(max(0, connected - resolved)) / 1_000_000 : nil,
-                    openedConnection: connects > 0)))
+                    head: head, body: body, receivedBytes: receivedBytes, openedConnection: openedConnection(easy))))
+    }
+
+    private func openedConnection(_ raw: UnsafeMutableRawPointer) -> Bool {
+        var connects = 0
+        rollcall_getinfo_long(raw, CURLINFO_NUM_CONNECTS, &connects)
+        return connects > 0
+    }
+
+    private var handshake: Double? {
+        guard let easy, openedConnection(easy) else { return nil }
+        var resolved: curl_off_t = 0
+        rollcall_getinfo_offset(easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved)
+        var connected: curl_off_t = 0
+        rollcall_getinfo_offset(easy, CURLINFO_CONNECT_TIME_T, &connected)
+        return Double(max(0, connected - resolved)) / 1_000_000
     }
 
     private func complete(_ result: Result<HTTPResponse, HTTPError>) {

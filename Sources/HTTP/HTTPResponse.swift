@@ -4,13 +4,18 @@ public struct HTTPResponseHead: Sendable {
     public let status: Int
     /// The header fields in order.
     public let headers: HTTPHeaders
+    /// Seconds of the TCP handshake, which is one round trip to the host whatever the server is busy with; `nil` on a
+    /// connection that was open before.
+    public let handshake: Double?
 
     /// - Parameters:
     ///   - status: the status code
     ///   - headers: the header fields
-    public init(status: Int, headers: HTTPHeaders) {
+    ///   - handshake: seconds of the TCP handshake, on a new connection
+    public init(status: Int, headers: HTTPHeaders, handshake: Double? = nil) {
         self.status = status
         self.headers = headers
+        self.handshake = handshake
     }
 
     /// The `Content-Length`, in bytes.
@@ -27,9 +32,6 @@ public struct HTTPResponse: Sendable {
     public let body: [UInt8]
     /// Body bytes received, collected or streamed.
     public let receivedBytes: Int64
-    /// Seconds of the TCP handshake, which is one round trip to the host whatever the server is busy with; `nil` on a
-    /// connection that was open before.
-    public let handshake: Double?
     /// Whether a new connection was opened for it.
     public let openedConnection: Bool
 

@@ -57,8 +57,6 @@ struct Reply: Sendable {
     /// The URL that answered, after redirects: what a `Location` is relative to.
     let url: HTTPURL
     let receivedBytes: Int64
-    let handshake: Double?
-    let openedConnection: Bool
 
     var status: Int { head.status }
 }

@@ -9,10 +9,6 @@ public struct BlobDelivery: Sendable, Hashable {
     public let receivedBytes: Int64
     /// `HOST[:PORT]` that served the bytes: the registry, or the storage it redirects to.
     public let servedBy: String
-    /// Seconds of the TCP handshake: one round trip; `nil` on a connection that was open before.
-    public let handshake: Double?
-    /// Whether a new connection was opened for it.
-    public let openedConnection: Bool
 }
 
 extension RegistryClient {
@@ -74,8 +70,7 @@ extension RegistryClient {
         switch BlobAnswer(reply.head, range: range, size: size) {
         case .fits(_, let total):
             return BlobDelivery(
-                totalSize: total, receivedBytes: reply.receivedBytes, servedBy: reply.url.authority,
-                handshake: reply.handshake, openedConnection: reply.openedConnection)
+                totalSize: total, receivedBytes: reply.receivedBytes, servedBy: reply.url.authority)
         case .rangeIgnored:
             throw RegistryError(
                 .rangeIgnored, "\(reply.url.authority) ignores range requests: ask for whole blobs",

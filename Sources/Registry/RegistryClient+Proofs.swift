@@ -70,11 +70,17 @@ extension RegistryClient {
 
     /// Reads a manifest and hashes it: it is small, and a registry reads it for a HEAD as well.
     ///
+    /// - Parameters:
+    ///   - digest: the manifest's digest
+    ///   - repository: the repository
+    ///   - tag: asks for what the tag names instead; another manifest is `broken` then
     /// - Throws: as `proof(ofBlob:in:size:)`
-    public func proof(ofManifest digest: Digest, in repository: Repository) async throws(RegistryError) -> ContentProof
-    {
+    public func proof(
+        ofManifest digest: Digest, in repository: Repository, at tag: Tag? = nil
+    ) async throws(RegistryError) -> ContentProof {
+        let reference = tag?.name ?? digest.description
         var exchange = Exchange(
-            .get, endpoint.api("\(repository)/manifests/\(digest)"), headers: Self.acceptManifests, accepts: [200, 404])
+            .get, endpoint.api("\(repository)/manifests/\(reference)"), headers: Self.acceptManifests, accepts: [200, 404])
         exchange.bodyLimit = Manifest.maximumSize
         exchange.judge = { head in .take(length: head.contentLength) }
         let reply = try await perform(exchange, scopes: [.pull(repository)])

@@ -118,8 +118,7 @@ struct Transport: Sendable {
             }
             return .success(
                 Reply(
-                    head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes,
-                    handshake: response.handshake, openedConnection: response.openedConnection))
+                    head: head, body: sink.body, url: url, receivedBytes: response.receivedBytes))
         } catch {
             // A server that refuses an upload may close before it has read the body, or send a page without end.
             // And of what is only peeked at, the rest is not wanted, or does not come.
@@ -128,8 +127,7 @@ struct Transport: Sendable {
                 let body = sink.body
                 return .success(
                     Reply(
-                        head: head, body: body, url: url, receivedBytes: Int64(body.count), handshake: nil,
-                        openedConnection: true))
+                        head: head, body: body, url: url, receivedBytes: Int64(body.count)))
             }
             if sink.overflowed {
                 return .failure(

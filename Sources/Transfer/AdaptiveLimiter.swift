@@ -44,13 +44,13 @@ struct AdaptiveLimiter: Equatable {
         return Int(max(4, min(48, roundTrip * 500)))
     }
 
-    /// Records the first measured round trip: a far host starts higher.
+    /// Records the first measured round trip: how far away the host is says where to begin.
     ///
     /// - Parameter roundTrip: seconds
     mutating func measured(roundTrip: Double) {
         guard phase == .probing, !isMeasured else { return }
         isMeasured = true
-        limit = min(bounds.upperBound, max(limit, Self.start(roundTrip: roundTrip)))
+        limit = min(bounds.upperBound, max(bounds.lowerBound, Self.start(roundTrip: roundTrip)))
         limitBeforeGrowth = limit
     }
 

@@ -13,13 +13,26 @@ struct BlobFetch: Sendable {
     /// The names of the sources whose bytes were taken.
     let contributors = Contributors()
 
-    /// The shortest range worth dividing, in bytes.
-    static let minimumDivision: Int64 = 512 << 10
-    /// A range that will be done within this many seconds is not divided: dividing drops what is on its way of the second
-    /// half, and with the connection the window that it had opened.
-    static let patience = 1.5
+    /// When a range that is under way is divided with another connection.
+    ///
+    /// Dividing drops what is on its way of the second half, and with the connection the window that it had opened.
+    struct Division: Equatable {
+        /// A range that will be done within this many seconds is left alone.
+        let patience: Double
+        /// The shortest rest worth halving, in bytes.
+        let minimum: Int64
+
+        /// While others could use the connection.
+        static let busy = Division(patience: 1.5, minimum: 512 << 10)
+        /// While nobody else needs it, as at the end of a pass: there, whoever is slow is what everything waits for.
+        static let idle = Division(patience: 0.5, minimum: 64 << 10)
+    }
+
     /// A blob gets one connection for each so many bytes, at most.
     static let bytesPerConnection: Int64 = 1 << 20
+    /// While connections are idle, another for each so many bytes, up to `helpers`.
+    static let bytesPerHelper: Int64 = 128 << 10
+    static let helpers: Int64 = 3
     /// How long a connection without work waits before it looks for some again.
     static let recheck = Duration.milliseconds(200)
 
@@ -30,12 +43,13 @@ struct BlobFetch: Sendable {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
         let refusals = Refusals()
-        let connections = Int(max(1, min(Int64(context.limits.connections), missing / Self.bytesPerConnection)))
+        let own = Int(max(1, min(Int64(context.limits.connections), missing / Self.bytesPerConnection)))
+        let helpers = Int(min(Self.helpers, missing / Self.bytesPerHelper))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
-            for index in 0..<connections {
+            for index in 0..<own + helpers {
                 group.addTask {
                     do throws(TransferError) {
-                        try await connect(index, refusals)
+                        try await connect(index, isHelper: index >= own, refusals)
                         return nil
                     } catch {
                         return error
@@ -55,29 +69,32 @@ struct BlobFetch: Sendable {
     }
 
     /// One connection's life: take a slot at a source, take a range, fetch it, give the slot back.
-    private func connect(_ index: Int, _ refusals: Refusals) async throws(TransferError) {
+    ///
+    /// - Parameter isHelper: whether it is one that only takes what idle connections may
+    private func connect(_ index: Int, isHelper: Bool, _ refusals: Refusals) async throws(TransferError) {
         while !planner.with({ $0.isComplete }), !pump.hasEnded {
             guard !Task.isCancelled else { throw stopped }
             try await context.ready()
-            guard let (source, share) = try chooseSource(refusals), index < share else {
+            guard let (source, share) = try chooseSource(refusals), isHelper ? source.gate.isIdle : index < share
+            else {
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
-            do { try await source.gate.acquire() } catch { throw stopped }
+            do { try await source.gate.acquire(isTiny: isTiny) } catch { throw stopped }
             // Others may have found out meanwhile that it is not to be asked now: whoever waited must not ask it in turn.
             guard source.availability == .usable else {
-                source.gate.release()
+                source.gate.release(isTiny: isTiny)
                 continue
             }
-            guard let lease = takeLease(source) else {
-                source.gate.release()
+            guard let lease = takeLease(source, isHelper: isHelper) else {
+                source.gate.release(isTiny: isTiny)
                 // Others bring the rest. Stay near, in case one of them gets slow or fails.
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
             let result = await fetch(lease, from: source)
             planner.with { $0.finish(lease.id) }
-            source.gate.release()
+            source.gate.release(isTiny: isTiny)
             switch result {
             case .success, .failure(.ours): continue
             case .failure(.unranged): source.ignoredRange()
@@ -90,6 +107,8 @@ struct BlobFetch: Sendable {
             }
         }
     }
+
+    private var isTiny: Bool { task.size <= TransferSchedule.Limits().tinyBlobSize }
 
     private var stopped: TransferError { TransferError(.cancelled, "the transfer of \(task.digest) was stopped") }
 
@@ -104,16 +123,18 @@ struct BlobFetch: Sendable {
         throw TransferError(noneDelivers: sources, refusals: { refusals[$0] })
     }
 
-    private func takeLease(_ source: ActiveSource) -> RangePlanner.Lease? {
+    private func takeLease(_ source: ActiveSource, isHelper: Bool) -> RangePlanner.Lease? {
         let now = context.clock()
+        let division = source.gate.isIdle ? Division.idle : .busy
         // One request for all that is left: each further one would bring the same bytes from the start.
         if source.ignoresRanges {
+            guard !isHelper else { return nil }
             return planner.with { $0.leases.isEmpty ? $0.next(length: .max, now: now) : nil }
         }
         let length = rangeLength(connections: source.gate.share)
         return planner.with { planner in
             planner.next(length: length, now: now)
-                ?? planner.divide(patience: Self.patience, minimum: Self.minimumDivision, now: now)
+                ?? planner.divide(patience: division.patience, minimum: division.minimum, now: now)
         }
     }
 
@@ -141,7 +162,9 @@ struct BlobFetch: Sendable {
         let sink = RangeSink(
             lease: lease, skipping: isWhole ? lease.start : 0, planner: planner, pump: pump, pool: context.pool,
             meter: context.meter
-        ) { count in
+        ) { handshake in
+            source.gate.measured(roundTrip: handshake)
+        } onReceived: { count in
             source.gate.received(Int64(count))
             context.board.received(Int64(count), of: task.digest, from: source.name)
         }
@@ -156,11 +179,9 @@ struct BlobFetch: Sendable {
         do {
             guard let listed = task.missingIn.first else { return .failure(.ours) }
             let repository = try source.source.mapping.destination(of: listed)
-            let delivery = try await source.source.client.fetchBlob(
+            _ = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
                 into: sink)
-            // Not the time to the first byte: a busy registry nearby is not a distant one.
-            if let handshake = delivery.handshake { source.gate.measured(roundTrip: handshake) }
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)

@@ -11,6 +11,12 @@ struct BlobTransfer: Sendable {
     let spool: SpoolDirectory
     let context: TransferContext
 
+    /// A blob of at most this many bytes goes up once it is here: that takes moments, while a request that waits for a
+    /// thin link would keep others from the registry for seconds.
+    static let cutThroughFrom: Int64 = 8 << 20
+    /// Mounts of one blob at once.
+    static let mountsAtOnce = 8
+
     /// - Returns: why repositories still lack the blob, for those that do
     func run() async -> [Repository: TransferError] {
         do throws(TransferError) {
@@ -150,6 +156,11 @@ struct BlobTransfer: Sendable {
         guard let first = repositories.first else {
             return .failure(TransferError(.destinationFailed, "no repository lacks \(task.digest)"))
         }
+        if task.size <= Self.cutThroughFrom {
+            guard case .verified = await pump.result() else {
+                return .failure(TransferError(.cancelled, "\(task.digest) is not here"))
+            }
+        }
         do throws(TransferError) {
             try await upload(to: first, pump: pump, spooled: spooled)
             return .success(first)
@@ -187,12 +198,12 @@ struct BlobTransfer: Sendable {
         into repositories: [Repository], from sources: [Repository]
     ) async throws(TransferError) -> [Repository] {
         guard let from = sources.first else { return repositories }
-        var remaining: [Repository] = []
-        for repository in repositories {
-            if await destination.mount(task.digest, from: from, to: repository) { continue }
-            remaining.append(repository)
+        let destination = destination
+        let digest = task.digest
+        let mounted = await bounded(repositories, atOnce: Self.mountsAtOnce) {
+            await destination.mount(digest, from: from, to: $0)
         }
-        return remaining
+        return zip(repositories, mounted).filter { $0.1 != true }.map(\.0)
     }
 
     private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {

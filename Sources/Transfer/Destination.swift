@@ -35,7 +35,7 @@ struct Destination: Sendable {
         do {
             return switch entry.kind {
             case .blob: try await client.proof(ofBlob: entry.digest, in: repository, size: entry.size)
-            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository)
+            case .manifest: try await client.proof(ofManifest: entry.digest, in: repository, at: nil)
             }
         } catch {
             if error.status == 500 { throw TransferError(.destinationUnreadable, "\(error)") }
@@ -43,15 +43,60 @@ struct Destination: Sendable {
         }
     }
 
-    /// Pushes a manifest by its digest, byte for byte.
-    func push(_ manifest: FetchedManifest, _ entry: ClosureEntry) async throws(TransferError) {
+    /// The same, and whether a tag names it: one question where it does.
+    func proof(
+        of entry: ClosureEntry, taggedAs tag: Tag?
+    ) async throws(TransferError) -> (proof: ContentProof, isTagged: Bool) {
+        guard let tag, entry.kind == .manifest else { return (try await proof(of: entry), false) }
         let repository = try name(of: entry.repository)
         do {
-            _ = try await client.putManifest(
-                repository, .digest(entry.digest), bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
+            if case .shown = try await client.proof(ofManifest: entry.digest, in: repository, at: tag) {
+                return (.shown, true)
+            }
+        } catch {
+            // What the tag names may be damaged; the manifest itself is asked for then.
+            if error.status != 500 { throw TransferError(destination: error) }
+        }
+        return (try await proof(of: entry), false)
+    }
+
+    /// Pushes a manifest, byte for byte: under a tag that it may have, otherwise by its digest.
+    ///
+    /// A registry that refuses the tag, for a rule of its own, gets the manifest all the same; what became of the tag is
+    /// another question.
+    ///
+    /// - Returns: whether it was pushed under the tag
+    @discardableResult
+    func push(
+        _ manifest: FetchedManifest, _ entry: ClosureEntry, tag: TagAssignment? = nil
+    ) async throws(TransferError) -> Bool {
+        let repository = try name(of: entry.repository)
+        do throws(RegistryError) {
+            if let tag, try await mayAssign(tag, in: repository) {
+                do throws(RegistryError) {
+                    try await put(manifest, at: .tag(tag.tag), in: repository)
+                    return true
+                } catch {
+                    guard !error.isTransient, error.code != .cancelled else { throw error }
+                }
+            }
+            try await put(manifest, at: .digest(entry.digest), in: repository)
+            return false
         } catch {
             throw TransferError(destination: error)
         }
+    }
+
+    private func mayAssign(_ tag: TagAssignment, in repository: Repository) async throws(RegistryError) -> Bool {
+        if tag.moves { return true }
+        return try await client.manifestHead(repository, .tag(tag.tag)) == nil
+    }
+
+    private func put(
+        _ manifest: FetchedManifest, at reference: ManifestReference, in repository: Repository
+    ) async throws(RegistryError) {
+        _ = try await client.putManifest(
+            repository, reference, bytes: manifest.bytes, mediaType: manifest.manifest.mediaType)
     }
 
     /// Points a tag at a manifest that is here already.

@@ -30,6 +30,9 @@ public protocol RegistryContents: Sendable {
 ///
 /// A layout answers in a registry's words, so that nothing else of a pass asks which of the two it is.
 protocol DestinationStore: RegistryContents {
+    /// How messages call it: a host, or a path.
+    var place: String { get }
+
     /// Asks for a blob of another repository to be made available in this one.
     func mountBlob(
         _ digest: Digest, from source: Repository, to repository: Repository
@@ -40,8 +43,10 @@ protocol DestinationStore: RegistryContents {
         ofBlob digest: Digest, in repository: Repository, size: Int64
     ) async throws(RegistryError) -> ContentProof
 
-    /// Whether a manifest is shown, and hashes to its digest.
-    func proof(ofManifest digest: Digest, in repository: Repository) async throws(RegistryError) -> ContentProof
+    /// Whether a manifest is shown, and hashes to its digest; with a tag, whether that names it.
+    func proof(
+        ofManifest digest: Digest, in repository: Repository, at tag: Tag?
+    ) async throws(RegistryError) -> ContentProof
 
     /// Reads a whole blob back and hashes it, as fast as a meter lets it.
     ///
@@ -71,6 +76,8 @@ protocol DestinationStore: RegistryContents {
 }
 
 extension RegistryClient: RegistryContents, DestinationStore {
+    var place: String { endpoint.name }
+
     func take(
         _ descriptor: Descriptor, into repository: Repository, from pump: BlobPump, _ spooled: SpooledBlob,
         _ context: TransferContext

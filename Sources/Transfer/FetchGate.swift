@@ -3,19 +3,37 @@ import Synchronization
 /// How many requests a source serves at once, adapting to what it delivers.
 ///
 /// First come, first served: range workers queue anew for each range, so that small blobs get their turn between them.
+/// Tiny blobs go before everyone else, on a quarter of the slots: they hold a slot for a round trip, others for seconds.
 final class FetchGate: Sendable {
     private struct Waiter {
         let id: Int
+        let isTiny: Bool
         let continuation: CheckedContinuation<Bool, Never>
     }
 
     private struct State {
         var limiter: AdaptiveLimiter
         var inFlight = 0
+        var tinyInFlight = 0
         var waiters: [Waiter] = []
         var nextID = 0
         /// Large blobs that share the slots.
         var sharers = 0
+
+        /// The next to be served, if there is room.
+        mutating func next() -> Waiter? {
+            guard inFlight < limiter.limit, !waiters.isEmpty else { return nil }
+            let prefersTiny = tinyInFlight < max(1, limiter.limit / 4)
+            let index = waiters.firstIndex { $0.isTiny == prefersTiny } ?? 0
+            let waiter = waiters.remove(at: index)
+            take(isTiny: waiter.isTiny)
+            return waiter
+        }
+
+        mutating func take(isTiny: Bool) {
+            inFlight += 1
+            if isTiny { tinyInFlight += 1 }
+        }
     }
 
     private let state: Mutex<State>
@@ -34,6 +52,9 @@ final class FetchGate: Sendable {
 
     /// Whether a slot is free now.
     var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } }
+
+    /// Whether slots are free that nobody waits for.
+    var isIdle: Bool { state.withLock { $0.inFlight < $0.limiter.limit && $0.waiters.isEmpty } }
 
     /// Requests in flight, and those that wait for a slot.
     var load: Int { state.withLock { $0.inFlight + $0.waiters.count } }
@@ -54,8 +75,9 @@ final class FetchGate: Sendable {
 
     /// Waits for a slot; every success needs one `release`.
     ///
+    /// - Parameter isTiny: whether it is for a blob that takes little more than a round trip
     /// - Throws: `CancellationError` when the task is cancelled while it waits
-    func acquire() async throws(CancellationError) {
+    func acquire(isTiny: Bool = false) async throws(CancellationError) {
         let id = state.withLock { state -> Int in
             state.nextID += 1
             return state.nextID
@@ -65,10 +87,10 @@ final class FetchGate: Sendable {
                 let answer: Bool? = state.withLock { state in
                     if Task.isCancelled { return false }
                     if state.inFlight < state.limiter.limit {
-                        state.inFlight += 1
+                        state.take(isTiny: isTiny)
                         return true
                     }
-                    state.waiters.append(Waiter(id: id, continuation: continuation))
+                    state.waiters.append(Waiter(id: id, isTiny: isTiny, continuation: continuation))
                     return nil
                 }
                 if let answer { continuation.resume(returning: answer) }
@@ -83,8 +105,11 @@ final class FetchGate: Sendable {
     }
 
     /// Gives a slot back.
-    func release() {
-        state.withLock { $0.inFlight -= 1 }
+    func release(isTiny: Bool = false) {
+        state.withLock { state in
+            state.inFlight -= 1
+            if isTiny { state.tinyInFlight -= 1 }
+        }
         serve()
     }
 
@@ -114,10 +139,7 @@ final class FetchGate: Sendable {
     private func serve() {
         let granted: [Waiter] = state.withLock { state in
             var granted: [Waiter] = []
-            while state.inFlight < state.limiter.limit, !state.waiters.isEmpty {
-                granted.append(state.waiters.removeFirst())
-                state.inFlight += 1
-            }
+            while let waiter = state.next() { granted.append(waiter) }
             return granted
         }
         for waiter in granted { waiter.continuation.resume(returning: true) }

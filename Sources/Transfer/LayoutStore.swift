@@ -52,12 +52,17 @@ public struct LayoutStore: DestinationStore {
         return found == size ? .shown : .broken("\(layout.path) has \(found) bytes of \(digest), which has \(size)")
     }
 
-    func proof(ofManifest digest: Digest, in repository: Repository) async throws(RegistryError) -> ContentProof {
+    var place: String { layout.path }
+
+    func proof(
+        ofManifest digest: Digest, in repository: Repository, at tag: Tag?
+    ) async throws(RegistryError) -> ContentProof {
         do throws(RegistryError) {
             let manifest = try await perform { layout throws(LayoutError) in
-                try layout.manifest(.digest(digest), in: repository)
+                try layout.manifest(tag.map { .tag($0) } ?? .digest(digest), in: repository)
             }
-            return manifest == nil ? .absent : .shown
+            guard let manifest else { return .absent }
+            return manifest.entry.digest == digest ? .shown : .broken("\(layout.path) has another manifest")
         } catch {
             guard error.code == .protocolViolation else { throw error }
             return .broken("\(error)")

@@ -64,11 +64,14 @@ struct RangePlanner {
     /// The divided lease ends earlier from now on: its request is to stop there.
     ///
     /// - Parameters:
-    ///   - patience: seconds; a lease that will be done sooner is left alone
+    ///   - patience: seconds; a lease that will be done sooner is left alone, and so is one that is younger: a connection
+    ///     is slow at first
     ///   - minimum: bytes; less is not halved
     mutating func divide(patience: Double, minimum: Int64, now: Double) -> Lease? {
         let slowest = leases.values
-            .filter { $0.remaining > 0 && $0.secondsLeft(now: now) > patience * $0.forbearance }
+            .filter {
+                $0.remaining > 0 && now - $0.since > patience && $0.secondsLeft(now: now) > patience * $0.forbearance
+            }
             .max { ($0.secondsLeft(now: now), $0.remaining, $0.id) < ($1.secondsLeft(now: now), $1.remaining, $1.id) }
         guard let slowest else { return nil }
         let half = slowest.remaining / 2

@@ -12,6 +12,7 @@ final class RangeSink: BodySink, @unchecked Sendable {
     private let pump: BlobPump
     private let pool: SegmentPool
     private let meter: any ByteMeter
+    private let onConnected: @Sendable (Double) -> Void
     private let onReceived: @Sendable (Int) -> Void
 
     // Event-loop thread only, and after the request's end its owner's.
@@ -33,7 +34,8 @@ final class RangeSink: BodySink, @unchecked Sendable {
 
     init(
         lease: RangePlanner.Lease, skipping toSkip: Int64 = 0, planner: SharedPlanner, pump: BlobPump,
-        pool: SegmentPool, meter: any ByteMeter, onReceived: @escaping @Sendable (Int) -> Void
+        pool: SegmentPool, meter: any ByteMeter, onConnected: @escaping @Sendable (Double) -> Void = { _ in },
+        onReceived: @escaping @Sendable (Int) -> Void
     ) {
         self.lease = lease.id
         self.toSkip = toSkip
@@ -42,11 +44,15 @@ final class RangeSink: BodySink, @unchecked Sendable {
         self.pump = pump
         self.pool = pool
         self.meter = meter
+        self.onConnected = onConnected
         self.onReceived = onReceived
     }
 
     func begin(_ head: HTTPResponseHead, _ control: TransferControl) -> BodyDisposition {
         self.control = control
+        // Before the body has come, so that others need not wait for it; and not the time to the first byte: a busy
+        // registry nearby is not a distant one.
+        if let handshake = head.handshake { onConnected(handshake) }
         flow = MeteredFlow { control.resume() }
         return .stream
     }

@@ -14,7 +14,7 @@ final class SpoolDirectory: Sendable {
     private let journal: ResumeJournal
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
-    static let memoryBlobSize: Int64 = 512 << 10
+    static let memoryBlobSize: Int64 = 128 << 10
     /// A file that no run has touched for this many seconds is of a list that is gone.
     static let staleAfter: TimeInterval = 14 * 86_400
 
@@ -69,14 +69,14 @@ final class SpoolDirectory: Sendable {
         }
     }
 
-    /// Removes what is left of blobs that need no transfer any more: of a run that was killed after the registry had taken
-    /// one, and before it could tidy up.
-    func discard(_ digests: some Sequence<Digest>) {
-        let known = journal.digests()
-        for digest in digests where known.contains(digest.description) {
-            journal.forget(digest)
-            unlink(filePath(digest))
-        }
+    /// The digests that earlier runs left bytes of.
+    func leftovers() -> Set<String> { journal.digests() }
+
+    /// Removes what is left of a blob that needs no transfer any more: of a run that was killed after the registry had
+    /// taken it, and before it could tidy up.
+    func discard(_ digest: Digest) {
+        journal.forget(digest)
+        unlink(filePath(digest))
     }
 
     /// Waits until the journal holds everything recorded so far.

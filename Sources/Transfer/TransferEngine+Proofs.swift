@@ -6,7 +6,7 @@ import Synchronization
 extension TransferEngine {
     /// Whether so few of what was asked failed that it is single contents that cannot be read, and not the registry that
     /// fails. distribution answers 500 for a manifest whose file was damaged.
-    private static func areSingleContents(_ failures: Int, of questions: Int) -> Bool {
+    static func areSingleContents(_ failures: Int, of questions: Int) -> Bool {
         failures < questions && failures <= max(10, questions / 100)
     }
 
@@ -87,8 +87,9 @@ extension TransferEngine {
     public func mend(_ manifests: [ClosureEntry]) async -> [(ClosureEntry, TransferError)] {
         let destination = destination
         let pass = TransferPass(
-            inventory: Inventory(present: [], missing: []), sources: sources, destination: destination, spool: spool,
-            context: context, onPush: { _ in })
+            inventory: Inventory(), tags: [], sources: sources, destination: destination, spool: spool,
+            context: context,
+            events: PassEvents())
         let answers = await bounded(manifests, atOnce: context.limits.checks) { entry -> TransferError? in
             do throws(TransferError) {
                 let fetched = try await pass.fetch(entry).get()

@@ -94,27 +94,34 @@ public final class TransferEngine: Sendable {
         return Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
 
-    /// Brings what an inventory found missing: blobs, then the manifests that name them.
+    /// Asks the destination for what an inventory does not tell, and brings what is missing: blobs, then the manifests
+    /// that name them, then tags. What is brought is asked for afterwards: the answer to a push is a promise.
     ///
     /// One failure does not stop the rest; what depends on it is held back. Cancelling the task stops everything, and
     /// large blobs continue from their spool files next time. So does a long pause of the site's limits: then the report
-    /// says until when.
+    /// says until when. A question that gets no answer stops everything: what is not known to be there or to be missing
+    /// must not be taken for either.
     ///
     /// - Parameters:
-    ///   - inventory: what is there and what is missing
-    ///   - onPush: called with each manifest that the destination has taken, as soon as it has
+    ///   - inventory: what is known of the destination
+    ///   - tags: what tags are to point at; of manifests in the inventory
+    ///   - events: whom to tell what happens
     public func bring(
-        _ inventory: Inventory, onPush: @escaping @Sendable (ClosureEntry) -> Void = { _ in }
+        _ inventory: Inventory, tags: [TagAssignment] = [], events: PassEvents = PassEvents()
     ) async -> TransferReport {
         defer {
             spool.flush()
             context.meter.flush()
         }
-        spool.discard(inventory.deliveredBlobs)
-        return await TransferPass(
-            inventory: inventory, sources: sources, destination: destination, spool: spool, context: context,
-            onPush: onPush
+        var report = await TransferPass(
+            inventory: inventory, tags: tags, sources: sources, destination: destination, spool: spool,
+            context: context, events: events
         ).run()
+        guard report.unanswered == nil, !Task.isCancelled else { return report }
+        let present = Set(report.inventory.present.map(\.identity))
+        let waiting = tags.filter { !report.tagged.contains($0) && present.contains($0.identity) }
+        report.tagFailures = await assign(waiting, onAssign: events.assigned)
+        return report
     }
 
     /// Points tags at manifests that are at the destination.
@@ -166,9 +173,12 @@ public struct TagAssignment: Sendable, Hashable {
         self.digest = digest
         self.moves = moves
     }
+
+    /// The manifest's identity in a closure.
+    public var identity: ClosureEntry.Identity { .init(repository: repository, digest: digest, kind: .manifest) }
 }
 
-/// What a pass could not bring.
+/// What a pass came to.
 public struct TransferReport: Sendable {
     /// One entry that is still missing.
     public struct Failure: Sendable {
@@ -187,9 +197,23 @@ public struct TransferReport: Sendable {
     /// The sources that served wrong bytes, or that failed to the end, by name, with the latest reason: also where
     /// another source made up for it.
     public let sourceFaults: [String: String]
+    /// What the destination has and lacks at the end, as it says itself; what it gave no answer about is `unasked`.
+    public let inventory: Inventory
+    /// Entries that the destination took and does not serve; they are among the failures.
+    public let unproved: Set<ClosureEntry.Identity>
+    /// Entries that were brought, and that the destination has.
+    public let brought: [ClosureEntry]
+    /// Seconds since the oldest of the answers that `inventory` rests on.
+    public let answerAge: Double
+    /// Why the pass was given up: a question to the destination that got no answer.
+    public let unanswered: TransferError?
+    /// Tags that could not be assigned, with the reason; those of missing manifests are not among them.
+    public internal(set) var tagFailures: [(TagAssignment, TransferError)] = []
+    /// Tags that were found right, or were assigned along with their manifests.
+    let tagged: Set<TagAssignment>
 
     /// Whether everything was delivered.
-    public var isComplete: Bool { failures.isEmpty && postponed == 0 }
+    public var isComplete: Bool { failures.isEmpty && postponed == 0 && unanswered == nil && tagFailures.isEmpty }
 }
 
 /// Runs `body` over all elements with at most `atOnce` in flight; answers in the elements' order, `nil` for those that

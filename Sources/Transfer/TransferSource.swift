@@ -1,3 +1,4 @@
+import HTTP
 public import OCI
 public import Registry
 import Synchronization
@@ -51,8 +52,11 @@ final class ActiveSource: Sendable {
         self.board = board
         self.clock = clock
         self.chance = chance
-        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: 4), clock: clock)
+        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: Self.firstConnections), clock: clock)
     }
+
+    /// Connections until the distance is known: to a distant source, waiting for that costs as much as everything else.
+    static let firstConnections = 32
 
     var name: String { source.name }
 
@@ -104,14 +108,15 @@ final class ActiveSource: Sendable {
 
     /// Records a failure that may pass: it rests for a while, and others take its place.
     func failed(_ error: RegistryError) {
-        failed("\(error)", hasAnswered: error.status != nil)
+        let isThere = error.status != nil || [.connectionReset, .truncatedBody].contains(error.transport)
+        failed("\(error)", hasAnswered: isThere)
     }
 
     /// Records a failure that may pass.
     ///
     /// - Parameters:
     ///   - reason: what happened, where
-    ///   - hasAnswered: whether there was an answer of its own: busy or broken, it is there
+    ///   - hasAnswered: whether somebody was there: busy, or breaking connections off, but not a wrong address
     func failed(_ reason: String, hasAnswered: Bool) {
         gate.pushedBack()
         let now = clock()
@@ -134,7 +139,7 @@ final class ActiveSource: Sendable {
 /// Whether a source may be asked now, after what it did before. A pure value.
 ///
 /// Failures that come together, from many connections at once, count as one. Each further one doubles the rest; one
-/// that has failed for `patience` seconds without delivering anything is given up, though later requests may find it
+/// that has failed for long without delivering anything is given up, though later requests may find it
 /// again.
 ///
 /// One that served bytes which did not hash to the digest is not asked for that blob again for `corruptionMemory`
@@ -148,10 +153,20 @@ struct SourceHealth {
         case givenUp
     }
 
-    /// Seconds of failures after which a source that has ever answered is given up.
-    static let patience = 120.0
-    /// The same for one that never has, not even that it is busy: more likely a wrong address than a restart.
-    static let firstPatience = 15.0
+    /// What a source has shown of itself.
+    private enum Standing: Comparable {
+        case unknown, answers, delivers
+
+        /// Seconds of failures after which it is given up: one that never answered, not even that it is busy, is more
+        /// likely a wrong address than a restart.
+        var patience: Double {
+            switch self {
+            case .unknown: 15
+            case .answers: 60
+            case .delivers: 120
+            }
+        }
+    }
     /// The longest rest, in seconds.
     static let longestRest = 15.0
     /// Seconds for which a blob that was served with wrong bytes is not asked for again.
@@ -162,7 +177,7 @@ struct SourceHealth {
     private var failuresInARow = 0
     private var failingSince: Double?
     private var restUntil = -Double.infinity
-    private var hasAnswered = false
+    private var standing = Standing.unknown
     private var ignoresRangesUntil = -Double.infinity
     private var corruptions: [Digest: (at: Double, reason: String)] = [:]
     private var lastCorruption = -Double.infinity
@@ -179,7 +194,7 @@ struct SourceHealth {
     }
 
     func availability(now: Double) -> Availability {
-        if let failingSince, now - failingSince > (hasAnswered ? Self.patience : Self.firstPatience),
+        if let failingSince, now - failingSince > standing.patience,
             now < restUntil + Self.longestRest
         {
             return .givenUp
@@ -190,12 +205,12 @@ struct SourceHealth {
     mutating func succeeded() {
         failuresInARow = 0
         failingSince = nil
-        hasAnswered = true
+        standing = .delivers
     }
 
     mutating func failed(_ reason: String, hasAnswered: Bool, now: Double, chance: Double) {
         lastFailure = reason
-        if hasAnswered { self.hasAnswered = true }
+        if hasAnswered { standing = max(standing, .answers) }
         if failingSince == nil { failingSince = now }
         guard now >= restUntil else { return }
         failuresInARow += 1

@@ -179,6 +179,8 @@ import Testing
                 environment: AgentProcess.environment(site.directory), directory: site.directory.path,
                 output: "/dev/null", errors: errors)
             for await _ in reached.stream { break }
+            // While it waits for a blob, it says what is missing.
+            while try await site.site.manifest() == nil { try await Task.sleep(for: .milliseconds(10)) }
             process.signal(SIGINT)
             #expect(await process.ended() == 1)
             for _ in 0..<100 { gate.signal() }

@@ -210,14 +210,17 @@ private final class HangingRegistry: SiteRegistry {
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
 
-    func bringMissing(
-        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
-    ) async throws -> Delivery {
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        await events.surveyed(Inventory(missing: entries))
         began.continuation.yield()
         for await _ in AsyncStream<Void>.makeStream().stream {}
         try Task.checkCancellation()
         return Delivery()
     }
+
+    func bringMissing(
+        _ inventory: Inventory, pushed: @escaping @Sendable (ClosureEntry) -> Void
+    ) async throws -> Delivery { Delivery() }
 
     func mend(_ manifests: [ClosureEntry]) async throws -> [String] { [] }
     func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof { .absent }

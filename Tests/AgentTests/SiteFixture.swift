@@ -142,6 +142,8 @@ final class FakeRegistry: SiteRegistry {
         var pause: TransferPause?
         var sourceFaults: [String: String] = [:]
         var inventories = 0
+        /// How old its answers are when it gives them.
+        var answerAge = Duration.zero
         var brought: [ClosureEntry] = []
         var tags: [TagAssignment] = []
         /// What is there by name, and damaged; with what reading it back finds.
@@ -186,6 +188,26 @@ final class FakeRegistry: SiteRegistry {
         }
         guard let answer else { throw Unreachable() }
         return answer
+    }
+
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        let before = try await inventory(of: entries)
+        with { $0.inventories -= 1 }
+        guard before.broken.isEmpty else { return Delivery(inventory: before, needsMending: true) }
+        if !before.missing.isEmpty { await events.surveyed(before) }
+        var delivery = try await bringMissing(before, pushed: events.pushed)
+        delivery.inventory = try await inventory(of: entries)
+        let absent = Set(delivery.inventory.missing.map(\.identity))
+        delivery.brought = before.missing.filter { !absent.contains($0.identity) }
+        delivery.answerAge = with { $0.answerAge }
+        let unproved = absent.subtracting(delivery.undelivered)
+        delivery.needsMending =
+            delivery.pause == nil && (!unproved.isEmpty || !delivery.inventory.broken.isEmpty)
+        if !delivery.needsMending {
+            delivery.failures += try await assignTags(
+                tags.filter { !absent.contains($0.identity) }, assigned: events.assigned)
+        }
+        return delivery
     }
 
     func bringMissing(

@@ -165,23 +165,16 @@ import Testing
         #expect(manifest.holdings.allSatisfy { $0.verifiedAt <= manifest.issuedAt })
     }
 
-    /// What was looked at before the transfers is as old as they took: the manifest must not claim otherwise.
-    @Test func theTimeOfTheProofIsThatOfTheLastLook() async throws {
+    /// The registry's answers are as old as they are: the manifest must not claim otherwise.
+    @Test func theTimeOfTheProofIsThatOfTheOldestAnswer() async throws {
         defer { fixture.directory.remove() }
         try await fixture.stage(list("web", ("web/api", nil, "api")))
-        let start = fixture.clock.now
-        let registry = SlowRegistry(fixture.registry) { fixture.clock.advance(by: 60) }
-        let pass = try fixture.pass()
-        _ = try await SitePass(
-            site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
-            signingKey: pass.signingKey,
-            now: pass.now
-        ).run(.sync, record: fixture.central.record(of: fixture.environment).record)
+        fixture.registry.with { $0.answerAge = .milliseconds(41_500) }
+        _ = try await fixture.run(.sync)
         let manifest = try #require(try await fixture.manifest())
-        // One look took a minute; the second began then, and took another.
-        #expect(manifest.holdings.first?.verifiedAt == start.advanced(by: .seconds(60)))
-        #expect(manifest.issuedAt == start.advanced(by: .seconds(120)))
+        #expect(manifest.issuedAt == fixture.clock.now)
+        // Whole seconds, never later than it was.
+        #expect(manifest.holdings.first?.verifiedAt == manifest.issuedAt.advanced(by: .seconds(-42)))
         #expect(manifest.expiresAt == manifest.issuedAt.advanced(by: .seconds(3600)))
     }
 
@@ -235,6 +228,11 @@ private struct SlowRegistry: SiteRegistry {
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory {
         defer { afterLook() }
         return try await registry.inventory(of: entries)
+    }
+
+    func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
+        defer { afterLook() }
+        return try await registry.bring(entries, tags: tags, events: events)
     }
 
     func bringMissing(

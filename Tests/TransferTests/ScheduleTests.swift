@@ -22,14 +22,19 @@ import Testing
         return work
     }
 
+    private func tasks(_ work: [TransferSchedule.Work]) -> [BlobTask] {
+        work.compactMap { if case .blob(let task) = $0 { task } else { nil } }
+    }
+
     @Test func startsTheLargestFirstWithinItsLimits() throws {
         let blobs = try (1...9).map { try entry(.blob, $0, size: Int64($0) * 100) }
-        let limits = TransferSchedule.Limits(largeBlobs: 2, smallBlobs: 3, manifestFetches: 1, largeBlobSize: 500)
+        let limits = TransferSchedule.Limits(
+            largeBlobs: 2, middlingBlobs: 3, manifestFetches: 1, largeBlobSize: 500, tinyBlobSize: 0)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [try entry(.manifest, 10), try entry(.manifest, 11)]),
             limits: limits)
         let work = drain(&schedule)
-        let sizes = work.compactMap { if case .blob(let blob) = $0 { blob.size } else { nil } }
+        let sizes = tasks(work).map(\.size)
         #expect(sizes == [900, 800, 500, 400, 300])
         #expect(work.count == 6)
         guard case .blob(let first) = work[0] else { return #expect(Bool(false)) }
@@ -42,7 +47,8 @@ import Testing
         let repositories = ["z/z", "a/a", "m/m"]
         let missing = try repositories.map { try entry(.blob, 1, in: $0) }
         let present = try [entry(.blob, 1, in: "p/p"), entry(.blob, 2, in: "p/p")]
-        let tasks = Inventory(present: present, missing: missing).blobTasks
+        var schedule = TransferSchedule(Inventory(present: present, missing: missing))
+        let tasks = tasks(drain(&schedule))
         #expect(tasks.count == 1)
         #expect(tasks[0].missingIn.map(\.name) == ["a/a", "m/m", "z/z"])
         #expect(tasks[0].presentIn.map(\.name) == ["p/p"])
@@ -52,10 +58,70 @@ import Testing
     @Test func takesAnEntryThatIsNamedTwiceOnce() throws {
         let blob = try entry(.blob, 1)
         let manifest = try entry(.manifest, 2)
-        let inventory = Inventory(present: [], missing: [blob, manifest, blob, manifest])
-        #expect(inventory.blobTasks.map(\.missingIn) == [[blob.repository]])
-        var schedule = TransferSchedule(inventory)
-        #expect(drain(&schedule).count == 2)
+        for inventory in [
+            Inventory(missing: [blob, manifest, blob, manifest]),
+            Inventory(missing: [blob, manifest], unasked: [blob]),
+        ] {
+            var schedule = TransferSchedule(inventory)
+            #expect(drain(&schedule).count == 2)
+            #expect(schedule.totals == .init(blobs: 1, bytes: 10, manifests: 1))
+        }
+    }
+
+    /// A blob is brought once it is known who lacks it; others do not wait for that.
+    @Test func bringsABlobOnceEveryoneWasAsked() throws {
+        let shared = try ["a/a", "b/b", "c/c"].map { try entry(.blob, 1, in: $0) }
+        let other = try entry(.blob, 2, size: 5)
+        let manifest = try entry(.manifest, 3)
+        let here = try entry(.manifest, 4)
+        var schedule = TransferSchedule(Inventory(unasked: shared + [other, manifest, here]))
+        #expect(Set(drain(&schedule)) == Set((shared + [other, manifest, here]).map { .ask($0) }))
+        #expect(schedule.finish(asked: other, isPresent: false) == nil)
+        #expect(tasks(drain(&schedule)).map(\.digest) == [other.digest])
+        _ = schedule.finish(asked: shared[0], isPresent: false)
+        _ = schedule.finish(asked: shared[1], isPresent: true)
+        #expect(schedule.next() == nil)
+        #expect(schedule.totals.blobs == 1)
+        _ = schedule.finish(asked: shared[2], isPresent: false)
+        guard case .blob(let task) = schedule.next() else { return #expect(Bool(false)) }
+        #expect(task.missingIn.map(\.name) == ["a/a", "c/c"])
+        #expect(task.presentIn.map(\.name) == ["b/b"])
+        _ = schedule.finish(asked: here, isPresent: true)
+        #expect(schedule.next() == nil)
+        _ = schedule.finish(asked: manifest, isPresent: false)
+        #expect(schedule.next() == .fetchManifest(manifest))
+        #expect(schedule.totals == .init(blobs: 2, bytes: 15, manifests: 1))
+    }
+
+    @Test func saysWhatNobodyLacks() throws {
+        let blobs = try ["a/a", "b/b"].map { try entry(.blob, 1, in: $0) }
+        var schedule = TransferSchedule(Inventory(unasked: blobs))
+        _ = drain(&schedule)
+        #expect(schedule.finish(asked: blobs[0], isPresent: true) == nil)
+        #expect(schedule.finish(asked: blobs[1], isPresent: true) == blobs[1].digest)
+        #expect(schedule.abandoned.isEmpty)
+    }
+
+    /// While nothing may be transferred, it is still found out what is missing.
+    @Test func asksWhileNothingMayMove() throws {
+        let blobs = try [entry(.blob, 1), entry(.blob, 2)]
+        var schedule = TransferSchedule(Inventory(missing: [blobs[0]], unasked: [blobs[1]]))
+        #expect(schedule.next(onlyAsking: true) == .ask(blobs[1]))
+        #expect(schedule.next(onlyAsking: true) == nil)
+        _ = schedule.finish(asked: blobs[1], isPresent: false)
+        #expect(schedule.next(onlyAsking: true) == nil)
+        #expect(Set(schedule.abandoned) == Set(blobs.map(\.identity)))
+    }
+
+    /// The link is full, and round trips are not left for the end.
+    @Test func takesTinyBlobsBesideTheOthers() throws {
+        let blobs = try (1...12).map { try entry(.blob, $0, size: Int64($0)) }
+        var schedule = TransferSchedule(
+            Inventory(missing: blobs), limits: .init(middlingBlobs: 3, tinyBlobs: 2, tinyBlobSize: 4))
+        let work = tasks(drain(&schedule))
+        #expect(work.map(\.size) == [12, 11, 10, 4, 3])
+        _ = schedule.finish(blob: work[3], missing: [])
+        #expect(tasks(drain(&schedule)).map(\.size) == [2])
     }
 
     @Test func pushesAManifestAfterAllThatItNames() throws {
@@ -63,7 +129,7 @@ import Testing
         let child = try entry(.manifest, 3)
         let index = try entry(.manifest, 4)
         var schedule = TransferSchedule(Inventory(present: [], missing: blobs + [child, index]))
-        let tasks = drain(&schedule).compactMap { if case .blob(let task) = $0 { task } else { nil } }
+        let tasks = tasks(drain(&schedule))
         #expect(schedule.finish(fetched: index, children: [child.identity]).isEmpty)
         #expect(schedule.finish(fetched: child, children: blobs.map(\.identity)).isEmpty)
         #expect(schedule.next() == nil)
@@ -85,7 +151,7 @@ import Testing
         let outer = try entry(.manifest, 4)
         let other = try entry(.manifest, 5)
         var schedule = TransferSchedule(Inventory(present: [], missing: [blob, child, index, outer, other]))
-        let tasks = drain(&schedule).compactMap { if case .blob(let task) = $0 { task } else { nil } }
+        let tasks = tasks(drain(&schedule))
         _ = schedule.finish(fetched: outer, children: [index.identity])
         _ = schedule.finish(fetched: index, children: [child.identity])
         _ = schedule.finish(fetched: child, children: [blob.identity])
@@ -104,7 +170,7 @@ import Testing
         let blobs = try names.map { try entry(.blob, 1, in: $0) }
         let manifests = try names.map { try entry(.manifest, 2, in: $0) }
         var schedule = TransferSchedule(Inventory(present: [], missing: blobs + manifests))
-        let tasks = drain(&schedule).compactMap { if case .blob(let task) = $0 { task } else { nil } }
+        let tasks = tasks(drain(&schedule))
         for (manifest, blob) in zip(manifests, blobs) {
             _ = schedule.finish(fetched: manifest, children: [blob.identity])
         }
@@ -116,7 +182,7 @@ import Testing
     /// A limit of nothing would leave everything undone without a word.
     @Test func startsSomethingWhateverItsLimits() throws {
         let limits = TransferSchedule.Limits(
-            largeBlobs: 0, smallBlobs: -1, manifestFetches: 0, manifestPushes: 0, largeBlobSize: 5)
+            largeBlobs: 0, middlingBlobs: -1, tinyBlobs: 0, manifestFetches: 0, manifestPushes: 0, largeBlobSize: 5)
         let missing = try [entry(.blob, 1, size: 10), entry(.blob, 2, size: 1), entry(.manifest, 3)]
         var schedule = TransferSchedule(Inventory(present: [], missing: missing), limits: limits)
         #expect(drain(&schedule).count == 3)
@@ -130,6 +196,7 @@ import Testing
         let names = ["r/a", "r/b", "r/c"]
         var missing: [ClosureEntry] = []
         var present: [ClosureEntry] = []
+        var unasked: [ClosureEntry] = []
         var children: [Identity: [Identity]] = [:]
         var number = 0
         for name in names {
@@ -137,7 +204,11 @@ import Testing
             for blob in 0..<8 where Bool.random(using: &random) {
                 // The same digests in several repositories.
                 let entry = try entry(.blob, blob, size: Int64(blob) * 100, in: name)
-                if Int.random(in: 0..<4, using: &random) == 0 { present.append(entry) } else { missing.append(entry) }
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: present.append(entry)
+                case 1: unasked.append(entry)
+                default: missing.append(entry)
+                }
                 level.append(entry)
             }
             for _ in 0..<Int.random(in: 0...10, using: &random) {
@@ -145,13 +216,15 @@ import Testing
                 let manifest = try entry(.manifest, 100 + number, in: name)
                 let named = level.filter { _ in Int.random(in: 0..<3, using: &random) == 0 }
                 children[manifest.identity] = named.map(\.identity)
-                missing.append(manifest)
+                if Bool.random(using: &random) { missing.append(manifest) } else { unasked.append(manifest) }
                 level.append(manifest)
             }
         }
         var schedule = TransferSchedule(
-            Inventory(present: present, missing: missing.shuffled(using: &random)),
-            limits: .init(largeBlobs: 2, smallBlobs: 2, manifestFetches: 3, manifestPushes: 2, largeBlobSize: 300))
+            Inventory(present: present, missing: missing.shuffled(using: &random), unasked: unasked),
+            limits: .init(
+                largeBlobs: 2, middlingBlobs: 2, tinyBlobs: 1, manifestFetches: 3, manifestPushes: 2,
+                largeBlobSize: 300, tinyBlobSize: 100))
         var delivered = Set(present.map(\.identity))
         var failed: [Identity] = []
         var running: [TransferSchedule.Work] = []
@@ -164,8 +237,17 @@ import Testing
             }
             guard let index = running.indices.randomElement(using: &random) else { break }
             let succeeds = Int.random(in: 0..<6, using: &random) > 0
-            let heldBack: [(ClosureEntry, lacks: Identity)]
+            let heldBack: TransferSchedule.HeldBack
             switch running.remove(at: index) {
+            case .ask(let entry) where succeeds:
+                heldBack = []
+                // Whoever has a manifest has what it names.
+                let isPresent = delivered.isSuperset(of: children[entry.identity] ?? []) && Bool.random(using: &random)
+                if isPresent { delivered.insert(entry.identity) }
+                _ = schedule.finish(asked: entry, isPresent: isPresent)
+            case .ask(let entry):
+                failed.append(entry.identity)
+                heldBack = schedule.finish(unanswered: entry)
             case .blob(let task):
                 let lacking = Set(task.missingIn.filter { _ in !succeeds && Bool.random(using: &random) })
                 for repository in task.missingIn {
@@ -190,7 +272,7 @@ import Testing
         #expect(schedule.abandoned.isEmpty)
         #expect(Set(failed).count == failed.count)
         #expect(Set(failed).isDisjoint(with: delivered))
-        #expect(Set(failed).union(delivered) == Set((missing + present).map(\.identity)))
+        #expect(Set(failed).union(delivered) == Set((missing + present + unasked).map(\.identity)))
     }
 
     @Test func whatWasNeverStartedIsAbandoned() throws {
@@ -199,7 +281,7 @@ import Testing
         let second = try entry(.manifest, 10)
         var schedule = TransferSchedule(
             Inventory(present: [], missing: blobs + [manifest, second]),
-            limits: .init(largeBlobs: 1, smallBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
+            limits: .init(largeBlobs: 1, middlingBlobs: 1, manifestFetches: 1, largeBlobSize: 500_000))
         let work = drain(&schedule)
         #expect(work.count == 3)
         for case .fetchManifest(let entry) in work {

@@ -95,7 +95,7 @@ import Testing
     @Test func oneThatIsBusyIsThere() {
         var health = SourceHealth()
         var now = 0.0
-        while now < 115 {
+        while now < 55 {
             health.failed("HTTP 503", hasAnswered: true, now: now, chance: 1)
             #expect(health.availability(now: now) != .givenUp)
             now += 10

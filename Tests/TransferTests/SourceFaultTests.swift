@@ -215,7 +215,7 @@ import Testing
     func waitsForAServerThatIsBusy(answer: ScriptedServer.Response) async throws {
         try await withFixture { fixture in
             fixture.store(image)
-            fixture.source.answer(answer, times: 8, where: { $0.path.contains("/blobs/") })
+            fixture.source.answer(answer, times: 5, where: { $0.path.contains("/blobs/") })
             fixture.source.answer(answer, times: 2, where: { $0.path.contains("/manifests/") })
             let (report, progress) = try await bring(fixture)
             #expect(report.failures.map(\.error.message) == [])
