@@ -2,8 +2,12 @@ import ArgumentParser
 import ConfigurationFiles
 import Console
 import HTTP
+import ImageLayout
 import OCI
+import ObjectStore
 import Readiness
+import Registry
+import Transfer
 import Trust
 
 /// What is no longer needed.
@@ -15,7 +19,7 @@ struct PruneCommand: AsyncParsableCommand {
         discussion: """
             Shows what it would remove, and removes it only with --yes. What any environment of the object store stages, has \
             promoted or may return to is kept, and so is what somebody else pushed, tagged or made part of an index. Blobs \
-            are left to the registry's own garbage collection. The agent must not be running meanwhile.
+            are left to the registry's own garbage collection. An agent that runs meanwhile makes no pass until this has ended.
             """)
 
     @OptionGroup var options: SiteOptions
@@ -24,9 +28,10 @@ struct PruneCommand: AsyncParsableCommand {
     var yes = false
 
     func run() async throws {
-        let agent = try SiteAgent(options)
-        defer { agent.shutdown() }
-        let pruning = agent.pruning
+        let site = try PrunedSite(options)
+        defer { site.http.shutdown() }
+        let (pruning, turn) = (site.pruning, try PassTurn(in: site.file.state))
+        defer { withExtendedLifetime(turn) {} }
         let isMeant = yes
         let failures = try await cancelledBySignals {
             let plan = try await pruning.plan()
@@ -39,7 +44,7 @@ struct PruneCommand: AsyncParsableCommand {
             Terminal.say(
                 "removed \(outcome.removed) of \(plan.removable.count); the registry's garbage collection frees the space"
             )
-            try await agent.record(outcome)
+            try await site.record(outcome)
             return outcome.failures
         }
         PassReport.bounded(failures, of: "failures").forEach(Terminal.complain)
@@ -61,20 +66,41 @@ extension PrunePlan {
     }
 }
 
-extension SiteAgent {
-    /// What removes what is no longer needed.
-    var pruning: Pruning {
-        Pruning(central: pass.central, client: registry, journal: pass.journal)
+/// What pruning needs of a site: no engine, and no claim to the state directory, which an agent that runs has.
+struct PrunedSite: Sendable {
+    let file: AgentFile
+    let http: HTTPClient
+    let pruning: Pruning
+    private let signingKey: PrivateKey?
+
+    init(_ options: SiteOptions) throws {
+        file = try AgentFile(path: options.config)
+        let file = file
+        http = HTTPClient()
+        signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
+        let access = RegistryAccess(
+            http: http, authFile: file.authFile, connections: file.limits.connections, plainHTTP: options.plainHTTP,
+            hosts: { file.host(of: $0) })
+        let registry: any RegistryContents =
+            switch file.registry {
+            case .url(let url): try access.client(of: url)
+            case .embedded(let settings): LayoutStore(try ImageLayout(path: settings.layout))
+            }
+        pruning = Pruning(
+            central: CentralStore(
+                try file.objectStore.open(SiteAgent.access(to: file, options)), signingKey: signingKey),
+            client: registry,
+            journal: try ProofJournal(path: "\(file.state)/proofs.sqlite", registry: file.registry.name))
     }
 
     /// Records in the audit chain what was removed.
     func record(_ outcome: Pruning.Outcome) async throws {
         guard outcome.removed > 0 || !outcome.failures.isEmpty else { return }
         var event = AuditEvent(
-            .sitePruned, Act(by: Product.processOwner, at: Timestamp(.system), key: pass.signingKey?.publicKey))
+            .sitePruned, Act(by: Product.processOwner, at: Timestamp(.system), key: signingKey?.publicKey))
         (event.environment, event.site) = (file.environment, file.site)
         event.details["removed"] = "\(outcome.removed)"
         event.details["failed"] = "\(outcome.failures.count)"
-        try await pass.central.record(event)
+        try await pruning.central.record(event)
     }
 }

@@ -17,8 +17,6 @@ struct SiteAgent: Sendable {
     let file: AgentFile
     /// The pass that the site's agent makes.
     let pass: SitePass
-    /// The site's regional registry.
-    let registry: any RegistryContents
     /// How fast content is read back.
     let budget: ReadBudget
     /// The figures of the passes.
@@ -51,14 +49,12 @@ struct SiteAgent: Sendable {
         switch file.registry {
         case .url(let url):
             let client = try access.client(of: url)
-            registry = client
             layout = nil
             engine = try TransferEngine(
                 sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
                 ledger: ledger, limits: TransferLimits(file))
         case .embedded(let settings):
             let layout = try ImageLayout(path: settings.layout)
-            registry = LayoutStore(layout)
             self.layout = layout
             engine = try TransferEngine(
                 sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
@@ -81,7 +77,7 @@ struct SiteAgent: Sendable {
     }
 
     /// An S3 store's server is spoken to as the file says for its host.
-    private static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
+    static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
         var access = ObjectStoreAccess(
             environment: ProcessInfo.processInfo.environment, singleWriter: options.store.singleWriter)
         if case .s3(let location) = file.objectStore, let host = location.endpoint.flatMap(file.host(of:)) {

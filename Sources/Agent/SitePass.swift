@@ -41,6 +41,8 @@ struct SitePass: Sendable {
     /// - Throws: where nothing can be said about the site: the central store or the regional registry is out of reach,
     ///   or the state directory is unusable. No manifest is published then, and the one before it runs out.
     func run(_ mode: Mode, record: EnvironmentRecord) async throws -> PassReport {
+        let turn = try await PassTurn.waiting(in: state.path)
+        defer { withExtendedLifetime(turn) {} }
         var failures: [String] = []
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))

@@ -7,6 +7,7 @@ import Readiness
 /// | file | content |
 /// |---|---|
 /// | `lock` | locked (`flock`) by the agent that uses the directory; holds its process id |
+/// | `pass` | locked by the pass, or the pruning, that is under way |
 /// | `sequence` | the sequence number of the cache manifest that was issued last |
 /// | `audit-head` | the furthest end of the audit chain that was seen |
 /// | `recorded` | what the last audit record of the agent was about, as a hash |

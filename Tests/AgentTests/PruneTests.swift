@@ -240,3 +240,27 @@ import Testing
         }
     }
 }
+
+/// The command, beside an agent that has the state directory.
+@Suite(.timeLimit(.minutes(5))) struct PruneCommandTests {
+    @Test func passesAndPruningExcludeEachOther() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let pass = try fixture.pass()
+        let path = pass.state.path
+        fixture.registry.whileBringing {
+            let error = #expect(throws: AgentError.self) { try PassTurn(in: path) }
+            #expect(error?.code == .stateLocked)
+        }
+        var turn: PassTurn? = try PassTurn(in: path)
+        let record = try await fixture.central.record(of: fixture.environment).record
+        let run = Task { try await pass.run(.sync, record: record) }
+        // It waits: nothing is said while the turn is somebody else's.
+        #expect(turn != nil)
+        #expect(try await fixture.manifest() == nil)
+        turn = nil
+        #expect(try await run.value.isComplete)
+        _ = try PassTurn(in: path)
+    }
+}
