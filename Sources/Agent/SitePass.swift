@@ -181,6 +181,7 @@ struct SitePass: Sendable {
         progress: CacheManifest.Progress? = nil
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
+        let auditHead = progress == nil ? try await auditHead() : try state.auditHead
         let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)
@@ -192,13 +193,22 @@ struct SitePass: Sendable {
                 return CacheManifest.Holding(
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
-            }, progress: progress)
+            }, progress: progress, auditHead: auditHead)
         // Before the manifest that they belong to; while figures of progress are all that changes, they are there.
         for list in lists where progress == nil {
             guard let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) else { continue }
             try await central.publish(inventory: inventory)
         }
         return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
+    }
+
+    /// The furthest end of the audit chain that this site has seen: signed in its manifest, nobody can shorten the chain, or
+    /// write it anew, behind it.
+    private func auditHead() async throws -> AuditHead? {
+        let seen = try state.auditHead
+        let now = try await central.witnessedEnd(after: seen)
+        if let now, now != seen { try state.remember(auditHead: now) }
+        return now
     }
 
     /// Records in the audit chain that the site holds other lists than before, or no longer all of them, or all of them

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Readiness
 
 /// The directory that one agent at a time keeps its state in.
 ///
@@ -7,6 +8,7 @@ import Glibc
 /// |---|---|
 /// | `lock` | locked (`flock`) by the agent that uses the directory; holds its process id |
 /// | `sequence` | the sequence number of the cache manifest that was issued last |
+/// | `audit-head` | the furthest end of the audit chain that was seen |
 /// | `recorded` | what the last audit record of the agent was about, as a hash |
 final class StateDirectory: Sendable {
     /// The directory's path.
@@ -78,6 +80,18 @@ final class StateDirectory: Sendable {
     /// Remembers what was recorded in the audit chain.
     func remember(outcome: String) throws(AgentError) { try Self.replace("\(path)/recorded", with: "\(outcome)\n") }
 
+    /// The furthest end of the audit chain that was seen; `nil` before the first, and where it cannot be read.
+    var auditHead: AuditHead? {
+        get throws(AgentError) {
+            try Self.read("\(path)/audit-head").flatMap { try? AuditHead($0.filter { !$0.isWhitespace }) }
+        }
+    }
+
+    /// Remembers the furthest end of the audit chain.
+    func remember(auditHead: AuditHead) throws(AgentError) {
+        try Self.replace("\(path)/audit-head", with: "\(auditHead)\n")
+    }
+
     /// Removes the directory with all that is in it, once nothing is to be continued.
     func remove() { try? FileManager.default.removeItem(atPath: path) }
 
@@ -89,7 +103,7 @@ final class StateDirectory: Sendable {
             throw unusable(file, errno)
         }
         defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 128)
+        var bytes = [UInt8](repeating: 0, count: 256)
         let count = Glibc.read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw unusable(file, errno) }
         return String(decoding: bytes[..<count], as: UTF8.self)

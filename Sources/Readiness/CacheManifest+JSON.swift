@@ -37,7 +37,8 @@ extension CacheManifest {
                 environment: fields.environment, site: fields.site, sequence: fields.sequence,
                 issuedAt: fields.issuedAt,
                 expiresAt: fields.expiresAt, agentVersion: fields.agentVersion, holdings: fields.lists,
-                progress: fields.progress)
+                progress: fields.progress,
+                auditHead: fields.auditHead.map { text throws(ReadinessError) in try AuditHead(text) })
         } catch {
             throw ReadinessError(error.code, error.message, in: origin)
         }
@@ -53,6 +54,7 @@ extension CacheManifest {
         let agentVersion: String
         let lists: [Holding]
         let progress: Progress?
+        let auditHead: String?
 
         init(_ manifest: CacheManifest) {
             schema = Schema.cacheManifest.id
@@ -64,6 +66,7 @@ extension CacheManifest {
             agentVersion = manifest.agentVersion
             lists = manifest.holdings
             progress = manifest.progress
+            auditHead = manifest.auditHead?.description
         }
 
         init(from decoder: any Decoder) throws {
@@ -78,6 +81,7 @@ extension CacheManifest {
             agentVersion = try container.decode(String.self, forKey: .agentVersion)
             lists = try container.decode([Holding].self, forKey: .lists)
             progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
+            auditHead = try container.decodeIfPresent(String.self, forKey: .auditHead)
         }
     }
 }

@@ -135,6 +135,9 @@ public struct CacheManifest: Hashable, Sendable {
     public let holdings: [Holding]
     /// How far a transfer is that is under way; `nil` where none is.
     public let progress: Progress?
+    /// The furthest end of the audit chain that the site has seen: with its signature, a witness that the chain was that
+    /// long. `nil` where it has seen none.
+    public let auditHead: AuditHead?
 
     /// - Parameters:
     ///   - environment: the environment that the site belongs to
@@ -145,11 +148,12 @@ public struct CacheManifest: Hashable, Sendable {
     ///   - agentVersion: the version of the agent that writes it
     ///   - holdings: what the site verified, in any order
     ///   - progress: how far a transfer is that is under way
+    ///   - auditHead: the furthest end of the audit chain that the site has seen
     /// - Throws: `ReadinessError.invalidManifest` for times out of order, a negative sequence, or two holdings of one
     ///   generation.
     public init(
         environment: EnvironmentName, site: SiteName, sequence: Int64, issuedAt: Timestamp, expiresAt: Timestamp,
-        agentVersion: String, holdings: [Holding], progress: Progress? = nil
+        agentVersion: String, holdings: [Holding], progress: Progress? = nil, auditHead: AuditHead? = nil
     ) throws(ReadinessError) {
         func refuse(_ message: String) -> ReadinessError { ReadinessError(.invalidManifest, message) }
         guard sequence >= 0 else { throw refuse("its sequence number is \(sequence)") }
@@ -178,5 +182,6 @@ public struct CacheManifest: Hashable, Sendable {
         self.agentVersion = agentVersion
         self.holdings = holdings.sorted { ($0.list, $0.generation) < ($1.list, $1.generation) }
         self.progress = progress
+        self.auditHead = auditHead
     }
 }

@@ -106,6 +106,20 @@ extension CentralStore {
         return end
     }
 
+    /// The furthest end of the chain that a witness can vouch for: the one that it saw before, or a later one that the
+    /// chain's head names now and that is there.
+    ///
+    /// - Parameter seen: the furthest end that the witness saw before
+    /// - Throws: `ObjectStoreError`.
+    public func witnessedEnd(after seen: AuditHead?) async throws -> AuditHead? {
+        guard let object = try await objects.get(Self.auditHeadKey()), let head = try? parse(object),
+            head.sequence > seen?.sequence ?? 0
+        else { return seen }
+        // Whoever can write the head alone must not make a witness see what never was.
+        let record = try await objects.get(Self.auditKey(head.sequence))
+        return record.map { Digest(of: $0.bytes) } == head.digest ? head : seen
+    }
+
     /// A record by its number; `nil` where there is none.
     ///
     /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` for one that is malformed or not of this number.

@@ -1,5 +1,6 @@
 import OCI
 import ObjectStore
+import Trust
 
 extension CentralStore {
     /// Which records of the audit chain are asked for. A record fits where it fits every part that is given.
@@ -165,6 +166,7 @@ extension CentralStore {
                     "its content is not what was known of it, and the records after it agree with it: the chain was"
                     + " written anew, or what was known is wrong")
         }
+        if verification.fault == nil { try await compareWitnesses(links, &verification) }
         if verification.fault == nil { try await compareRecords(promotions, &verification) }
         return verification
     }
@@ -198,6 +200,32 @@ extension CentralStore {
             return (.init(digest: record.digest, previous: record.previous, defect: defect), record)
         } catch {
             return (.init(digest: Digest(of: object.bytes), previous: nil, defect: error.message), nil)
+        }
+    }
+
+    /// Compares the chain with what sites have seen of it and signed, where a copy has their manifests.
+    private func compareWitnesses(_ links: AuditLinks, _ verification: inout AuditVerification) async throws {
+        for key in try await objects.list(below: ObjectKey("environments")) {
+            let segments = key.path.split(separator: "/")
+            guard segments.count == 4, segments[2] == "sites", let object = try await objects.get(key),
+                let envelope = try? Envelope(ifEnvelope: object.bytes),
+                let manifest = try? CacheManifest(parsing: envelope.payload), let seen = manifest.auditHead
+            else { continue }
+            let count = Int64(links.links.count)
+            let place = try Self.auditKey(min(seen.sequence, count + 1)).path
+            let witness = "as '\(manifest.site)' in '\(manifest.environment)' saw and signed on \(manifest.issuedAt)"
+            if seen.sequence > count {
+                verification.fault = .init(
+                    object: place,
+                    message: "it is not there, and the chain once had \(seen.sequence) records, \(witness): the last"
+                        + " \(seen.sequence - count) were removed")
+                return
+            }
+            if links.links[Int(seen.sequence) - 1].digest != seen.digest {
+                verification.fault = .init(
+                    object: place, message: "it is another record than \(witness): the chain was written anew")
+                return
+            }
         }
     }
 

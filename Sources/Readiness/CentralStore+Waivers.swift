@@ -53,9 +53,11 @@ extension CentralStore {
             throw ReadinessError(
                 .invalidWaiver, "there is a waiver of this ID already: run this again", in: objectKey.path)
         }
+        // Housekeeping: the next waiver does what this one could not.
+        try? await removeOldWaivers(of: place, at: act.at)
     }
 
-    /// Takes a waiver back. Nothing is deleted: what it was stays to be seen.
+    /// Takes a waiver back. It is not deleted: what it was stays to be seen.
     ///
     /// - Returns: whether it had not been taken back before
     /// - Throws: `ReadinessError.invalidWaiver` where there is no such waiver; `ObjectStoreError`.
@@ -102,13 +104,35 @@ extension CentralStore {
             default: throw Self.strayWaiver(key)
             }
         }
-        var reports: [WaiverReport] = []
-        for id in ids.sorted() {
-            guard let object = try await objects.get(Self.key(ofWaiver: id, in: environment.name)) else { continue }
-            reports.append(
-                WaiverReport(reading: object.bytes, id: id, in: environment, isRevoked: revoked.contains(id)))
+        let taken = revoked
+        return try await withThrowingTaskGroup(of: WaiverReport?.self) { group in
+            var waiting = ids.sorted().makeIterator()
+            func addNext() {
+                guard let id = waiting.next() else { return }
+                group.addTask {
+                    try await objects.get(Self.key(ofWaiver: id, in: environment.name)).map {
+                        WaiverReport(reading: $0.bytes, id: id, in: environment, isRevoked: taken.contains(id))
+                    }
+                }
+            }
+            for _ in 0..<Self.maximumConcurrentReads { addNext() }
+            var reports: [WaiverReport] = []
+            while let report = try await group.next() {
+                if let report { reports.append(report) }
+                addNext()
+            }
+            return reports.sorted { $0.id < $1.id }
         }
-        return reports
+    }
+
+    /// Removes waivers that expired long ago: every decision has to read those that are there. The audit chain keeps what
+    /// they were.
+    private func removeOldWaivers(of environment: Fleet.Environment, at now: Timestamp) async throws {
+        for report in try await waivers(of: environment) {
+            guard let claim = report.claim, now.since(claim.expiresAt) > Waiver.maximumLifetime else { continue }
+            try await objects.delete(Self.key(ofWaiver: report.id, in: environment.name))
+            try await objects.delete(Self.key(ofRevocation: report.id, in: environment.name))
+        }
     }
 
     private static func strayWaiver(_ key: ObjectKey) -> ReadinessError {

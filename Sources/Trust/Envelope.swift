@@ -30,6 +30,12 @@ public struct Envelope: Hashable, Sendable {
     /// At least one.
     public let signatures: [Signature]
 
+    init(payloadType: String, payload: [UInt8], signatures: [Signature]) {
+        self.payloadType = payloadType
+        self.payload = payload
+        self.signatures = signatures
+    }
+
     /// Signs a document.
     ///
     /// - Parameters:

@@ -4,6 +4,7 @@ import Readiness
 import Registry
 import TestSupport
 import Testing
+import Trust
 
 @testable import Agent
 @testable import Transfer
@@ -147,6 +148,25 @@ import Testing
             fixture.site, in: fixture.environment, act: Act(by: "test@host", at: fixture.clock.now))
         _ = try await fixture.run(.verify, state: "new")
         #expect(try await fixture.manifest()?.sequence == 4)
+    }
+
+    /// What a pass came to is recorded when it is another outcome than before, and the manifest names the chain's end.
+    @Test func passesAreRecordedWhenTheirOutcomeChanges() async throws {
+        defer { fixture.directory.remove() }
+        _ = try await fixture.run(.sync)
+        let web = try await fixture.stage(list("web", ("web/api", "1", "api")))
+        _ = try await fixture.run(.verify)
+        for _ in 0..<3 { _ = try await fixture.run(.sync) }
+        fixture.registry.with { $0.present = [] }
+        for _ in 0..<2 { _ = try await fixture.run(.verify) }
+        let records = try await fixture.central.auditRecords(limit: 100)
+        #expect(records.map(\.event.action) == [.staged, .siteIncomplete, .siteComplete, .siteIncomplete])
+        #expect(records.dropFirst().allSatisfy { $0.event.site == fixture.site })
+        #expect(records[1].event.details == ["web@\(web.generation.short)": "2 missing"])
+        #expect(records[2].event.details == ["web@\(web.generation.short)": "complete"])
+        #expect(records[1].event.by.key == fixture.key.publicKey)
+        #expect(try await fixture.manifest()?.auditHead?.sequence == 4)
+        #expect(try await fixture.central.verifyAudit().fault == nil)
     }
 
     @Test func aClockThatIsSetBackMakesNoContradiction() async throws {

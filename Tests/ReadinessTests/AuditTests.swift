@@ -168,6 +168,41 @@ import Trust
         #expect(fault?.message.contains("signature") == true)
     }
 
+    /// What a site has seen and signed cannot be taken out of the chain behind its back.
+    @Test func aSiteIsAWitness() async throws {
+        for _ in 0..<3 { try await store.record(event()) }
+        let seen = try #require(try await store.witnessedEnd(after: nil))
+        #expect(seen == (try await store.auditEnd()))
+        let manifest = try CacheManifest(
+            environment: lab, site: SiteName("site-1"), sequence: 1, issuedAt: Fixture.now,
+            expiresAt: Fixture.now.advanced(by: .seconds(60)), agentVersion: "0.1.0", holdings: [], auditHead: seen)
+        #expect(try CacheManifest(parsing: manifest.documentBytes()) == manifest)
+        try await store.publish(manifest, signedBy: Fixture.key(of: "site-1"))
+        try await store.record(event())
+        #expect(try await store.verifyAudit().fault == nil)
+        #expect(try await store.witnessedEnd(after: seen)?.sequence == 4)
+
+        // Cut off, with the head.
+        for sequence in 2...4 as ClosedRange<Int64> { try await memory.delete(CentralStore.auditKey(sequence)) }
+        try await memory.delete(CentralStore.auditHeadKey())
+        var fault = try await store.verifyAudit().fault
+        #expect(fault?.object == "audit/000000000002.json")
+        #expect(fault?.message.contains("as 'site-1' in 'lab' saw and signed") == true)
+        // Written anew, and longer.
+        for _ in 0..<5 { try await store.record(event()) }
+        fault = try await store.verifyAudit().fault
+        #expect(fault?.object == "audit/000000000003.json")
+        #expect(fault?.message.contains("written anew") == true)
+        // The witness remembers what it saw, and believes no head that names no record.
+        #expect(try await store.witnessedEnd(after: AuditHead("9:\(Fixture.digest("x"))"))?.sequence == 9)
+        _ = try await memory.put(
+            Document.encode(AuditHead("99:\(Fixture.digest("x"))"), .invalidRecord), at: CentralStore.auditHeadKey(),
+            condition: .none)
+        #expect(try await store.witnessedEnd(after: seen) == seen)
+        try await memory.delete(CentralStore.auditHeadKey())
+        #expect(try await store.witnessedEnd(after: seen) == seen)
+    }
+
     // MARK: What is recorded
 
     @Test func everyStepLeavesItsRecord() async throws {

@@ -237,6 +237,17 @@ import Trust
         }
     }
 
+    @Test func waiversThatEndedLongAgoAreRemoved() async throws {
+        let list = try Fixture.list()
+        try await stageAndProve(list)
+        try await plant(
+            waiver(list: list, issued: .seconds(-40 * 86_400), expires: .seconds(-31 * 86_400)), signedBy: "jane")
+        try await plant(
+            waiver(list: list, issued: .seconds(-40 * 86_400), expires: .seconds(-29 * 86_400)), signedBy: "jane")
+        try await store.add(waiver(list: list), signedBy: Fixture.key(of: "jane"), of: fleet(), act: Fixture.act)
+        #expect(try await store.waivers(of: fleet().environment(lab)).count == 2)
+    }
+
     @Test func keysHaveOneOwner() throws {
         let key = Fleet.Key(try Fixture.key(of: "site-1").publicKey)
         let (jane, john) = (try ApproverName("jane"), try ApproverName("john"))
