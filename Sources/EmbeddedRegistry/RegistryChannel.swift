@@ -6,8 +6,6 @@ import NIOCore
 struct RegistryChannel: ServerChildChannel {
     typealias Value = HTTP1Channel.Value
 
-    /// Bytes that are read from the socket at once: a body arrives in a quarter of the pieces that 64 KiB would make.
-    static let readSize = 256 << 10
     /// How long a client may take nothing of what it asked for.
     static let writePatience = TimeAmount.seconds(120)
 
@@ -18,7 +16,6 @@ struct RegistryChannel: ServerChildChannel {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         do {
             let options = channel.syncOptions
-            try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readSize))
             try options?.setOption(.tcpOption(.tcp_nodelay), value: 1)
             try channel.pipeline.syncOperations.addHandler(StalledWriteHandler(patience: Self.writePatience))
         } catch {

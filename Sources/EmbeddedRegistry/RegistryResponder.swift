@@ -3,15 +3,15 @@ import HummingbirdCore
 import ImageLayout
 import Logging
 import NIOCore
+import NIOHTTPTypes
 import OCI
-import Synchronization
 
 /// Carries requests to the service and its answers to the connection.
 struct RegistryResponder: Sendable {
     let service: RegistryService
     let disk: DiskThreads
     let logger: Logger
-    private let readers = ReaderCount()
+    private let budget = PieceBudget()
 
     init(service: RegistryService, disk: DiskThreads, logger: Logger) {
         self.service = service
@@ -49,7 +49,7 @@ struct RegistryResponder: Sendable {
         logger.debug("request", metadata: ["request": "\(asked)", "status": "\(answer.status)"])
         let isCutShort = asked.hasBody && !body.isFinished && (length ?? .max) > Self.drained
         if isCutShort { answer.headers[.connection] = "close" }
-        try await write(answer, isHead: request.method == .head, writer)
+        try await write(answer, isHead: request.method == .head, writer, channel)
         if isCutShort {
             // What the client still sends must not reset the connection before it has read the answer.
             channel.close(mode: .output, promise: nil)
@@ -61,7 +61,9 @@ struct RegistryResponder: Sendable {
     private struct ConnectionCutShort: Error {}
 
     @concurrent
-    private func write(_ answer: RegistryAnswer, isHead: Bool, _ writer: consuming ResponseWriter) async throws {
+    private func write(
+        _ answer: RegistryAnswer, isHead: Bool, _ writer: consuming ResponseWriter, _ channel: any Channel
+    ) async throws {
         var head = HTTPResponse(status: .init(code: answer.status), headerFields: answer.headers)
         head.headerFields[.apiVersion] = "registry/2.0"
         switch answer.body {
@@ -76,70 +78,39 @@ struct RegistryResponder: Sendable {
             try await body.finish(nil)
         case .file(let blob, let range):
             head.headerFields[.contentLength] = "\(range.count)"
-            var body = try await writer.writeHead(head)
-            try await send(blob, range, to: &body)
+            let body = try await writer.writeHead(head)
+            // A client that takes little would hold up the end of a cancelled server.
+            try await withTaskCancellationHandler {
+                try await send(blob, range, to: channel)
+            } onCancel: {
+                channel.close(promise: nil)
+            }
             try await body.finish(nil)
         }
     }
 
     /// Sends a part of a file: while one piece is on its way to the socket, the next is read.
-    @concurrent
-    private func send(
-        _ blob: OpenBlob, _ range: Range<Int64>, to writer: inout some ResponseBodyWriter
-    ) async throws {
-        let pieceSize = readers.begin()
-        defer { readers.end() }
+    ///
+    /// Each piece is waited for until the socket has taken it. The writer of Hummingbird's answers does not wait for that,
+    /// but for the channel to be writable, which it is told of by an event loop that may be busy: with 64 downloads, a
+    /// gigabyte was found waiting.
+    private func send(_ blob: OpenBlob, _ range: Range<Int64>, to channel: any Channel) async throws {
+        budget.begin()
+        defer { budget.end() }
+        // They take turns: a piece that was sent has its memory for itself again.
+        var (piece, other) = (Piece(), Piece())
+        var sending: EventLoopFuture<Void>?
         var offset = range.lowerBound
-        var next = try await read(blob, offset..<min(offset + pieceSize, range.upperBound))
         while offset < range.upperBound {
-            let piece = next
-            offset += Int64(piece.readableBytes)
-            let following = offset..<min(offset + pieceSize, range.upperBound)
-            async let ahead = following.isEmpty ? ByteBuffer() : read(blob, following)
-            try await writer.write(piece)
-            next = try await ahead
+            let next = offset..<min(offset + budget.pieceSize, range.upperBound)
+            try await disk.run { [piece] () throws(LayoutError) in try piece.fill(from: blob, next) }
+            try await sending?.get()
+            sending = channel.writeAndFlush(HTTPResponsePart.body(piece.buffer))
+            swap(&piece, &other)
+            offset = next.upperBound
         }
+        try await sending?.get()
     }
-
-    private func read(_ blob: OpenBlob, _ range: Range<Int64>) async throws -> ByteBuffer {
-        try await disk.run { () throws(LayoutError) in
-            var buffer = ByteBufferAllocator().buffer(capacity: range.count)
-            var failure: LayoutError?
-            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: range.count) { bytes in
-                do throws(LayoutError) {
-                    return try blob.read(
-                        into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<range.count]), at: range.lowerBound)
-                } catch {
-                    failure = error
-                    return 0
-                }
-            }
-            if let failure { throw failure }
-            guard buffer.readableBytes == range.count else {
-                throw LayoutError(.damaged, "the blob became shorter while it was read", at: layoutPath)
-            }
-            return buffer
-        }
-    }
-
-    private var layoutPath: String { service.layout.path }
-}
-
-/// How many downloads run, which divides the memory for their pieces.
-private final class ReaderCount: Sendable {
-    /// All pieces together: two for each download, the one being sent and the one being read.
-    private static let memory: Int64 = 32 << 20
-    private static let largest: Int64 = 512 << 10
-    private static let smallest: Int64 = 64 << 10
-    private let count = Atomic(0)
-
-    /// - Returns: the size of the pieces that a download uses, in bytes
-    func begin() -> Int64 {
-        let readers = count.add(1, ordering: .relaxed).newValue
-        return max(Self.smallest, min(Self.largest, Self.memory / 2 / Int64(max(1, readers))))
-    }
-
-    func end() { count.subtract(1, ordering: .relaxed) }
 }
 
 extension RegistryRequest: CustomStringConvertible {

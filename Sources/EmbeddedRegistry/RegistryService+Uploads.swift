@@ -126,39 +126,36 @@ extension RegistryService {
     /// Writes a request's body to its session: what has arrived is written and hashed while more arrives.
     private func receive(_ request: RegistryRequest, into upload: LayoutUpload) async throws {
         guard request.hasBody else { return }
-        var gathered = ByteBuffer()
-        // One piece is written while the next one gathers.
+        uploadBudget.begin()
+        defer { uploadBudget.end() }
+        // They take turns: one is written while the other gathers.
+        var (piece, other) = (Piece(), Piece())
         var writing: Task<Void, any Error>?
-        func write(_ piece: ByteBuffer) async throws {
+        func write() async throws {
             try await writing?.value
-            writing = Task { [disk] in
-                try await disk.run { () throws(LayoutError) in
-                    try piece.withUnsafeReadableBytes { bytes throws(LayoutError) in try upload.append(bytes) }
-                }
+            writing = Task { [disk, piece] in
+                try await disk.run { () throws(LayoutError) in try piece.drain(into: upload) }
             }
+            swap(&piece, &other)
         }
+        piece.clear(capacity: Int(uploadBudget.pieceSize))
         do {
             try await request.body.forEach { buffer in
                 var buffer = buffer
-                if gathered.readableBytes == 0 { gathered.reserveCapacity(Self.pieceSize) }
-                gathered.writeBuffer(&buffer)
-                if gathered.readableBytes >= Self.pieceSize {
-                    try await write(gathered)
-                    gathered = ByteBuffer()
-                }
+                piece.append(&buffer)
+                guard piece.buffer.readableBytes >= uploadBudget.pieceSize else { return }
+                try await write()
+                piece.clear(capacity: Int(uploadBudget.pieceSize))
             }
         } catch {
             // The client's bytes end here. What has arrived counts: it goes on from there.
-            if gathered.readableBytes > 0 { try await write(gathered) }
+            if piece.buffer.readableBytes > 0 { try await write() }
             try await writing?.value
             throw error
         }
-        if gathered.readableBytes > 0 { try await write(gathered) }
+        if piece.buffer.readableBytes > 0 { try await write() }
         try await writing?.value
     }
-
-    /// Bytes of a body that are written at once. Two pieces of each request are in memory.
-    static let pieceSize = 512 << 10
 
     private func commit(
         _ upload: LayoutUpload, as digest: Digest, in name: Repository

@@ -10,6 +10,7 @@ struct RegistryService: Sendable {
     let sessions: UploadSessions
     let disk: DiskThreads
     let logger: Logger
+    let uploadBudget = PieceBudget()
 
     /// The most bytes of a manifest: the spec asks for 4 MiB at least.
     static let manifestLimit = 4 << 20

@@ -66,6 +66,9 @@ protocol DestinationStore: RegistryContents {
     /// Gives up an upload.
     func cancel(_ session: UploadSession) async
 
+    /// Whether a spool file becomes the blob there, and not only its source.
+    var keepsSpoolFiles: Bool { get }
+
     /// Brings one blob to one repository, following its pump: nothing is published before the digest is verified.
     ///
     /// - Throws: `TransferError.destinationFailed`, `.cancelled`
@@ -76,6 +79,8 @@ protocol DestinationStore: RegistryContents {
 }
 
 extension RegistryClient: RegistryContents, DestinationStore {
+    var keepsSpoolFiles: Bool { false }
+
     var place: String { endpoint.name }
 
     func take(

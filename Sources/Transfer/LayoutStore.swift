@@ -10,6 +10,8 @@ public struct LayoutStore: DestinationStore {
     /// - Parameter layout: the layout
     public init(_ layout: ImageLayout) { self.layout = layout }
 
+    var keepsSpoolFiles: Bool { true }
+
     public func tags(_ repository: Repository) async throws(RegistryError) -> [Tag] {
         let index = try await perform { layout throws(LayoutError) in try layout.index(of: repository) }
         guard let index else {

@@ -11,6 +11,7 @@ final class SpoolDirectory: Sendable {
     private let memory: ByteBudget
     private let disk: ByteBudget
     private let smallBlobSize: Int64
+    private let keepsFiles: Bool
     private let journal: ResumeJournal
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
@@ -25,12 +26,16 @@ final class SpoolDirectory: Sendable {
     ///   - memoryLimit: bytes of blobs in memory at once
     ///   - diskLimit: bytes of spool files at once
     ///   - smallBlobSize: blobs of at most this many bytes stay in memory
+    ///   - keepsFiles: whether its files become the blobs at the destination
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
-    init(path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64) throws(TransferError) {
+    init(path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64, keepsFiles: Bool = false)
+        throws(TransferError)
+    {
         self.path = path
         memory = ByteBudget(limit: memoryLimit)
         disk = ByteBudget(limit: diskLimit)
         self.smallBlobSize = smallBlobSize
+        self.keepsFiles = keepsFiles
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw TransferError(
                 .spoolFailed,
@@ -62,7 +67,7 @@ final class SpoolDirectory: Sendable {
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
             let digest = descriptor.digest
-            let file = try SpoolFile(path: filePath(digest), size: descriptor.size)
+            let file = try SpoolFile(path: filePath(digest), size: descriptor.size, isKept: keepsFiles)
             let present = intactRanges(of: descriptor, in: file)
             return try await body(
                 SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))

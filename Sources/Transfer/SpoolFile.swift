@@ -1,5 +1,7 @@
+import CGlibc
 import Glibc
 import OCI
+import Synchronization
 
 /// The file behind one large blob: reorder window, upload source and resume state at once.
 ///
@@ -9,13 +11,24 @@ final class SpoolFile: Sendable {
     let path: String
     let size: Int64
     private let descriptor: Int32
+    private let isKept: Bool
+    private let unwritten = Atomic<Int64>(0)
+
+    /// Of a file that will be kept, writing to the disk begins after this many bytes: what is left to wait for at the end
+    /// is little.
+    private static let writeback: Int64 = 8 << 20
 
     /// Opens or creates the file and allocates `size` bytes.
     ///
+    /// - Parameters:
+    ///   - path: the file
+    ///   - size: the blob's length in bytes
+    ///   - isKept: whether the file becomes the blob at the destination, and not only its source
     /// - Throws: `TransferError.spoolFull` for a full disk or quota, `TransferError.spoolFailed` otherwise
-    init(path: String, size: Int64) throws(TransferError) {
+    init(path: String, size: Int64, isKept: Bool = false) throws(TransferError) {
         self.path = path
         self.size = size
+        self.isKept = isKept
         var status = stat()
         // A file that a layout has taken over is what the layout serves: it must never be written to again.
         if lstat(path, &status) == 0, status.st_nlink > 1 { unlink(path) }
@@ -46,6 +59,9 @@ final class SpoolFile: Sendable {
             }
             written += count
         }
+        guard isKept, unwritten.add(Int64(written), ordering: .relaxed).newValue >= Self.writeback else { return }
+        unwritten.store(0, ordering: .relaxed)
+        rollcall_start_writeback(descriptor, 0, 0)
     }
 
     /// Fills the buffer from an offset; a file that ends earlier is an error.

@@ -70,7 +70,7 @@ public final class TransferEngine: Sendable {
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
             path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
-            smallBlobSize: SpoolDirectory.memoryBlobSize)
+            smallBlobSize: SpoolDirectory.memoryBlobSize, keepsFiles: destination.keepsSpoolFiles)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
             board: board, meter: meter, clock: clock, chance: chance)
