@@ -80,7 +80,8 @@ extension RegistryClient {
     ) async throws(RegistryError) -> ContentProof {
         let reference = tag?.name ?? digest.description
         var exchange = Exchange(
-            .get, endpoint.api("\(repository)/manifests/\(reference)"), headers: Self.acceptManifests, accepts: [200, 404])
+            .get, endpoint.api("\(repository)/manifests/\(reference)"), headers: Self.acceptManifests,
+            accepts: [200, 404])
         exchange.bodyLimit = Manifest.maximumSize
         exchange.judge = { head in .take(length: head.contentLength) }
         let reply = try await perform(exchange, scopes: [.pull(repository)])

@@ -59,7 +59,8 @@ struct ImportTests {
         let image = TestImage(seed: 1)
         try await withSource([(image, "1")]) { layout, path, directory in
             let copied = try await runCommand([
-                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "oci:\(path):1", "oci:\(directory.file("medium")):renamed",
+                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "oci:\(path):1",
+                "oci:\(directory.file("medium")):renamed",
             ])
             #expect(copied.status == 0, "\(copied.errorText)")
             _ = try layout.importImages(from: directory.file("medium"), to: repository)
