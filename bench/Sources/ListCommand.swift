@@ -14,6 +14,7 @@ struct ListCommand: ParsableCommand {
             print("  \(scenario.name): \(scenario.summary)")
             if let link = scenario.link { print("      \(link.text); needs root") }
         }
+        for load in RegistryLoad.Load.allCases { print("  \(load.rawValue): \(load.summary(scale: 1))") }
         print("  \(GateFleet.name): \(GateFleet.summary)")
         print("Tools:")
         for tool in Tool.all(binaries: Self.ownDirectory) {

@@ -56,7 +56,8 @@ struct RunCommand: ParsableCommand {
             throw ValidationError("--runs and --kills are 1 to 1000")
         }
         guard (0.01...16).contains(scale) else { throw ValidationError("--scale is 0.01 to 16") }
-        let known = Scenario.all(scale: 1, link).map(\.name) + [GateFleet.name]
+        let known =
+            Scenario.all(scale: 1, link).map(\.name) + RegistryLoad.Load.allCases.map(\.rawValue) + [GateFleet.name]
         for name in scenarios where !known.contains(name) {
             throw ValidationError("there is no scenario \(name): there are \(known.joined(separator: ", "))")
         }
@@ -84,6 +85,14 @@ struct RunCommand: ParsableCommand {
                     scenario: scenario, corpus: corpus, tools: tools, rounds: runs, timeout: timeout,
                     hashRate: hashRate, logs: logs
                 ).run()
+            print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
+            figures.append(result)
+        }
+        for load in RegistryLoad.Load.allCases where scenarios.isEmpty || scenarios.contains(load.rawValue) {
+            let result = try RegistryLoad(
+                load: load, scale: scale, rounds: runs, timeout: timeout ?? 100,
+                binaries: binaries ?? ListCommand.ownDirectory
+            ).run()
             print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
             figures.append(result)
         }

@@ -133,6 +133,13 @@ final class Child {
         return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
+    /// The largest resident memory that it has had so far, in bytes.
+    var peakMemory: Int {
+        let text = (try? String(contentsOf: URL(filePath: "/proc/\(pid)/status"), encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return (line.flatMap { Int($0.filter(\.isNumber)) } ?? 0) << 10
+    }
+
     private func reap() -> Ending {
         if let ending { return ending }
         var status: Int32 = 0

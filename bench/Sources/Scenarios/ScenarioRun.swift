@@ -72,7 +72,7 @@ struct ScenarioRun {
                 figures.outcome = .downloaded
             } else {
                 do {
-                    try Verification(corpus: corpus, destination: stage.destination).run()
+                    try Verification(corpus: corpus, destination: tool.delivered?(job) ?? stage.destination).run()
                 } catch let error as BenchError {
                     figures.outcome = .wrong
                     figures.note = error.message

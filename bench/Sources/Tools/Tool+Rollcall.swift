@@ -14,7 +14,8 @@ extension Tool {
                     "--plain-http", job.source.authority, "--plain-http", job.destination.authority,
                 ])
             case .release:
-                try stage(job, coordinator: "\(binaries)/rollcall")
+                try stage(
+                    job, registry: "{url: 'http://\(job.destination.authority)'}", coordinator: "\(binaries)/rollcall")
                 command = Command([agent, "sync", "--config", "\(job.directory)/agent.yaml"])
             }
             command.environment = ["HOME": job.directory]
@@ -22,8 +23,24 @@ extension Tool {
         }
     }
 
+    /// Rollcall with a registry of the agent's own: `rollcall-agent sync` into its directory. Between registries on
+    /// loopback, where it is the copy of one image.
+    static func ownRegistry(_ binaries: String) -> Tool {
+        let agent = "\(binaries)/rollcall-agent"
+        return Tool(name: "rollcall, own registry", executable: agent, kind: .ours) { job in
+            guard job.work == .copy, job.source.namespace == nil else { return nil }
+            try stage(
+                job, registry: "{embedded: {layout: '\(job.directory)/layout', listen: '127.0.0.1:0'}}",
+                coordinator: "\(binaries)/rollcall")
+            return Command(
+                [agent, "sync", "--config", "\(job.directory)/agent.yaml"], environment: ["HOME": job.directory])
+        } delivered: { job in
+            try RegistryServer(.rollcall(agent), storage: "\(job.directory)/layout", isReadOnly: true)
+        }
+    }
+
     /// Publishes the corpus as a staged list; pinning and staging happen once for a fleet, and are not timed.
-    private static func stage(_ job: Job, coordinator: String) throws {
+    private static func stage(_ job: Job, registry: String, coordinator: String) throws {
         let (directory, images) = (job.directory, job.corpus.images)
         let store = "objectStore: {url: 'file://\(directory)/store'}\n"
         try Scratch.makeDirectory("\(directory)/store")
@@ -44,7 +61,7 @@ extension Tool {
                 site: lab-1
                 environment: lab
                 sources: [{url: 'http://\(job.source.authority)'}]
-                registry: {url: 'http://\(job.destination.authority)'}
+                registry: \(registry)
                 state: \(directory)/state
 
                 """, to: "\(directory)/agent.yaml")

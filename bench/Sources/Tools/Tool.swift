@@ -18,6 +18,8 @@ struct Tool: Sendable {
     let kind: Kind
     /// What has to be done before the timed command, and that command; `nil` for work that the tool has no way to do.
     let prepare: @Sendable (Job) throws -> Command?
+    /// A server for what the tool delivered, where that is not the job's destination.
+    var delivered: (@Sendable (Job) throws -> RegistryServer)?
 
     /// The version that the executable tells, on one line; `nil` where the executable is missing.
     var version: String? {
@@ -32,7 +34,7 @@ struct Tool: Sendable {
     ///
     /// - Parameter binaries: where Rollcall's executables lie
     static func all(binaries: String) -> [Tool] {
-        [rollcall(binaries)] + [skopeo, skopeoParallel, crane, regctl, regsync, oras, curl]
+        [rollcall(binaries), ownRegistry(binaries)] + [skopeo, skopeoParallel, crane, regctl, regsync, oras, curl]
     }
 }
 
