@@ -17,8 +17,11 @@ final class ContentAudit: Service {
 
     private struct State {
         var schedule: ContentSchedule
-        var root: Digest?
+        /// Counts the schedules: what was read for one is not ticked off in another.
+        var number = 0
         var hasNews = false
+        /// Why the budget is not enough, as it was said last.
+        var shortfall: String?
     }
 
     private let registry: any SiteRegistry
@@ -51,9 +54,9 @@ final class ContentAudit: Service {
         }
     }
 
-    /// Takes up what the site needs now, after a pass.
+    /// Takes up what the site needs now, after a pass, which may have found that content is new, or was lost.
     func update(_ closure: Closure) throws {
-        guard let period = settings.period, state.withLock({ $0.root != closure.root }) else { return }
+        guard let period = settings.period else { return }
         let readings = try journal.readings()
         // What is known is known by the registry's names.
         let places = try Dictionary(
@@ -69,12 +72,15 @@ final class ContentAudit: Service {
                 result[reading.key] = (entry, reading.value.at)
             })
         try journal.keepReadings(of: Set(closure.entries.map(\.digest)))
-        if let shortfall = schedule.shortfall(rate: settings.rate, perDay: settings.quotaPerDay) {
-            logger.warning("not all content will be read back in time", metadata: ["reason": "\(shortfall)"])
-        }
-        state.withLock { state in
+        let shortfall = schedule.shortfall(rate: settings.rate, perDay: settings.quotaPerDay)
+        let isNew = state.withLock { state in
+            defer { state.shortfall = shortfall }
             state.schedule = schedule
-            state.root = closure.root
+            state.number += 1
+            return state.shortfall != shortfall
+        }
+        if let shortfall, isNew {
+            logger.warning("not all content will be read back in time", metadata: ["reason": "\(shortfall)"])
         }
     }
 
@@ -96,7 +102,7 @@ final class ContentAudit: Service {
     /// - Returns: how long to wait before the next step
     func step() async -> Duration {
         let now = Timestamp(timing)
-        let (item, root, wait) = state.withLock { ($0.schedule.due(at: now), $0.root, $0.schedule.wait(at: now)) }
+        let (item, number, wait) = state.withLock { ($0.schedule.due(at: now), $0.number, $0.schedule.wait(at: now)) }
         guard let item, let entry = item.entries.first else { return min(wait ?? Self.recheck, Self.recheck) }
         do {
             let isRight = try await look(at: entry)
@@ -115,7 +121,7 @@ final class ContentAudit: Service {
         }
         state.withLock { state in
             // Unless there is something else to read by now.
-            if state.root == root { state.schedule.looked(at: now) }
+            if state.number == number { state.schedule.looked(at: now) }
         }
         return .zero
     }

@@ -149,10 +149,14 @@ final class ProofJournal: Sendable {
 
     /// Forgets readings of content that nothing needs any more.
     func keepReadings(of digests: Set<Digest>) throws(AgentError) {
-        let known = try readings().keys.filter { !digests.contains($0) }
-        guard !known.isEmpty else { return }
+        try forgetReadings(of: try readings().keys.filter { !digests.contains($0) })
+    }
+
+    /// Forgets readings of content that is not there, or was not: what takes its place is other content until it was read.
+    func forgetReadings(of digests: some Collection<Digest>) throws(AgentError) {
+        guard !digests.isEmpty else { return }
         try write { database in
-            for digest in known {
+            for digest in digests {
                 try database.execute(sql: "DELETE FROM content WHERE digest = ?", arguments: [digest.description])
             }
         }

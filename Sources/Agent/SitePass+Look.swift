@@ -31,9 +31,27 @@ extension SitePass {
         }
     }
 
+    /// What the registry showed of a closure, as what is known from now on: what it lacks, or lacked until it was brought,
+    /// was not read back.
+    ///
+    /// - Parameter brought: entries that it lacked and has by now
+    /// - Throws: `AgentError.incomplete` where nothing is known of some entry: what was not asked for must count neither as
+    ///   there nor as missing
+    func finding(_ inventory: Inventory, of closure: Closure, brought: [ClosureEntry] = []) throws -> Finding {
+        let known = Set((inventory.present + inventory.missing).map(\.identity))
+        if let unknown = closure.entries.first(where: { !known.contains($0.identity) }) {
+            throw AgentError(
+                .incomplete,
+                "the registry was not asked for \(unknown.repository)@\(unknown.digest), so nothing is said about the site:"
+                    + " the next pass asks again")
+        }
+        try journal.forgetReadings(of: Set((inventory.missing + brought).map(\.digest)))
+        return Finding(inventory: inventory)
+    }
+
     /// Asks the registry to show every entry. What was found damaged is read back: presence is not enough for it.
     func look(at closure: Closure) async throws -> Finding {
-        var finding = Finding(inventory: try await registry.inventory(of: closure.entries))
+        var finding = try self.finding(try await registry.inventory(of: closure.entries), of: closure)
         for (identity, reason) in finding.inventory.broken {
             try journal.recordFault(try registry.place(of: identity), reason: reason)
             finding.damaged[identity] = reason
@@ -69,7 +87,7 @@ extension SitePass {
     }
 
     /// Remembers what the agent puts into the registry: that is its own, and may be pruned.
-    func events(_ surveyed: @escaping @Sendable (Inventory) async -> Void) -> PassEvents {
+    func events(_ surveyed: @escaping @Sendable (Inventory) async -> Void = { _ in }) -> PassEvents {
         let (journal, registry, now) = (journal, registry, now)
         var events = PassEvents()
         events.surveyed = surveyed
@@ -90,7 +108,7 @@ extension SitePass {
     func bring(_ finding: Finding) async throws -> Delivery {
         // What was broken was there before: whose it was, nobody knows.
         let foreign = Set(finding.damaged.keys)
-        let pushed = events { _ in }.pushed
+        let pushed = events().pushed
         return try await registry.bringMissing(finding.toBring) { entry in
             if !foreign.contains(entry.identity) { pushed(entry) }
         }
@@ -117,6 +135,6 @@ extension SitePass {
 
     /// Points tags at what is there, and remembers which of them are the agent's own.
     func assign(_ tags: [TagAssignment]) async throws -> [String] {
-        try await registry.assignTags(tags, assigned: events { _ in }.assigned)
+        try await registry.assignTags(tags, assigned: events().assigned)
     }
 }

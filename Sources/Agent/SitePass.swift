@@ -43,6 +43,8 @@ struct SitePass: Sendable {
     func run(_ mode: Mode, record: EnvironmentRecord) async throws -> PassReport {
         let turn = try await PassTurn.waiting(in: state.path)
         defer { withExtendedLifetime(turn) {} }
+        // At the first pass that reaches it: what was not in reach at the start is not taken on trust.
+        try await central.prepare()
         var failures: [String] = []
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))
@@ -98,6 +100,8 @@ struct SitePass: Sendable {
                 try await registry.bring(
                     closure.entries, tags: tags,
                     events: events { found in
+                        // Before anything is said: what is missing now is new once it is brought.
+                        guard (try? finding(found, of: closure)) != nil else { return }
                         await tell(lists, missing: found.missing, verifiedAt: start)
                         survey.missing = found.missing
                     })
@@ -108,9 +112,10 @@ struct SitePass: Sendable {
                 // the age leaves out.
                 let verifiedAt = now().advanced(by: .zero - delivery.answerAge - .seconds(1))
                 return Outcome(
-                    found: Finding(inventory: delivery.inventory), verifiedAt: verifiedAt, brought: brought,
-                    delivery: delivery, failures: delivery.failures)
+                    found: try finding(delivery.inventory, of: closure, brought: brought), verifiedAt: verifiedAt,
+                    brought: brought, delivery: delivery, failures: delivery.failures)
             }
+            try journal.forgetReadings(of: Set(brought.map(\.digest)))
         }
         var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
         let missingBefore = outcome.found.missing
@@ -259,7 +264,7 @@ struct SitePass: Sendable {
         switch try await central.report(of: site, in: environment, keys: keys)?.content {
         case .signed(let manifest, by: _): published = manifest.sequence
         case .unproved(let manifest): published = signingKey == nil ? manifest.sequence : nil
-        case .wronglySigned, .unreadable, nil: published = nil
+        case .wronglySigned, .misplaced, .unreadable, nil: published = nil
         }
         let seen = try await central.lastSequence(of: site, in: environment)
         return [published, seen].compactMap { $0 }.max()

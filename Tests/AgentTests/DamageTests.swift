@@ -52,6 +52,48 @@ import Testing
         #expect(try await fixture.manifest()?.holdings.first { $0.list.text == "web" }?.contentVerifiedAt == readAt)
     }
 
+    /// What was read back counts as read only as long as it is there: what takes its place is other content.
+    @Test(arguments: [false, true]) func contentThatIsBroughtAnewWasNotRead(_ isSeenMissing: Bool) async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        try await readAll(audit)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt != nil)
+
+        let lost = try #require(list.closure.entries.first { $0.kind == .blob })
+        fixture.registry.with { _ = $0.present.remove(lost.identity) }
+        if isSeenMissing { _ = try await fixture.run(.verify) }
+        #expect(try await fixture.run(.sync).isComplete)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == nil)
+        #expect(try await fixture.manifest()?.holdings.first?.depth == .presence)
+        // It is read next, although the closure is the one of before.
+        fixture.registry.with { $0.readBack = [] }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(fixture.registry.with { $0.readBack } == [lost])
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == fixture.clock.now)
+    }
+
+    /// An entry that the registry was not asked for is no proof, and no loss either: nothing is published.
+    @Test func whatWasNotAskedForIsNoProof() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let before = try await fixture.manifest()
+        let forgotten = try #require(list.closure.entries.first)
+        fixture.registry.with { $0.unasked = [forgotten.identity] }
+        for mode in [SitePass.Mode.verify, .sync] {
+            await #expect {
+                try await fixture.run(mode)
+            } throws: {
+                ($0 as? AgentError)?.message.contains("was not asked for") == true
+            }
+        }
+        #expect(try await fixture.manifest() == before)
+    }
+
     private func list() throws -> ImageList { try AgentTests.list("new", ("new/api", nil, "new")) }
     private func list(_ name: String, _ images: (String, String?, String)...) throws -> ImageList {
         try AgentTests.list(name, images[0], images[1])

@@ -133,6 +133,8 @@ func list(_ name: String, _ images: (repository: String, tag: String?, text: Str
 final class FakeRegistry: SiteRegistry {
     struct State {
         var present: Set<ClosureEntry.Identity> = []
+        /// What it is not asked for, by a fault of whoever asks.
+        var unasked: Set<ClosureEntry.Identity> = []
         /// What cannot be brought, with the line that says why.
         var failing: [Digest: String] = [:]
         /// What is reported as brought and is not there afterwards.
@@ -178,13 +180,15 @@ final class FakeRegistry: SiteRegistry {
         let answer: Inventory? = with { state in
             state.inventories += 1
             if state.isUnreachable { return nil }
-            let (present, broken) = (state.present, state.broken)
+            let (present, broken, unasked) = (state.present, state.broken, state.unasked)
+            let asked = entries.filter { !unasked.contains($0.identity) }
             let isThere = { (entry: ClosureEntry) in
                 present.contains(entry.identity) && broken[entry.identity] == nil
             }
             return Inventory(
-                present: entries.filter(isThere), missing: entries.filter { !isThere($0) },
-                broken: broken.filter { broken in entries.contains { $0.identity == broken.key } })
+                present: asked.filter(isThere), missing: asked.filter { !isThere($0) },
+                broken: broken.filter { broken in entries.contains { $0.identity == broken.key } },
+                unasked: entries.filter { unasked.contains($0.identity) })
         }
         guard let answer else { throw Unreachable() }
         return answer
