@@ -27,10 +27,19 @@ public struct CachedStore: ObjectStore {
 
     public func prepare() async throws(ObjectStoreError) { try await store.prepare() }
 
+    public func clockLead() async -> Duration? { await store.clockLead() }
+
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
+        try await get(key, ifNoneMatch: etag, limit: ObjectStoreLimit.objectSize)
+    }
+
+    public func get(
+        _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int
+    ) async throws(ObjectStoreError) -> GetOutcome {
         // Who brings an ETag has the object.
-        let kept = etag == nil ? memory.object(key) ?? files?.object(key) : nil
-        let outcome = try await store.get(key, ifNoneMatch: etag ?? kept?.etag)
+        var kept = etag == nil ? memory.object(key) ?? files?.object(key) : nil
+        if let size = kept?.bytes.count, size > limit { kept = nil }
+        let outcome = try await store.get(key, ifNoneMatch: etag ?? kept?.etag, limit: limit)
         switch outcome {
         case .found(let object):
             keep(object, of: key)

@@ -19,7 +19,19 @@ public struct DirectoryStore: ObjectStore {
     init(files: StoreFiles) { self.files = files }
 
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
-        try await offTheExecutor { () throws(ObjectStoreError) in try files.get(key, ifNoneMatch: etag) }
+        try await get(key, ifNoneMatch: etag, limit: ObjectStoreLimit.objectSize)
+    }
+
+    public func get(
+        _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int
+    ) async throws(ObjectStoreError) -> GetOutcome {
+        try await offTheExecutor { () throws(ObjectStoreError) in try files.get(key, ifNoneMatch: etag, limit: limit) }
+    }
+
+    /// The clock of who keeps the files, on a shared file system the server's: it is told by a file that is written and
+    /// removed. `nil` for who may only read.
+    public func clockLead() async -> Duration? {
+        try? await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
     }
 
     public func put(

@@ -35,7 +35,7 @@ struct FileCache: Sendable {
         guard object.bytes.count <= limit / 4, tag.utf8.count <= Self.maximumTag, !tag.contains("\n") else {
             return forget(key)
         }
-        makeDirectory()
+        makePrivateDirectory(directory)
         let temporary = "\(path(of: key))-\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 16))"
         let head = Array("\(tag)\n\(Digest(of: object.bytes).hex)\n".utf8)
         guard let file = try? OpenFile(temporary, O_WRONLY | O_CREAT | O_EXCL, doing: "write") else { return }
@@ -48,16 +48,6 @@ struct FileCache: Sendable {
     }
 
     func forget(_ key: ObjectKey) { unlink(path(of: key)) }
-
-    /// The directory with those that it lies in, for its owner alone.
-    private func makeDirectory() {
-        var position = directory.startIndex
-        while let slash = directory[position...].dropFirst().firstIndex(of: "/") {
-            mkdir(String(directory[..<slash]), 0o700)
-            position = slash
-        }
-        mkdir(directory, 0o700)
-    }
 
     /// Removes the files that were used longest ago while there is too much. In between, the bound may be exceeded by some
     /// objects.

@@ -20,6 +20,15 @@ public protocol ObjectStore: Sendable {
     /// - Throws: `ObjectStoreError`; `tooLarge` for an object over `ObjectStoreLimit.objectSize`.
     func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome
 
+    /// Reads an object of a bounded size: what is larger is not taken into memory.
+    ///
+    /// - Parameters:
+    ///   - key: the object's key
+    ///   - etag: what the caller already holds; an object that still has it is not read again
+    ///   - limit: the most bytes that are read, at most `ObjectStoreLimit.objectSize`
+    /// - Throws: `ObjectStoreError`; `tooLarge` for an object over the limit.
+    func get(_ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int) async throws(ObjectStoreError) -> GetOutcome
+
     /// Writes an object, whole.
     ///
     /// - Parameters:
@@ -46,6 +55,10 @@ public protocol ObjectStore: Sendable {
     ///
     /// - Throws: `ObjectStoreError`.
     func delete(_ key: ObjectKey) async throws(ObjectStoreError)
+
+    /// How far the store's clock is ahead of this machine's, as far as that can be told at little cost; negative where it
+    /// is behind. Whole seconds; `nil` where nothing is known. A clock that only this machine has tells nothing.
+    func clockLead() async -> Duration?
 }
 
 /// The bounds that every store keeps.
@@ -54,17 +67,37 @@ public enum ObjectStoreLimit {
     public static let objectSize = 256 << 20
     /// The most keys that one listing collects.
     public static let listedKeys = 1_000_000
+    /// The most pages that one listing asks for: a store may give fewer keys in a page than were asked for, and none.
+    public static let listedPages = 10_000
 }
 
 extension ObjectStore {
     /// Nothing to make sure of.
     public func prepare() async throws(ObjectStoreError) {}
 
+    /// Nothing is known of a clock.
+    public func clockLead() async -> Duration? { nil }
+
+    /// Reads an object whole, and refuses it afterwards: for stores that have it in memory.
+    public func get(
+        _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int
+    ) async throws(ObjectStoreError) -> GetOutcome {
+        let outcome = try await get(key, ifNoneMatch: etag)
+        guard case .found(let object) = outcome, object.bytes.count > limit else { return outcome }
+        throw ObjectStoreError(
+            .tooLarge, "the object has \(object.bytes.count) bytes; at most \(limit) are read", at: key.path)
+    }
+
     /// Reads an object; `nil` where there is none.
     ///
-    /// - Throws: `ObjectStoreError`.
-    public func get(_ key: ObjectKey) async throws(ObjectStoreError) -> StoredObject? {
-        switch try await get(key, ifNoneMatch: nil) {
+    /// - Parameters:
+    ///   - key: the object's key
+    ///   - limit: the most bytes that are read: as many as any object may have unless said
+    /// - Throws: `ObjectStoreError`; `tooLarge` for an object over the limit.
+    public func get(
+        _ key: ObjectKey, limit: Int = ObjectStoreLimit.objectSize
+    ) async throws(ObjectStoreError) -> StoredObject? {
+        switch try await get(key, ifNoneMatch: nil, limit: limit) {
         case .found(let object): object
         case .absent: nil
         case .notModified:
@@ -78,7 +111,14 @@ extension ObjectStore {
     public func list(below prefix: ObjectKey?) async throws(ObjectStoreError) -> [ObjectKey] {
         var keys: [ObjectKey] = []
         var continuation: ListPage.Continuation?
+        var pages = 0
         repeat {
+            pages += 1
+            guard pages <= ObjectStoreLimit.listedPages else {
+                throw ObjectStoreError(
+                    .tooLarge, "a listing of more than \(ObjectStoreLimit.listedPages) pages",
+                    at: prefix?.path ?? "the store")
+            }
             let page = try await list(below: prefix, continuingFrom: continuation)
             keys += page.keys
             continuation = page.continuation

@@ -14,6 +14,9 @@ public struct ObjectStoreAccess: Sendable {
     /// When failed requests are sent again: five times at most, and 30 seconds of waiting for one operation.
     public var retry = RetryPolicy(
         attempts: 5, firstWait: .milliseconds(200), longestWait: .seconds(5), totalWait: .seconds(30))
+    /// A directory for notes on stores, made where it is not there: that a store was probed in a race need not be found out
+    /// by every process. `nil` for none.
+    public var notes: String?
     /// Time and chance.
     public var timing = Timing.system
 

@@ -16,14 +16,18 @@ struct StoreFiles: Sendable {
 
     // MARK: Reading
 
-    func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) throws(ObjectStoreError) -> GetOutcome {
-        guard let bytes = try read(key) else { return .absent }
+    func get(
+        _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int = ObjectStoreLimit.objectSize
+    ) throws(ObjectStoreError) -> GetOutcome {
+        guard let bytes = try read(key, limit: limit) else { return .absent }
         let current = ETag(contentOf: bytes)
         return current == etag ? .notModified : .found(StoredObject(bytes: bytes, etag: current))
     }
 
     /// The object's bytes; `nil` where there is none.
-    private func read(_ key: ObjectKey) throws(ObjectStoreError) -> [UInt8]? {
+    private func read(
+        _ key: ObjectKey, limit: Int = ObjectStoreLimit.objectSize
+    ) throws(ObjectStoreError) -> [UInt8]? {
         let path = path(key)
         // Without O_NONBLOCK a pipe in the place of an object would block for ever.
         guard let file = try OpenFile(path, O_RDONLY | O_NONBLOCK, doing: "read") else {
@@ -32,9 +36,9 @@ struct StoreFiles: Sendable {
         }
         let status = try file.status()
         guard status.isRegular else { return nil }
-        guard status.size <= ObjectStoreLimit.objectSize else {
+        guard status.size <= min(limit, ObjectStoreLimit.objectSize) else {
             throw ObjectStoreError(
-                .tooLarge, "the object has \(status.size) bytes; at most \(ObjectStoreLimit.objectSize) are read",
+                .tooLarge, "the object has \(status.size) bytes; at most \(limit) are read",
                 at: path)
         }
         return try file.read(count: Int(status.size))
@@ -133,6 +137,21 @@ struct StoreFiles: Sendable {
         }
     }
 
+    /// How far the clock that files get their times from is ahead of this machine's, in whole seconds.
+    func clockLead() throws(ObjectStoreError) -> Duration? {
+        try requireRoot()
+        try makeDirectory(incomingPath)
+        let path = incomingName()
+        guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: "write") else { return nil }
+        defer { unlink(path) }
+        return .seconds(try file.status().modified - time(nil))
+    }
+
+    /// A name that nobody else takes.
+    private func incomingName() -> String {
+        "\(incomingPath)/\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+    }
+
     /// Writes and synchronizes a file that no key names, on the same file system as its final place.
     ///
     /// One directory for all of them, so that what crashed writers left is found without walking the store.
@@ -141,7 +160,7 @@ struct StoreFiles: Sendable {
     private func writeIncoming(_ bytes: [UInt8]) throws(ObjectStoreError) -> String {
         try requireRoot()
         try makeDirectory(incomingPath)
-        let path = "\(incomingPath)/\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        let path = incomingName()
         guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: "write") else {
             throw .from(errno: ENOENT, doing: "write", at: path)
         }

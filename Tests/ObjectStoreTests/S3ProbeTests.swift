@@ -1,3 +1,4 @@
+import HTTP
 import TestSupport
 import Testing
 
@@ -44,8 +45,15 @@ import Testing
             }, "the bucket is versioned"
         ),
         (
-            "checks first, writes later", { $0.racers = S3Probe.creators },
+            "checks first, writes later", { $0.racers = S3Probe.writers },
             "writers that create the same object at once, 8"
+        ),
+        (
+            "checks first, swaps later",
+            {
+                $0.racers = S3Probe.writers
+                $0.racesSwaps = true
+            }, "writers that replace the same version of an object at once, 8"
         ),
     ]
 
@@ -106,6 +114,37 @@ import Testing
             }
             let probes = Set(server.requests.map(\.path).filter { $0.contains("~probe/") }.map { $0.prefix(48) })
             #expect(probes.count == 1)
+        }
+    }
+
+    /// Once in a process, and once on a machine where that can be noted.
+    @Test func writersRaceOnce() async throws {
+        let directory = try TemporaryDirectory("notes")
+        defer { directory.remove() }
+        let bucket = ScriptedS3()
+        try await withScriptedServer(bucket.answer) { server async throws in
+            var access = access(false, TestSecret.environment, Timing.system.unixTime())
+            access.notes = directory.file("a/b")
+            let location = "s3://bucket/p?endpoint=\(server.origin)&region=r"
+            func races(_ location: String, again: Bool = false) async throws -> Bool {
+                let before = server.requests.count
+                let store = try ObjectStoreLocation(location).open(access)
+                for _ in 0..<(again ? 2 : 1) { try await store.prepare() }
+                return server.requests.dropFirst(before).contains { $0.path.contains("-creation-") }
+            }
+            #expect(try await races(location, again: true))
+            let count = server.requests.count { $0.path.hasSuffix("-swap-0") && $0.method == "PUT" }
+            #expect(count == S3Probe.writers + 1)
+            #expect(try await !races(location))
+            // Another place is another store; and a note does not hold for ever.
+            #expect(try await races(location.replacing("/p?", with: "/q?")))
+            let time = access.timing
+            access.timing = Timing(
+                now: time.now, unixTime: { Double(Timing.system.unixTime()) + 31 * 86_400 }, sleep: time.sleep,
+                chance: time.chance)
+            #expect(try await races(location))
+            access.notes = nil
+            #expect(try await races(location))
         }
     }
 

@@ -19,8 +19,10 @@ final class ScriptedS3: Sendable {
         var keepsMetadata = true
         var has304WithETag = true
         var ignoresConditionalReads = false
-        /// How many creations of one key pass the check before the first of them writes.
+        /// How many writers of one key pass the check before the first of them writes.
         var racers = 1
+        /// Which writes of several at once are not kept apart: creations, or swaps.
+        var racesSwaps = false
     }
 
     struct Object: Sendable {
@@ -83,7 +85,8 @@ final class ScriptedS3: Sendable {
         let none = request.header("If-None-Match")
         let match = request.header("If-Match")
         if manners.hasNoConditions, none != nil || match != nil { return Self.fault(501, "NotImplemented") }
-        if manners.racers > 1, none != nil, key.contains("~probe/"), key.contains("-") {
+        let isRaced = manners.racesSwaps ? match != nil : none != nil
+        if manners.racers > 1, isRaced, key.contains("~probe/"), key.contains("-") {
             let (isLast, gate) = state.withLock { state in
                 var race = state.racing[key] ?? (0, Gate())
                 race.count += 1

@@ -1,3 +1,4 @@
+import HTTP
 import Synchronization
 
 /// What the probe found out about a store's conditional writes: asked once, remembered for the process.
@@ -10,8 +11,14 @@ final class ConditionalWrites: Sendable {
         case alone
     }
 
+    private struct Known {
+        var mode: Mode?
+        /// Whether writers raced, in this process or, as a note says, in another one.
+        var isProved = false
+    }
+
     private let allowsSingleWriter: Bool
-    private let known = Mutex<Mode?>(nil)
+    private let known = Mutex(Known())
     /// Those who come meanwhile wait for the one probe.
     private let gate = RequestGate(limit: 1)
 
@@ -22,13 +29,37 @@ final class ConditionalWrites: Sendable {
     ///
     /// - Throws: `ObjectStoreError`; `unsupportedStore` where the store's conditional writes do not exclude each other
     func mode(of store: S3Store) async throws(ObjectStoreError) -> Mode {
-        if let mode = known.withLock({ $0 }) { return mode }
+        if let mode = known.withLock({ $0.mode }) { return mode }
+        return try await inTurn(store) { () throws(ObjectStoreError) in
+            if let mode = self.known.withLock({ $0.mode }) { return mode }
+            return try await self.probe(store, racing: false)
+        }
+    }
+
+    /// Makes sure that writers have raced at this store. A failure is not remembered: the next call tries again.
+    ///
+    /// - Throws: as `mode(of:)`
+    func prove(_ store: S3Store) async throws(ObjectStoreError) {
+        if known.withLock({ $0.isProved }) { return }
+        _ = try await inTurn(store) { () throws(ObjectStoreError) in
+            if let known = self.known.withLock({ $0.isProved ? $0.mode : nil }) { return known }
+            let note = RaceNote(of: store)
+            let wasRun = note?.isThere(at: store.timing.unixTime()) ?? false
+            let mode = try await self.probe(store, racing: !wasRun)
+            if case .exclusive = mode, !wasRun { note?.write() }
+            self.known.withLock { $0.isProved = true }
+            return mode
+        }
+    }
+
+    private func inTurn(
+        _ store: S3Store, _ body: @escaping @Sendable () async throws(ObjectStoreError) -> Mode
+    ) async throws(ObjectStoreError) -> Mode {
         let result: Result<Mode, ObjectStoreError>
         do {
             result = try await gate.withTurn {
-                if let mode = self.known.withLock({ $0 }) { return .success(mode) }
                 do throws(ObjectStoreError) {
-                    return .success(try await self.probe(store, racing: false))
+                    return .success(try await body())
                 } catch {
                     return .failure(error)
                 }
@@ -41,14 +72,14 @@ final class ConditionalWrites: Sendable {
     }
 
     /// Probes the store, and remembers what was found.
-    func probe(_ store: S3Store, racing: Bool) async throws(ObjectStoreError) -> Mode {
+    private func probe(_ store: S3Store, racing: Bool) async throws(ObjectStoreError) -> Mode {
         var mode = Mode.alone
         do throws(ObjectStoreError) {
             mode = .exclusive(try await S3Probe(store).run(racing: racing))
         } catch {
             guard error.code == .unsupportedStore, allowsSingleWriter else { throw error }
         }
-        known.withLock { $0 = mode }
+        known.withLock { $0.mode = mode }
         return mode
     }
 }

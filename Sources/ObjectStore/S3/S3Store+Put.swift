@@ -46,7 +46,8 @@ extension S3Store {
         return call
     }
 
-    private func write(_ bytes: [UInt8], at path: String) async throws(ObjectStoreError) -> ETag {
+    /// A write without a condition.
+    func write(_ bytes: [UInt8], at path: String) async throws(ObjectStoreError) -> ETag {
         try stored(await transport.send(call(bytes, at: path)) { $0.status == 200 }, path)
     }
 

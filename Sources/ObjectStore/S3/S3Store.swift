@@ -21,17 +21,28 @@ public struct S3Store: ObjectStore {
         timing = access.timing
     }
 
-    /// Probes whether the store's conditional writes exclude each other, in a race too: some 50 small requests.
+    /// Probes whether the store's conditional writes exclude each other, in a race too: some 250 small requests, once for
+    /// this store, and again only in a process without the note that it was done (`ObjectStoreAccess.notes`).
     ///
     /// - Throws: `ObjectStoreError.unsupportedStore` where they do not, unless the store was opened for a single writer
     public func prepare() async throws(ObjectStoreError) {
-        _ = try await writes.probe(self, racing: true)
+        try await writes.prove(self)
     }
 
     /// Reads an object. Its answer to a conditional read may lack an ETag: Ceph RGW 16 sends none with 304.
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
+        try await get(key, ifNoneMatch: etag, limit: ObjectStoreLimit.objectSize)
+    }
+
+    /// As the `Date` of its last answer has it.
+    public func clockLead() async -> Duration? { transport.clock.lead }
+
+    public func get(
+        _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int
+    ) async throws(ObjectStoreError) -> GetOutcome {
         let path = path(of: key)
-        var call = S3Transport.Call(method: .get, key: path, limit: ObjectStoreLimit.objectSize)
+        var call = S3Transport.Call(
+            method: .get, key: path, limit: max(S3BodySink.errorLimit, min(limit, ObjectStoreLimit.objectSize)))
         if let etag { call.headers["If-None-Match"] = ETagForm.quoted.write(etag) }
         let answer = try await transport.send(call) {
             $0.status == 200 || $0.isAbsent || ($0.status == 304 && etag != nil)
@@ -41,6 +52,11 @@ public struct S3Store: ObjectStore {
         case 404: return .absent
         default:
             guard let current = answer.etag else { throw unexpected("an object without an ETag", path) }
+            guard answer.body.count <= limit else {
+                throw ObjectStoreError(
+                    .tooLarge, "the object has \(answer.body.count) bytes; at most \(limit) are read",
+                    at: transport.bucket.place(of: path))
+            }
             // A store that does not know conditional reads sends the object again.
             return current == etag ? .notModified : .found(StoredObject(bytes: answer.body, etag: current))
         }

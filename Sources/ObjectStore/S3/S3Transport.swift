@@ -27,6 +27,8 @@ struct S3Transport: Sendable {
     private let credentials: S3CredentialSource
     private let tls: TLSConfiguration
     let access: ObjectStoreAccess
+    /// What the answers tell of the store's clock.
+    let clock = StoreClock()
 
     init(_ location: S3Location, _ access: ObjectStoreAccess) throws(ObjectStoreError) {
         bucket = try S3Bucket(
@@ -58,6 +60,7 @@ struct S3Transport: Sendable {
             switch try await attemptOnce(call, credentials) {
             case .success(var answer):
                 answer.followsLostReply = lostReply
+                clock.note(answer.headers["Date"], at: access.timing.unixTime())
                 if isExpected(answer) { return answer }
                 let fault = answer.fault
                 // Rotated while we held the old ones: read again, once.
