@@ -30,7 +30,7 @@ struct PruneCommand: AsyncParsableCommand {
     func run() async throws {
         let site = try PrunedSite(options)
         defer { site.http.shutdown() }
-        let (pruning, turn) = (site.pruning, try PassTurn(in: site.file.state))
+        let (pruning, author, turn) = (site.pruning, site.author, try PassTurn(in: site.file.state))
         defer { withExtendedLifetime(turn) {} }
         let isMeant = yes
         let failures = try await cancelledBySignals {
@@ -40,11 +40,10 @@ struct PruneCommand: AsyncParsableCommand {
                 if !plan.removable.isEmpty { Terminal.say("nothing was removed: give --yes to remove it") }
                 return [String]()
             }
-            let outcome = try await pruning.carryOut(plan)
+            let outcome = try await pruning.carryOut(plan, by: author)
             Terminal.say(
                 "removed \(outcome.removed) of \(plan.removable.count); the registry's garbage collection frees the space"
             )
-            try await site.record(outcome)
             return outcome.failures
         }
         PassReport.bounded(failures, of: "failures").forEach(Terminal.complain)
@@ -88,19 +87,16 @@ struct PrunedSite: Sendable {
             }
         pruning = Pruning(
             central: CentralStore(
-                try file.objectStore.open(SiteAgent.access(to: file, options)), signingKey: signingKey),
+                try SiteAgent.store(of: file, options), signingKey: signingKey),
             client: registry,
             journal: try ProofJournal(path: "\(file.state)/proofs.sqlite", registry: file.registry.name))
     }
 
-    /// Records in the audit chain what was removed.
-    func record(_ outcome: Pruning.Outcome) async throws {
-        guard outcome.removed > 0 || !outcome.failures.isEmpty else { return }
-        var event = AuditEvent(
-            .sitePruned, Act(by: Product.processOwner, at: Timestamp(.system), key: signingKey?.publicKey))
-        (event.environment, event.site) = (file.environment, file.site)
-        event.details["removed"] = "\(outcome.removed)"
-        event.details["failed"] = "\(outcome.failures.count)"
-        try await pruning.central.record(event)
+    /// Who prunes.
+    var author: Pruning.Author {
+        let key = signingKey?.publicKey
+        return Pruning.Author(environment: file.environment, site: file.site) {
+            Act(by: Product.processOwner, at: Timestamp(.system), key: key)
+        }
     }
 }

@@ -30,6 +30,11 @@ struct PrunePlan: Hashable {
     /// The agent's own manifests that are still needed.
     let needed: Int
 
+    /// The SHA-256 over one line `REPOSITORY@DIGEST` for each manifest that may be removed.
+    var digest: Digest {
+        Digest(of: removable.flatMap { Array("\($0.repository)@\($0.digest)\n".utf8) })
+    }
+
     /// The agent's own manifests that no list needs: what must be looked at before it may go.
     static func candidates(
         _ pushed: [ProofJournal.Place], needed: Set<Digest>

@@ -7,7 +7,7 @@ import Transfer
 struct Pruning: Sendable {
     /// Repositories, and tags within them, that are looked at at once.
     static let atOnce = 8
-    /// How many manifests are removed before it is looked again at what is needed.
+    /// How many manifests are removed before it is looked whether there are new environments.
     static let batch = 50
 
     let central: CentralStore
@@ -18,7 +18,7 @@ struct Pruning: Sendable {
     ///
     /// - Throws: where any of it cannot be read: what is not known to be free stays
     func plan() async throws -> PrunePlan {
-        let needed = try await neededManifests()
+        let needed = try await neededManifests().digests
         let pushed = try journal.pushedManifests()
         let own = try journal.assignedTags()
         let repositories = Set(PrunePlan.candidates(pushed, needed: needed).map(\.repository)).sorted()
@@ -29,26 +29,69 @@ struct Pruning: Sendable {
 
     /// What came of removing.
     struct Outcome: Sendable {
+        /// How many manifests are gone.
         var removed = 0
         /// What was not removed, in words.
         var failures: [String] = []
     }
 
-    /// Removes what a plan allows.
+    /// Who prunes, as the audit chain names it.
+    struct Author: Sendable {
+        let environment: EnvironmentName
+        let site: SiteName
+        /// Who acts, now.
+        let act: @Sendable () -> Act
+    }
+
+    /// Removes what a plan allows, between two records in the audit chain: the chain may name what was then not removed, and
+    /// never lacks what was.
     ///
-    /// - Throws: where it cannot be known any more what is needed
-    func carryOut(_ plan: PrunePlan) async throws -> Outcome {
+    /// - Throws: where it cannot be recorded, and where it cannot be known any more what is needed; what was removed by then
+    ///   is recorded
+    func carryOut(_ plan: PrunePlan, by author: Author) async throws -> Outcome {
+        func event(_ action: AuditEvent.Action) -> AuditEvent {
+            var event = AuditEvent(action, author.act())
+            (event.environment, event.site) = (author.environment, author.site)
+            event.details = ["plan": plan.digest.description, "manifests": "\(plan.removable.count)"]
+            return event
+        }
+        try await central.record(event(.pruneStarted))
         var outcome = Outcome()
+        let ending: (any Error)?
+        do {
+            try await carryOut(plan, &outcome)
+            ending = nil
+        } catch {
+            ending = error
+        }
+        var end = event(.sitePruned)
+        end.details["removed"] = "\(outcome.removed)"
+        end.details["failed"] = "\(outcome.failures.count)"
+        if let ending { end.details["aborted"] = String("\(ending)".prefix(1000)) }
+        // In a task of its own, since a signal may have cancelled this one.
+        let (last, central) = (end, central)
+        try await Task { _ = try await central.record(last) }.value
+        if let ending { throw ending }
+        return outcome
+    }
+
+    private func carryOut(_ plan: PrunePlan, _ outcome: inout Outcome) async throws {
         var rest = plan.removable
-        let needed = try await neededManifests()
+        var (needed, retained) = try await neededManifests()
         // Registries that know which index needs which manifest refuse the manifest first, and take it once that is gone.
         for isLast in [false, true] where !rest.isEmpty {
             var refused: [ProofJournal.Place] = []
             for (index, place) in rest.enumerated() {
                 try Task.checkCancellation()
-                if index % Self.batch == Self.batch - 1, try await neededManifests() != needed {
-                    throw AgentError(
-                        .incomplete, "other lists are needed than when this began: run it again, for what is left")
+                // Before each one: a list that is staged meanwhile may need what goes next.
+                let isCurrent = try await central.isCurrent(retained)
+                if !isCurrent || index % Self.batch == Self.batch - 1 {
+                    let now = try await neededManifests()
+                    guard now.digests == needed else {
+                        throw AgentError(
+                            .incomplete, "other lists are needed than when this began: run it again, for what is left")
+                    }
+                    retained = now.retained
                 }
                 guard !needed.contains(place.digest) else { continue }
                 do throws(RegistryError) {
@@ -69,7 +112,6 @@ struct Pruning: Sendable {
             }
             rest = refused
         }
-        return outcome
     }
 
     private func remove(_ place: ProofJournal.Place, tags: [Tag]) async throws(RegistryError) {
@@ -91,9 +133,10 @@ struct Pruning: Sendable {
 
     /// The digests of every manifest of every list that any environment of the object store stages, has promoted or may
     /// return to: one registry may serve several.
-    private func neededManifests() async throws -> Set<Digest> {
+    private func neededManifests() async throws -> (digests: Set<Digest>, retained: CentralStore.Retained) {
         var needed: Set<Digest> = []
-        for generation in try await central.retainedGenerations() {
+        let retained = try await central.retainedGenerations()
+        for generation in retained.generations {
             guard let list = try await central.list(generation) else {
                 throw AgentError(
                     .incomplete,
@@ -102,7 +145,7 @@ struct Pruning: Sendable {
             }
             needed.formUnion(list.closure.entries.filter { $0.kind == .manifest }.map(\.digest))
         }
-        return needed
+        return (needed, retained)
     }
 
     private func usage(of repository: Repository, own: Set<ProofJournal.AssignedTag>) async throws -> PrunePlan.Usage {

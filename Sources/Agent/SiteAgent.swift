@@ -61,7 +61,7 @@ struct SiteAgent: Sendable {
                 limits: TransferLimits(file))
         }
         progress = engine.progress
-        store = try file.objectStore.open(Self.access(to: file, options))
+        store = try Self.store(of: file, options)
         budget = try ReadBudget(
             rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
             timeZone: file.windows.timeZone)
@@ -76,10 +76,19 @@ struct SiteAgent: Sendable {
             reporting: ProgressReporting(board: engine.progress, interval: file.interval))
     }
 
+    /// The object store. Of an S3 store, what was read is kept in the state directory: lists never change, and may be large.
+    static func store(of file: AgentFile, _ options: SiteOptions) throws(ObjectStoreError) -> any ObjectStore {
+        let store = try file.objectStore.open(access(to: file, options))
+        guard case .s3 = file.objectStore else { return store }
+        let name = Digest(of: Array(file.objectStore.description.utf8)).hex.prefix(16)
+        return CachedStore(store, memoryLimit: 4 << 20, directory: "\(file.state)/objects-\(name)")
+    }
+
     /// An S3 store's server is spoken to as the file says for its host.
     static func access(to file: AgentFile, _ options: SiteOptions) -> ObjectStoreAccess {
         var access = ObjectStoreAccess(
             environment: ProcessInfo.processInfo.environment, singleWriter: options.store.singleWriter)
+        access.notes = "\(file.state)/notes"
         if case .s3(let location) = file.objectStore, let host = location.endpoint.flatMap(file.host(of:)) {
             access.tls = host.tls
             access.proxy = host.proxy

@@ -74,6 +74,19 @@ import Testing
             try await fixture.promote(list.name.text)
         }
 
+        func carryOut(_ plan: PrunePlan) async throws -> Pruning.Outcome {
+            let act = Act(by: "agent@host", at: fixture.clock.now)
+            return try await pruning.carryOut(
+                plan, by: .init(environment: fixture.environment, site: fixture.site, act: { act }))
+        }
+
+        /// What the chain says of pruning: what was done, and what came of it.
+        func records() async throws -> [AuditEvent] {
+            try await fixture.central.auditRecords(limit: 1000).map(\.event).filter {
+                [.pruneStarted, .sitePruned].contains($0.action)
+            }
+        }
+
         func run() async throws -> PassReport {
             try await pass.run(.sync, record: fixture.central.record(of: fixture.environment).record)
         }
@@ -151,7 +164,7 @@ import Testing
                     #expect(plan.lines.last == "4 manifests brought: 3 needed, 0 used by others, 1 to remove")
                     // Showing removes nothing.
                     #expect(registry.manifests(in: "web/api").count == 4)
-                    let outcome = try await site.pruning.carryOut(plan)
+                    let outcome = try await site.carryOut(plan)
                     #expect(outcome.removed == 1 && outcome.failures.isEmpty)
                     #expect(registry.manifests(in: "web/api") == Set(images.dropFirst().map(\.descriptor.digest)))
                     #expect(registry.tag("v0", in: "web/api") == nil)
@@ -190,12 +203,79 @@ import Testing
                     for image in images { try await site.stageAndPromote(list(image)) }
                     let plan = try await site.pruning.plan()
                     #expect(plan.removable.count == 2)
-                    let error = await #expect(throws: AgentError.self) { try await site.pruning.carryOut(plan) }
+                    let error = await #expect(throws: AgentError.self) { try await site.carryOut(plan) }
                     #expect(error?.message.contains("this registry does not delete") == true)
+                    let records = try await site.records()
+                    #expect(records.map(\.action) == [.pruneStarted, .sitePruned])
+                    #expect(records.map { $0.details["plan"] } == [plan.digest.description, plan.digest.description])
+                    #expect(records.map { $0.details["manifests"] } == ["2", "2"])
+                    #expect(records[1].details["removed"] == "0")
+                    #expect(records[1].details["aborted"]?.contains("this registry does not delete") == true)
+                    #expect(records[1].site == site.fixture.site)
                     #expect(registry.manifests(in: "web/api").count == 4)
                     #expect(try await site.pruning.plan() == plan)
                 }
             }
+        }
+    }
+
+    /// Somebody stages what is about to go: it is noticed before the next one goes, and what went is recorded.
+    @Test func aListThatIsStagedMeanwhileIsKept() async throws {
+        try await withScriptedRegistry { central in
+            source(central)
+            try await withScriptedRegistry { registry in
+                try await withSite(of: registry.origin, source: central) { site in
+                    for image in images { try await site.stageAndPromote(list(image)) }
+                    let plan = try await site.pruning.plan()
+                    #expect(plan.removable.count == 2)
+                    let last = try #require(plan.removable.last).digest
+                    let wanted = try #require(images.first { $0.descriptor.digest == last })
+                    let needed = try list(wanted)
+                    let watched = Pruning(
+                        central: site.pruning.central,
+                        client: Interrupted(registry: site.pruning.client) {
+                            _ = try? await site.fixture.stage(needed)
+                        }, journal: site.pruning.journal)
+                    let act = Act(by: "agent@host", at: site.fixture.clock.now)
+                    let error = await #expect(throws: AgentError.self) {
+                        try await watched.carryOut(
+                            plan,
+                            by: .init(environment: site.fixture.environment, site: site.fixture.site, act: { act }))
+                    }
+                    #expect(error?.message.contains("other lists are needed") == true)
+                    #expect(registry.manifests(in: "web/api").contains(last))
+                    #expect(registry.manifests(in: "web/api").count == 3)
+                    let records = try await site.records()
+                    #expect(records.map(\.action) == [.pruneStarted, .sitePruned])
+                    #expect(records[1].details["removed"] == "1")
+                    #expect(records[1].details["aborted"]?.contains("other lists are needed") == true)
+                }
+            }
+        }
+    }
+
+    /// A registry at which something happens before a manifest is deleted by its digest.
+    private struct Interrupted: RegistryContents {
+        let registry: any RegistryContents
+        let before: @Sendable () async -> Void
+
+        func tags(_ repository: Repository) async throws(RegistryError) -> [OCI.Tag] {
+            try await registry.tags(repository)
+        }
+
+        func manifestHead(
+            _ repository: Repository, _ reference: ManifestReference
+        ) async throws(RegistryError) -> ManifestHead? { try await registry.manifestHead(repository, reference) }
+
+        func manifest(
+            _ repository: Repository, _ reference: ManifestReference
+        ) async throws(RegistryError) -> FetchedManifest { try await registry.manifest(repository, reference) }
+
+        func deleteManifest(
+            _ repository: Repository, _ reference: ManifestReference
+        ) async throws(RegistryError) {
+            await before()
+            try await registry.deleteManifest(repository, reference)
         }
     }
 
@@ -230,7 +310,7 @@ import Testing
                     for (index, image) in images.enumerated() {
                         try await site.stageAndPromote(list(image, tag: "v\(index)"))
                     }
-                    let outcome = try await site.pruning.carryOut(try await site.pruning.plan())
+                    let outcome = try await site.carryOut(try await site.pruning.plan())
                     #expect(outcome.removed == 2 && outcome.failures.isEmpty)
                     let tags = try await site.pruning.client.tags(Repository("web/api"))
                     #expect(Set(tags.map(\.name)) == ["v2", "v3"])

@@ -58,7 +58,9 @@ import Testing
                     try await prune("--yes").text == "2 manifests brought: 2 needed, 0 used by others, 0 to remove\n")
                 #expect(try await fleet.check("web").ready)
                 let audit = try await fleet.rollcall("audit", "log")
-                #expect(audit.text.contains("site-pruned"), "\(audit.text)\(audit.errorText)")
+                #expect(
+                    audit.text.contains("prune-started") && audit.text.contains("site-pruned"),
+                    "\(audit.text)\(audit.errorText)")
                 daemon.signal(15)
                 #expect(await daemon.ended() == 0)
             }
