@@ -16,7 +16,7 @@ struct AuditCommand: AsyncParsableCommand {
     struct ChainOptions: ParsableArguments {
         @Option(
             help: ArgumentHelp(
-                "Read this copy of the object store, or of its audit directory, and no fleet file.",
+                "Read this copy of the object store, or of its audit directory, and not the store of the fleet file.",
                 valueName: "path"), completion: .directory)
         var directory: String?
 
@@ -25,6 +25,11 @@ struct AuditCommand: AsyncParsableCommand {
         func open() throws -> CentralStore {
             guard let directory else { return try fleet.open().central }
             return CentralStore(try AuditCopy.open(directory))
+        }
+
+        /// The fleet, for its sites' keys: beside a copy only the one that is named.
+        func keys() throws -> Fleet? {
+            directory == nil || fleet.fleet != nil ? try fleet.read() : nil
         }
     }
 
@@ -91,7 +96,8 @@ struct AuditCommand: AsyncParsableCommand {
             discussion: """
                 Ends with 0 when it holds together, and with 3 after naming the first record that does not fit. It prints \
                 the end of the chain as NUMBER:DIGEST: kept somewhere else and given back with --head later, it shows \
-                whether records were cut off at the end since.
+                whether records were cut off at the end since. Each site's manifest says how far its agent saw the chain \
+                go; with --fleet, also beside --directory, it must be signed by the site's key.
                 """)
 
         @Option(
@@ -102,7 +108,7 @@ struct AuditCommand: AsyncParsableCommand {
         @OptionGroup var chain: ChainOptions
 
         func run() async throws {
-            let verification = try await chain.open().verifyAudit(knowing: head)
+            let verification = try await chain.open().verifyAudit(knowing: head, fleet: chain.keys())
             for remark in verification.remarks { Terminal.complain(remark) }
             if let fault = verification.fault {
                 Terminal.say("the audit chain does not hold together: \(fault.object): \(fault.message)".printable)
@@ -110,7 +116,7 @@ struct AuditCommand: AsyncParsableCommand {
             }
             Terminal.say(
                 "the audit chain holds together: \(verification.records) records, \(verification.signed) of them signed;"
-                    + " it ends with \(verification.end)")
+                    + " \(verification.witnessed); it ends with \(verification.end)")
         }
     }
 
@@ -182,5 +188,14 @@ extension Timestamp {
                 throw ValidationError("\(error.message), or an age as 7d or 12h")
             }
         }
+    }
+}
+
+extension AuditVerification {
+    /// How many sites bear witness, in words.
+    fileprivate var witnessed: String {
+        guard witnesses > 0 else { return "no site of \(siteManifests) bears witness" }
+        return
+            "\(witnesses) of \(siteManifests) sites bear witness, \(checkedWitnesses) with a signature that was checked"
     }
 }

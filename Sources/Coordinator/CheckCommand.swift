@@ -82,17 +82,19 @@ struct CheckCommand: AsyncParsableCommand {
     }
 
     private func verdict() async throws -> (Verdict, CentralStore) {
-        let (fleet, central, actor) = try self.fleet.open()
+        // A file that changes while it waits is read again: what decides is what it says then.
+        let live = try fleet.watch()
         let (list, environment) = (name, environment.environment)
         let generation = generation
-        let look: @Sendable () async throws -> Verdict = {
-            let verdict = try await central.check(list, in: environment, of: fleet, act: actor.act)
-            return generation.map { verdict.bound(to: $0) } ?? verdict
+        let look: @Sendable () async throws -> (Verdict, CentralStore) = {
+            let (fleet, central) = try await live.current()
+            let verdict = try await central.check(list, in: environment, of: fleet, act: live.actor.act)
+            return (generation.map { verdict.bound(to: $0) } ?? verdict, central)
         }
-        guard wait else { return (try await look(), central) }
+        guard wait else { return try await look() }
         let verdict = try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(
-            clock: ContinuousClock(), progress: Terminal.complain, look: look)
-        return (verdict, central)
+            clock: ContinuousClock(), progress: Terminal.complain, look: { try await look().0 })
+        return (verdict, try await live.current().central)
     }
 }
 

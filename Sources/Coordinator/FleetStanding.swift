@@ -19,7 +19,9 @@ struct FleetStanding: Sendable {
         var environments: [Environment] = []
         for environment in fleet.environments {
             let record = try await central.record(of: environment.name).record
-            let evidence = try await central.observe(environment)
+            var evidence = try await central.observe(environment)
+            evidence.note(record)
+            let seen = evidence
             environments.append(
                 Environment(
                     environment: environment,
@@ -27,8 +29,8 @@ struct FleetStanding: Sendable {
                         (
                             state.promoted,
                             compare(
-                                list: name, staged: state.staged, environment: environment, evidence: evidence, now: now
-                            )
+                                list: name, staged: state.staged, environment: environment, evidence: seen, now: now,
+                                isClimbing: state.isClimbing)
                         )
                     }))
         }

@@ -38,7 +38,8 @@ actor LiveFleet {
         // What is known of the store's objects stays with the store.
         let central =
             if let reading, reading.fleet.objectStore == fleet.objectStore { reading.central } else {
-                CentralStore(try fleet.objectStore.openKeeping(access), signingKey: signingKey)
+                CentralStore(
+                    try fleet.objectStore.openKeeping(access), signingKey: signingKey, clock: { .current })
             }
         // The identity of before the reading: a change during it is seen next time.
         reading = identity.map { Reading(identity: $0, fleet: fleet, central: central) }
@@ -52,6 +53,8 @@ struct FleetGate: ReadinessGate {
 
     func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
         let (fleet, central) = try await fleet.current()
+        // Where the store was out of reach when this started, that is made up for now.
+        try await central.prepare()
         return try await central.check(list, in: environment, of: fleet, act: self.fleet.actor.act)
     }
 

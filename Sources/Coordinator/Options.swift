@@ -27,12 +27,18 @@ struct FleetOptions: ParsableArguments {
     /// The variable that names the signing key where no option does.
     static let keyVariable = "ROLLCALL_SIGNING_KEY"
 
+    /// The fleet alone.
+    func read() throws -> Fleet {
+        try FleetFile.read(option: fleet, environment: ProcessInfo.processInfo.environment)
+    }
+
     /// The fleet, its store, and who uses it.
     func open() throws -> (fleet: Fleet, central: CentralStore, actor: Actor) {
-        let fleet = try FleetFile.read(option: self.fleet, environment: ProcessInfo.processInfo.environment)
+        let fleet = try read()
         let key = try key
         return (
-            fleet, CentralStore(try fleet.objectStore.openKeeping(access), signingKey: key),
+            fleet,
+            CentralStore(try fleet.objectStore.openKeeping(access), signingKey: key, clock: { .current }),
             Actor(key: key?.publicKey)
         )
     }
@@ -64,15 +70,16 @@ extension ObjectStoreLocation {
     /// The object store at this location. Of an S3 store, objects are kept here as they were last read, so that what has
     /// not changed is not fetched again; a directory needs no such thing.
     func openKeeping(_ access: ObjectStoreAccess) throws(ObjectStoreError) -> any ObjectStore {
-        let store = try open(access)
-        guard case .s3 = self else { return store }
+        guard case .s3 = self else { return try open(access) }
         func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let root =
+        let named =
             value(Self.cacheVariable)
             ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
+        let root = named.flatMap { $0.hasPrefix("/") ? $0 : nil }
+        var access = access
+        access.notes = root.map { "\($0)/notes" }
         let name = Digest(of: Array(description.utf8)).hex.prefix(16)
-        return CachedStore(
-            store, directory: root.flatMap { $0 == "none" || !$0.hasPrefix("/") ? nil : "\($0)/store-\(name)" })
+        return CachedStore(try open(access), directory: root.map { "\($0)/store-\(name)" })
     }
 }
 

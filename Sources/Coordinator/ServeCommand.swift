@@ -3,6 +3,7 @@ import Console
 import GateServer
 import HTTP
 import Logging
+import ObjectStore
 import Readiness
 import ServiceLifecycle
 import Serving
@@ -84,7 +85,12 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let live = try fleet.watch()
         // A file that is wrong from the beginning is the caller's to correct, and no matter of 503s.
-        _ = try await live.current()
+        let (_, central) = try await live.current()
+        do {
+            try await central.prepare()
+        } catch let error as ObjectStoreError where error.code != .unsupportedStore {
+            logger.warning("the object store is not in reach yet", metadata: ["reason": "\(error)"])
+        }
         let server = GateServer(
             FleetGate(fleet: live), version: Product.version, configuration: configuration, logger: logger)
         var group = ServiceGroupConfiguration(

@@ -144,7 +144,7 @@ private struct WaiverRow: Encodable {
         id = report.id
         let claim = report.claim
         switch claim.flatMap({ report.judgement(of: $0.generation, at: now)?.code }) {
-        case nil: state = claim == nil ? "invalid" : "valid"
+        case nil: state = report.isRevoked ? "revoked" : claim == nil ? "invalid" : "valid"
         case .waiverExpired: state = "expired"
         case .waiverRevoked: state = "revoked"
         default: state = "invalid"

@@ -31,15 +31,19 @@ public struct AuditEvent: Hashable, Sendable {
         public static let waiverAdded = Action(text: "waiver-added")
         /// A waiver was taken back.
         public static let waiverRevoked = Action(text: "waiver-revoked")
-        /// The fleet file has other keys than at the decision before.
+        /// The fleet file has other keys, or other ends of them, than at the decision before.
         public static let keysChanged = Action(text: "keys-changed")
+        /// The fleet file asks for something else than at the decision before, and has the same keys.
+        public static let policyChanged = Action(text: "policy-changed")
         /// A site's cache manifest was deleted.
         public static let siteForgotten = Action(text: "site-forgotten")
         /// A site's agent found everything there, for the first time since something was missing or a list was new.
         public static let siteComplete = Action(text: "site-complete")
         /// A site's agent found something missing, other lists than before.
         public static let siteIncomplete = Action(text: "site-incomplete")
-        /// A site's agent removed content from its registry.
+        /// A site's agent is about to remove content from its registry; what came of it is `site-pruned`.
+        public static let pruneStarted = Action(text: "prune-started")
+        /// A site's agent removed content from its registry, or gave up.
         public static let sitePruned = Action(text: "site-pruned")
     }
 
@@ -122,6 +126,8 @@ public struct AuditEvent: Hashable, Sendable {
     public var sites: [Site] = []
     /// What else it rested on.
     public var evidence: [Object] = []
+    /// What the fleet file asked for, where something was decided by it.
+    public var policy: GatePolicy?
     /// What the action has beyond that, for people.
     public var details: [String: String] = [:]
 
@@ -150,7 +156,8 @@ extension AuditEvent {
 
 extension AuditEvent: Codable {
     private enum CodingKeys: CodingKey {
-        case id, at, by, action, environment, site, list, generation, ready, reasons, sites, evidence, details
+        case id, at, by, action, environment, site, list, generation, ready, reasons, sites, evidence, policy,
+            details
     }
 
     public init(from decoder: any Decoder) throws {
@@ -167,6 +174,7 @@ extension AuditEvent: Codable {
         reasons = try container.decodeIfPresent([String].self, forKey: .reasons) ?? []
         sites = try container.decodeIfPresent([Site].self, forKey: .sites) ?? []
         evidence = try container.decodeIfPresent([Object].self, forKey: .evidence) ?? []
+        policy = try container.decodeIfPresent(GatePolicy.self, forKey: .policy)
         details = try container.decodeIfPresent([String: String].self, forKey: .details) ?? [:]
     }
 
@@ -185,6 +193,7 @@ extension AuditEvent: Codable {
         if !reasons.isEmpty { try container.encode(reasons, forKey: .reasons) }
         if !sites.isEmpty { try container.encode(sites, forKey: .sites) }
         if !evidence.isEmpty { try container.encode(evidence, forKey: .evidence) }
+        try container.encodeIfPresent(policy, forKey: .policy)
         if !details.isEmpty { try container.encode(details, forKey: .details) }
     }
 }

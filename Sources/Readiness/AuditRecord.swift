@@ -109,6 +109,9 @@ extension AuditRecord: Encodable {
 
 /// Where the audit chain ends, at least: a hint that spares walking it, and a witness of its length.
 public struct AuditHead: Hashable, Sendable {
+    /// The largest head that is read, in bytes.
+    static let maximumSize = 4096
+
     /// The number of the last record that is known; 0 for an empty chain.
     public let sequence: Int64
     /// Its hash; `nil` for an empty chain.

@@ -14,6 +14,12 @@ public struct AuditVerification: Hashable, Sendable {
     public internal(set) var records: Int64 = 0
     /// How many of them are signed, each by the key that it names.
     public internal(set) var signed: Int64 = 0
+    /// How many sites' manifests there are.
+    public internal(set) var siteManifests = 0
+    /// How many of them say how far the chain went, and agree with it.
+    public internal(set) var witnesses = 0
+    /// How many of those are signed by a key of their site, as the fleet file has it.
+    public internal(set) var checkedWitnesses = 0
     /// The last record; what to compare a later verification with, to notice a chain that was cut off.
     public internal(set) var end = AuditHead.empty
     /// The first record, or other object, that does not fit; `nil` where all do.

@@ -85,7 +85,7 @@ extension CentralStore {
     ///   do not hold together.
     public func auditEnd() async throws -> AuditHead {
         var end = AuditHead.empty
-        if let object = try await objects.get(Self.auditHeadKey()) {
+        if let object = try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize) {
             let head = try parse(object)
             guard let record = try await auditRecord(head.sequence) else {
                 throw ReadinessError(
@@ -112,11 +112,12 @@ extension CentralStore {
     /// - Parameter seen: the furthest end that the witness saw before
     /// - Throws: `ObjectStoreError`.
     public func witnessedEnd(after seen: AuditHead?) async throws -> AuditHead? {
-        guard let object = try await objects.get(Self.auditHeadKey()), let head = try? parse(object),
+        guard let object = try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize),
+            let head = try? parse(object),
             head.sequence > seen?.sequence ?? 0
         else { return seen }
         // Whoever can write the head alone must not make a witness see what never was.
-        let record = try await objects.get(Self.auditKey(head.sequence))
+        let record = try await objects.get(Self.auditKey(head.sequence), limit: AuditRecord.maximumSize)
         return record.map { Digest(of: $0.bytes) } == head.digest ? head : seen
     }
 
@@ -125,7 +126,7 @@ extension CentralStore {
     /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` for one that is malformed or not of this number.
     public func auditRecord(_ sequence: Int64) async throws -> AuditRecord? {
         let key = try Self.auditKey(sequence)
-        guard let object = try await objects.get(key) else { return nil }
+        guard let object = try await objects.get(key, limit: AuditRecord.maximumSize) else { return nil }
         let record = try AuditRecord(parsing: object.bytes, in: key.path)
         guard record.sequence == sequence else {
             throw ReadinessError(.brokenChain, "it is the record of number \(record.sequence)", in: key.path)

@@ -111,21 +111,27 @@ extension CentralStore {
     ///
     /// Works on any copy of the store, or of its `audit` directory alone.
     ///
-    /// - Parameter known: the end of the chain as it was noted before: the chain must still have that record
+    /// - Parameters:
+    ///   - known: the end of the chain as it was noted before: the chain must still have that record
+    ///   - fleet: the fleet, whose sites' keys the signatures of witnesses are checked with; `nil` checks none
     /// - Throws: `ObjectStoreError` where the store cannot be read.
-    public func verifyAudit(knowing known: AuditHead? = nil) async throws -> AuditVerification {
+    public func verifyAudit(knowing known: AuditHead? = nil, fleet: Fleet? = nil) async throws -> AuditVerification {
         var verification = AuditVerification()
         let (count, stray) = try await countAuditRecords()
         var links = AuditLinks()
         var promotions: [EnvironmentName: [ListName: Digest]] = [:]
+        var revocations: [(environment: EnvironmentName, waiver: String, sequence: Int64)] = []
         var sequence: Int64 = 1
         while sequence <= count {
             let batch = sequence...min(count, sequence + Self.auditBatch - 1)
             for result in try await inOrder(batch, { try await link($0) }) {
                 links.append(result.link)
                 if result.record?.signer != nil { verification.signed += 1 }
-                guard let event = result.record?.event, let environment = event.environment, let list = event.list
-                else { continue }
+                guard let event = result.record?.event, let environment = event.environment else { continue }
+                if event.action == .waiverRevoked, let id = event.details["waiver"], Waiver.isID(id) {
+                    revocations.append((environment, id, result.record?.sequence ?? 0))
+                }
+                guard let list = event.list else { continue }
                 if [.promoted, .rolledBack].contains(event.action) {
                     promotions[environment, default: [:]][list] = event.generation
                 }
@@ -142,8 +148,10 @@ extension CentralStore {
             verification.fault = .init(object: try Self.auditHeadKey().path, message: error.message)
         }
         if heads[count] == nil, known == nil, count > 0 {
+            let reason = heads.isEmpty && verification.fault == nil ? "audit/head.json is not there: " : ""
             verification.remarks.append(
-                "nothing vouches for the content of the last record, nor that none came after it: compare the end with one"
+                reason
+                    + "nothing vouches for the content of the last record, nor that none came after it: compare the end with one"
                     + " that was noted before, with --head")
         }
         let latest = (Array(heads.keys) + [known?.sequence].compactMap { $0 }).max() ?? 0
@@ -166,14 +174,26 @@ extension CentralStore {
                     "its content is not what was known of it, and the records after it agree with it: the chain was"
                     + " written anew, or what was known is wrong")
         }
-        if verification.fault == nil { try await compareWitnesses(links, &verification) }
+        if verification.fault == nil { try await compareWitnesses(links, fleet, &verification) }
         if verification.fault == nil { try await compareRecords(promotions, &verification) }
+        for revoked in revocations where verification.fault == nil {
+            let waiver = try Self.key(ofWaiver: revoked.waiver, in: revoked.environment)
+            let revocation = try Self.key(ofRevocation: revoked.waiver, in: revoked.environment)
+            // Both are removed long after the waiver has expired.
+            guard try await objects.get(waiver) != nil, try await objects.get(revocation) == nil else { continue }
+            verification.fault = .init(
+                object: waiver.path,
+                message:
+                    "record \(revoked.sequence) of the chain says that this waiver was taken back, and its revocation"
+                    + " is not there: it was removed; run 'rollcall waiver revoke \(revoked.waiver) --environment"
+                    + " \(revoked.environment)' again")
+        }
         return verification
     }
 
     private func storedHead() async throws -> AuditHead? {
         let key = try Self.auditHeadKey()
-        return try await objects.get(key).map {
+        return try await objects.get(key, limit: AuditHead.maximumSize).map {
             try Document.decode(AuditHead.self, from: $0.bytes, .brokenChain, in: key.path)
         }
     }
@@ -191,8 +211,15 @@ extension CentralStore {
 
     private func link(_ sequence: Int64) async throws -> (link: AuditLinks.Link, record: AuditRecord?) {
         let key = try Self.auditKey(sequence)
-        guard let object = try await objects.get(key) else {
-            return (.init(digest: Digest(of: []), previous: nil, defect: "it is not there any more"), nil)
+        let object: StoredObject
+        do throws(ObjectStoreError) {
+            guard let found = try await objects.get(key, limit: AuditRecord.maximumSize) else {
+                return (.init(digest: Digest(of: []), previous: nil, defect: "it is not there any more"), nil)
+            }
+            object = found
+        } catch {
+            guard error.code == .tooLarge else { throw error }
+            return (.init(digest: Digest(of: []), previous: nil, defect: error.message), nil)
         }
         do throws(ReadinessError) {
             let record = try AuditRecord(parsing: object.bytes, in: key.path)
@@ -204,14 +231,36 @@ extension CentralStore {
     }
 
     /// Compares the chain with what sites have seen of it and signed, where a copy has their manifests.
-    private func compareWitnesses(_ links: AuditLinks, _ verification: inout AuditVerification) async throws {
+    ///
+    /// Without the sites' keys, whoever can write to the store can write witnesses too: that their signatures were not
+    /// checked is said.
+    private func compareWitnesses(
+        _ links: AuditLinks, _ fleet: Fleet?, _ verification: inout AuditVerification
+    ) async throws {
+        let count = Int64(links.links.count)
         for key in try await objects.list(below: ObjectKey("environments")) {
             let segments = key.path.split(separator: "/")
-            guard segments.count == 4, segments[2] == "sites", let object = try await objects.get(key),
-                let envelope = try? Envelope(ifEnvelope: object.bytes),
+            guard segments.count == 4, segments[2] == "sites",
+                let object = try await objects.get(key, limit: CacheManifest.maximumSize)
+            else { continue }
+            verification.siteManifests += 1
+            guard let envelope = try? Envelope(ifEnvelope: object.bytes),
                 let manifest = try? CacheManifest(parsing: envelope.payload), let seen = manifest.auditHead
             else { continue }
-            let count = Int64(links.links.count)
+            let site = fleet?.environments.first { $0.name.text == segments[1] }?.sites
+                .first { "\($0.name).json" == segments[3] }
+            if let site, !site.keys.isEmpty {
+                guard envelope.signer(among: site.keys.map(\.publicKey)) != nil else {
+                    verification.fault = .init(
+                        object: key.path,
+                        message: "none of the site's keys in the fleet file signed it: what it says of the chain was"
+                            + " written by somebody else, or its key was changed since; run 'rollcall-agent verify' there"
+                    )
+                    return
+                }
+                verification.checkedWitnesses += 1
+            }
+            verification.witnesses += 1
             let place = try Self.auditKey(min(seen.sequence, count + 1)).path
             let witness = "as '\(manifest.site)' in '\(manifest.environment)' saw and signed on \(manifest.issuedAt)"
             if seen.sequence > count {
@@ -227,6 +276,13 @@ extension CentralStore {
                 return
             }
         }
+        let unchecked = verification.witnesses - verification.checkedWitnesses
+        guard unchecked > 0 else { return }
+        verification.remarks.append(
+            "of \(verification.witnesses) sites' words on the chain, the signatures of \(unchecked) were not checked: "
+                + (fleet == nil
+                    ? "give --fleet FILE, whose keys tell whether the sites signed them"
+                    : "the fleet file has no key for those sites"))
     }
 
     /// Compares what environments have promoted with what the chain says, where a copy has their records.

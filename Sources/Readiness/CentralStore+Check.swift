@@ -16,10 +16,15 @@ extension CentralStore {
     ) async throws -> Verdict {
         let place = try fleet.environment(environment)
         let current = try await settledRecord(of: environment)
-        let evidence = try await evidence(of: place, act: act)
+        var evidence = try await evidence(of: place, act: act)
+        evidence.note(current.record)
+        // After what the answer rests on was read: waiting for it must not make it younger.
+        let act = timed(act)
+        let state = current.record.lists[list]
         let verdict = compare(
-            list: list, staged: current.record.lists[list]?.staged, environment: place, evidence: evidence, now: act.at)
-        try await remember(verdict, evidence: evidence, on: current, act: act)
+            list: list, staged: state?.staged, environment: place, evidence: evidence, now: act.at,
+            isClimbing: state?.isClimbing ?? true)
+        try await remember(verdict, evidence: evidence, in: place, on: current, act: act)
         return verdict
     }
 
@@ -66,16 +71,18 @@ extension CentralStore {
     func evidence(of environment: Fleet.Environment, act: Act) async throws -> Evidence {
         for attempt in 0..<Self.maximumAttempts {
             let (memory, etag) = try await settledMemory(of: environment.name)
-            let (reports, waivers) = (try await reports(of: environment), try await waivers(of: environment))
+            var evidence = try await observe(environment, remembering: memory)
+            let act = timed(act)
             var latest = memory
-            latest.remember(reports, of: environment)
-            if let event = latest.noteKeys(of: environment, act: act) {
+            latest.remember(evidence.reports, of: environment, at: act.at)
+            if let event = latest.noteDemands(of: environment, act: act) {
                 latest.outbox.add(event, after: try await auditEnd().sequence)
             }
-            if latest == memory { return Evidence(reports: reports, memory: memory, waivers: waivers) }
+            if latest == memory { return evidence }
             if try await swap(latest, against: etag) {
                 if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name).memory }
-                return Evidence(reports: reports, memory: latest, waivers: waivers)
+                evidence.memory = latest
+                return evidence
             }
             await backoff(attempt)
         }
@@ -86,19 +93,30 @@ extension CentralStore {
     ///
     /// - Throws: as `reports(of:)`.
     public func observe(_ environment: Fleet.Environment) async throws -> Evidence {
-        let (memory, _) = try await memory(of: environment.name)
-        return Evidence(
-            reports: try await reports(of: environment), memory: memory, waivers: try await waivers(of: environment))
+        try await observe(environment, remembering: try await memory(of: environment.name).memory)
+    }
+
+    private func observe(_ environment: Fleet.Environment, remembering memory: GateMemory) async throws -> Evidence {
+        var evidence = Evidence(
+            reports: try await reports(of: environment), memory: memory,
+            waivers: try await waivers(of: environment, remembering: memory))
+        if let name = environment.predecessor {
+            let before = try await record(of: name)
+            evidence.predecessor = .init(record: before.record, digest: before.digest)
+            evidence.note(before.record)
+        }
+        evidence.storeLead = await objects.clockLead()
+        return evidence
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list.
     func remember(
-        _ verdict: Verdict, evidence: Evidence, on current: VersionedRecord, act: Act
+        _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
-        let answer = GateMemory.Answer(verdict)
+        let answer = GateMemory.Answer(verdict, by: GatePolicy(environment))
         guard evidence.memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
         let end = try await auditEnd()
-        let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, on: current)
+        let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, in: environment, on: current)
         for attempt in 0..<Self.maximumAttempts {
             var (memory, etag) = try await settledMemory(of: verdict.environment)
             guard memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
@@ -165,9 +183,11 @@ extension CentralStore {
 extension AuditEvent {
     /// A decision of the gate, with what it rested on.
     init(
-        _ action: Action, _ act: Act, verdict: Verdict, evidence: Evidence, on current: CentralStore.VersionedRecord
+        _ action: Action, _ act: Act, verdict: Verdict, evidence: Evidence, in place: Fleet.Environment,
+        on current: CentralStore.VersionedRecord
     ) {
         self.init(action, act)
+        policy = GatePolicy(place)
         environment = verdict.environment
         list = verdict.list
         generation = verdict.staged?.generation
@@ -188,5 +208,14 @@ extension AuditEvent {
         if let digest = current.digest, let key = try? CentralStore.recordKey(of: verdict.environment) {
             self.evidence.append(Object(key.path, digest))
         }
+        add(evidence.predecessor)
+    }
+
+    /// Names the record of the environment before, where there is one.
+    mutating func add(_ predecessor: Evidence.Predecessor?) {
+        guard let predecessor, let digest = predecessor.digest,
+            let key = try? CentralStore.recordKey(of: predecessor.record.environment)
+        else { return }
+        evidence.append(Object(key.path, digest))
     }
 }

@@ -72,35 +72,53 @@ extension CentralStore {
         _ list: ImageList, to environment: EnvironmentName, of fleet: Fleet, act: Act
     ) async throws -> StagingOutcome {
         let place = try fleet.environment(environment)
-        func event(_ action: AuditEvent.Action) -> AuditEvent {
+        try await prepare()
+        func predecessor() async throws -> Evidence.Predecessor? {
+            guard let before = place.predecessor else { return nil }
+            let current = try await record(of: before)
+            return .init(record: current.record, digest: current.digest)
+        }
+        func event(
+            _ action: AuditEvent.Action, _ act: Act, after before: Evidence.Predecessor?
+        ) -> AuditEvent {
             var event = AuditEvent(action, act)
             (event.environment, event.list, event.generation) = (environment, list.name, list.generation)
+            event.policy = GatePolicy(place)
+            event.add(before)
             return event
         }
-        func refuse(_ reason: Reason) async throws -> StagingOutcome {
-            var event = event(.stagingRefused)
+        func refuse(_ reason: Reason, after before: Evidence.Predecessor?) async throws -> StagingOutcome {
+            var event = event(.stagingRefused, timed(act), after: before)
             event.reasons = [reason.code.text]
             try await record(event)
             return .refused(reason)
         }
-        var predecessor: EnvironmentRecord?
-        if let before = fleet.predecessor(of: environment) { predecessor = try await record(of: before.name).record }
-        if let reason = refusalToStage(list, to: environment, after: predecessor) { return try await refuse(reason) }
-
+        let before = try await predecessor()
+        if let reason = refusalToStage(list, to: environment, after: before?.record) {
+            return try await refuse(reason, after: before)
+        }
         // Before the record points to it: whoever sees it staged can read it.
         try await publish(list)
-        let pointer = EnvironmentRecord.Pointer(to: list, by: act.by, at: act.at)
         let end = try await auditEnd()
         var first: EnvironmentRecord.Pointer??
         for attempt in 0..<Self.maximumAttempts {
             var current = try await settledRecord(of: environment)
+            // Again, and after the record that is swapped: it may have been taken back there meanwhile.
+            let before = try await predecessor()
+            if let reason = refusalToStage(list, to: environment, after: before?.record) {
+                return try await refuse(reason, after: before)
+            }
+            let act = timed(act)
+            let pointer = EnvironmentRecord.Pointer(to: list, by: act.by, at: act.at)
             let staged = current.record.lists[list.name]?.staged
             if let staged, staged.generation == list.generation { return .alreadyStaged(staged) }
-            if let first, first != staged { return try await refuse(changedMeanwhile(list.name, in: environment)) }
+            if let first, first != staged {
+                return try await refuse(changedMeanwhile(list.name, in: environment), after: before)
+            }
             first = .some(staged)
             current.record.stage(pointer, as: list.name)
             current.record.rollbackDepth = place.rollbackDepth
-            current.record.outbox.add(event(.staged), after: end.sequence)
+            current.record.outbox.add(event(.staged, act, after: before), after: end.sequence)
             if try await swap(current.record, against: current.etag) {
                 try await settle(environment, after: "'\(list.name)' is staged to '\(environment)'")
                 // Housekeeping: the next staging does what this one could not.
@@ -133,15 +151,20 @@ extension CentralStore {
         generation: Digest? = nil, isDryRun: Bool = false
     ) async throws -> PromotionOutcome {
         let place = try fleet.environment(environment)
+        if !isDryRun { try await prepare() }
         let end = isDryRun ? AuditHead.empty : try await auditEnd()
         var first: EnvironmentRecord.ListState??
         for attempt in 0..<Self.maximumAttempts {
             var current =
                 isDryRun ? try await record(of: environment) : try await settledRecord(of: environment)
-            let evidence = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
+            var evidence = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
+            evidence.note(current.record)
+            let act = timed(act)
             let state = current.record.lists[list]
             let target = move.target(in: state)
-            var verdict = compare(list: list, staged: target, environment: place, evidence: evidence, now: act.at)
+            var verdict = compare(
+                list: list, staged: target, environment: place, evidence: evidence, now: act.at,
+                isClimbing: move == .promotion && state?.isClimbing ?? true)
             if move == .rollback, target == nil { verdict = verdict.with(reason: nothingBefore(list, in: environment)) }
             if let generation { verdict = verdict.bound(to: generation) }
             if let first, first != state {
@@ -150,14 +173,17 @@ extension CentralStore {
             first = .some(state)
             func event(_ promotion: AuditEvent.Action, _ rollback: AuditEvent.Action) -> AuditEvent {
                 AuditEvent(
-                    move == .promotion ? promotion : rollback, act, verdict: verdict, evidence: evidence, on: current)
+                    move == .promotion ? promotion : rollback, act, verdict: verdict, evidence: evidence, in: place,
+                    on: current)
             }
             guard verdict.isReady, let target else {
                 if !isDryRun { try await record(event(.promotionRefused, .rollbackRefused)) }
                 return .refused(verdict)
             }
             if move == .promotion, let promoted = state?.promoted, promoted.generation == target.generation {
-                if !isDryRun { try await remember(verdict, evidence: evidence, on: current, act: act) }
+                if !isDryRun {
+                    try await remember(verdict, evidence: evidence, in: place, on: current, act: act)
+                }
                 return .alreadyPromoted(promoted, verdict)
             }
             guard !isDryRun else { return .possible(verdict) }

@@ -51,12 +51,21 @@ extension CentralStore {
             }
             sites.append((site, key))
         }
+        guard sites.count(where: { keys[$0.0] == nil }) <= Self.maximumUnknownSites else {
+            throw ReadinessError(
+                .invalidRecord,
+                "there are cache manifests of more than \(Self.maximumUnknownSites) sites that the fleet file does not name:"
+                    + " delete them, or use the file that does", in: try Self.sitesKey(of: environment.name).path)
+        }
         return try await withThrowingTaskGroup(of: (SiteName, SiteReport?).self) { group in
             var reports: [SiteName: SiteReport] = [:]
             var waiting = sites.makeIterator()
             func addNext() {
                 guard let (site, key) = waiting.next() else { return }
-                group.addTask { (site, try await report(at: key, keys: keys[site] ?? [])) }
+                group.addTask {
+                    guard let own = keys[site] else { return (site, try await unnamedReport(at: key)) }
+                    return (site, try await report(at: key, keys: own, owners: environment.owners))
+                }
             }
             for _ in 0..<Self.maximumConcurrentReads { addNext() }
             while let (site, report) = try await group.next() {
@@ -67,12 +76,32 @@ extension CentralStore {
         }
     }
 
-    private func report(at key: ObjectKey, keys: [PublicKey]) async throws -> SiteReport? {
+    /// The most sites that report and that the fleet file does not name.
+    static let maximumUnknownSites = 1000
+
+    private func report(
+        at key: ObjectKey, keys: [PublicKey], owners: [String: Fleet.Environment.Owner] = [:]
+    ) async throws -> SiteReport? {
         do throws(ObjectStoreError) {
-            return try await objects.get(key).map { SiteReport(reading: $0.bytes, keys: keys) }
+            return try await objects.get(key, limit: CacheManifest.maximumSize).map {
+                SiteReport(reading: $0.bytes, keys: keys, owners: owners)
+            }
         } catch {
             guard error.code == .tooLarge else { throw error }
             return SiteReport(.unreadable(error.message), digest: Digest(of: []))
+        }
+    }
+
+    /// What there is of a site that nobody named: its hash is evidence, and nothing in it is looked at.
+    private func unnamedReport(at key: ObjectKey) async throws -> SiteReport? {
+        let reason = "the fleet file does not name its site"
+        do throws(ObjectStoreError) {
+            return try await objects.get(key, limit: CacheManifest.maximumSize).map {
+                SiteReport(.unreadable(reason), digest: Digest(of: $0.bytes))
+            }
+        } catch {
+            guard error.code == .tooLarge else { throw error }
+            return SiteReport(.unreadable(reason), digest: Digest(of: []))
         }
     }
 

@@ -57,37 +57,53 @@ extension CentralStore {
         try? await removeOldWaivers(of: place, at: act.at)
     }
 
-    /// Takes a waiver back. It is not deleted: what it was stays to be seen.
+    /// Takes a waiver back: whoever deletes one object brings none back. The gate remembers the ID until the waiver would
+    /// have expired, the revocation says what was taken back, and the waiver itself is deleted last.
     ///
     /// - Returns: whether it had not been taken back before
     /// - Throws: `ReadinessError.invalidWaiver` where there is no such waiver; `ObjectStoreError`.
     public func revoke(waiver id: String, in environment: EnvironmentName, act: Act) async throws -> Bool {
-        guard Waiver.isID(id), let object = try await objects.get(Self.key(ofWaiver: id, in: environment)) else {
-            throw ReadinessError(
-                .invalidWaiver,
-                "there is no waiver '\(id.prefix(40))' in '\(environment)': 'rollcall waiver list' shows those there are"
-            )
-        }
+        guard Waiver.isID(id) else { throw Self.noWaiver(id, in: environment) }
+        let place = try Self.key(ofWaiver: id, in: environment)
         let key = try Self.key(ofRevocation: id, in: environment)
-        guard try await objects.get(key) == nil else { return false }
-        var event = AuditEvent(.waiverRevoked, act)
-        event.environment = environment
-        if let document = try? Schema.waiver.envelope(object.bytes, .invalidWaiver)?.payload,
-            let waiver = try? Waiver(parsing: document)
-        {
-            (event.site, event.list, event.generation) = (waiver.site, waiver.list, waiver.generation)
+        let (object, isRevoked) = (try await objects.get(place), try await objects.get(key) != nil)
+        guard let object else {
+            guard isRevoked else { throw Self.noWaiver(id, in: environment) }
+            return false
         }
-        event.details = ["waiver": id]
-        try await record(event)
-        let revocation = WaiverRevocation(waiver: id, by: act.by, at: act.at)
-        return try await objects.put(Document.encode(revocation, .invalidRecord), at: key, condition: .ifAbsent)
-            != .conflict
+        let document = try? Schema.waiver.envelope(object.bytes, .invalidWaiver)?.payload
+        let waiver = document.flatMap { try? Waiver(parsing: $0) }
+        if !isRevoked {
+            var event = AuditEvent(.waiverRevoked, act)
+            event.environment = environment
+            (event.site, event.list, event.generation) = (waiver?.site, waiver?.list, waiver?.generation)
+            event.details = ["waiver": id]
+            try await record(event)
+        }
+        // One that cannot be read counts for nothing now; should it do so one day, it has ended by then.
+        let end = waiver?.expiresAt ?? act.at.advanced(by: Waiver.maximumLifetime)
+        try await changeMemory(of: environment) { $0.noteRevocation(of: id, until: end, at: act.at) }
+        let revocation = WaiverRevocation(waiver: id, by: act.by, at: act.at, claim: waiver?.id == id ? waiver : nil)
+        let outcome = try await objects.put(Document.encode(revocation, .invalidRecord), at: key, condition: .ifAbsent)
+        try await objects.delete(place)
+        return outcome != .conflict
+    }
+
+    private static func noWaiver(_ id: String, in environment: EnvironmentName) -> ReadinessError {
+        ReadinessError(
+            .invalidWaiver,
+            "there is no waiver '\(id.prefix(40))' in '\(environment)': 'rollcall waiver list' shows those there are")
     }
 
     /// Every waiver of an environment, also those that do not count, by ID.
     ///
     /// - Throws: `ObjectStoreError`; `ReadinessError.invalidRecord` for an object among them that has no waiver's name.
     public func waivers(of environment: Fleet.Environment) async throws -> [WaiverReport] {
+        try await waivers(of: environment, remembering: try await memory(of: environment.name).memory)
+    }
+
+    /// The same, with what the gate remembers of those that were taken back.
+    func waivers(of environment: Fleet.Environment, remembering memory: GateMemory) async throws -> [WaiverReport] {
         var ids: Set<String> = []
         var revoked: Set<String> = []
         let keys = try await objects.list(below: Self.waiversKey(of: environment.name))
@@ -104,14 +120,20 @@ extension CentralStore {
             default: throw Self.strayWaiver(key)
             }
         }
-        let taken = revoked
+        let taken = revoked.union(memory.revokedWaivers.keys)
+        let (given, withoutWaiver) = (ids, revoked.subtracting(ids))
         return try await withThrowingTaskGroup(of: WaiverReport?.self) { group in
-            var waiting = ids.sorted().makeIterator()
+            var waiting = given.union(withoutWaiver).sorted().makeIterator()
             func addNext() {
                 guard let id = waiting.next() else { return }
                 group.addTask {
-                    try await objects.get(Self.key(ofWaiver: id, in: environment.name)).map {
-                        WaiverReport(reading: $0.bytes, id: id, in: environment, isRevoked: taken.contains(id))
+                    if withoutWaiver.contains(id) {
+                        return try await waiver(at: Self.key(ofRevocation: id, in: environment.name), id) {
+                            WaiverReport(ofRevocation: $0, id: id)
+                        }
+                    }
+                    return try await waiver(at: Self.key(ofWaiver: id, in: environment.name), id) {
+                        WaiverReport(reading: $0, id: id, in: environment, isRevoked: taken.contains(id))
                     }
                 }
             }
@@ -122,6 +144,18 @@ extension CentralStore {
                 addNext()
             }
             return reports.sorted { $0.id < $1.id }
+        }
+    }
+
+    /// Reads an object among the waivers. One that is too large is an answer, and counts for nothing.
+    private func waiver(
+        at key: ObjectKey, _ id: String, _ read: ([UInt8]) -> WaiverReport
+    ) async throws -> WaiverReport? {
+        do throws(ObjectStoreError) {
+            return try await objects.get(key, limit: Waiver.maximumSize).map { read($0.bytes) }
+        } catch {
+            guard error.code == .tooLarge else { throw error }
+            return WaiverReport(unread: id, because: error.message)
         }
     }
 

@@ -26,20 +26,32 @@ public struct CentralStore: Sendable {
 
     let objects: any ObjectStore
     let signingKey: PrivateKey?
+    let clock: (@Sendable () -> Timestamp)?
     let backoff: @Sendable (Int) async -> Void
 
     /// - Parameters:
     ///   - objects: where the objects are
     ///   - signingKey: what signs the audit records that this writes, if anything
+    ///   - clock: the time of each decision, taken when what it rests on has been read; unless given, it is the time of the
+    ///     act that asks for it
     ///   - backoff: waits after the attempt of this number, from 0, at which another writer was first
     public init(
-        _ objects: any ObjectStore, signingKey: PrivateKey? = nil,
+        _ objects: any ObjectStore, signingKey: PrivateKey? = nil, clock: (@Sendable () -> Timestamp)? = nil,
         backoff: @escaping @Sendable (Int) async -> Void = Self.waitAtRandom
     ) {
         self.objects = objects
         self.signingKey = signingKey
+        self.clock = clock
         self.backoff = backoff
     }
+
+    /// Makes sure that the store does what changes by several at once need. Costs something the first time only.
+    ///
+    /// - Throws: as `ObjectStore.prepare()`
+    public func prepare() async throws { try await objects.prepare() }
+
+    /// The act at the present.
+    func timed(_ act: Act) -> Act { clock.map { Act(by: act.by, at: $0(), key: act.key) } ?? act }
 
     /// Waits at random, up to 10 ms after the first attempt and up to half a second after the sixth and later ones, so that
     /// writers who met do not meet again. Ends early, and without an error, when the task is cancelled.
@@ -123,19 +135,41 @@ public struct CentralStore: Sendable {
         }
     }
 
+    /// What the sites of any environment hold, and by which versions of the records.
+    public struct Retained: Sendable {
+        /// The generations.
+        public let generations: Set<Digest>
+        fileprivate let versions: [EnvironmentName: ETag]
+    }
+
     /// The generations that the sites of any environment hold, as the records say.
     ///
     /// - Throws: as `record(of:)`, also where one record of several cannot be read.
-    public func retainedGenerations() async throws -> Set<Digest> {
+    public func retainedGenerations() async throws -> Retained {
         let root = try ObjectKey("environments")
         var generations: Set<Digest> = []
+        var versions: [EnvironmentName: ETag] = [:]
         for key in try await objects.list(below: root) where key.name == "record.json" {
             let parts = key.path.split(separator: "/")
             guard parts.count == 3 else { continue }
-            generations.formUnion(
-                try await record(of: try EnvironmentName(String(parts[1]))).record.retainedGenerations)
+            let current = try await record(of: try EnvironmentName(String(parts[1])))
+            generations.formUnion(current.record.retainedGenerations)
+            versions[current.record.environment] = current.etag
         }
-        return generations
+        return Retained(generations: generations, versions: versions)
+    }
+
+    /// Whether each record is still the one that was read: one small question for each environment. An environment that is
+    /// new since is not noticed.
+    ///
+    /// - Throws: `ObjectStoreError`.
+    public func isCurrent(_ retained: Retained) async throws -> Bool {
+        for (environment, etag) in retained.versions {
+            guard case .notModified = try await objects.get(Self.recordKey(of: environment), ifNoneMatch: etag) else {
+                return false
+            }
+        }
+        return true
     }
 
     /// Swaps an environment's record against the version that it was read at.

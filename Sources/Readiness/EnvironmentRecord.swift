@@ -60,6 +60,9 @@ public struct EnvironmentRecord: Hashable, Sendable {
         /// What was promoted before, the latest first; at most `maximumHistory`.
         public internal(set) var history: [Pointer] = []
 
+        /// Whether what is staged is to be promoted still: then it has to climb the ladder.
+        public var isClimbing: Bool { staged?.generation != promoted?.generation }
+
         /// Whether a generation is promoted, or was.
         public func hasPromoted(_ generation: Digest) -> Bool {
             promoted?.generation == generation || history.contains { $0.generation == generation }
@@ -113,7 +116,10 @@ public struct EnvironmentRecord: Hashable, Sendable {
     /// - Parameter pointer: the first of the list's history, with who takes it back and when
     mutating func rollBack(to pointer: Pointer, as name: ListName) {
         guard lists[name]?.history.isEmpty == false else { return }
+        let left = lists[name]?.promoted?.generation
         lists[name]?.history.removeFirst()
+        // Also where it had been promoted before that already.
+        lists[name]?.history.removeAll { $0.generation == left }
         lists[name]?.promoted = pointer
     }
 }

@@ -1,3 +1,4 @@
+import OCI
 public import ObjectStore
 public import Trust
 
@@ -89,6 +90,17 @@ public struct Fleet: Hashable, Sendable {
         public let rollbackDepth: Int
         /// Who may give waivers: the fleet's approvers.
         public internal(set) var approvers: [Approver] = []
+        /// The environment before it on the ladder, in which a list has to be promoted first; `nil` for the first.
+        public internal(set) var predecessor: EnvironmentName?
+        /// The keys of all sites of the fleet, by their IDs: to tell whose a document is that lies in another's place.
+        var owners: [String: Owner] = [:]
+
+        /// Whose a key is.
+        struct Owner: Hashable, Sendable {
+            let key: PublicKey
+            let site: SiteName
+            let environment: EnvironmentName
+        }
 
         /// - Parameters:
         ///   - name: the environment's name
@@ -154,9 +166,21 @@ public struct Fleet: Hashable, Sendable {
         }
         self.objectStore = objectStore
         self.approvers = approvers
-        self.environments = environments.map { environment in
-            var environment = environment
+        let owners = Dictionary(
+            environments.flatMap { environment in
+                environment.sites.flatMap { site in
+                    site.keys.map { key in
+                        let owner = Environment.Owner(
+                            key: key.publicKey, site: site.name, environment: environment.name)
+                        return (key.publicKey.id.description, owner)
+                    }
+                }
+            }, uniquingKeysWith: { first, _ in first })
+        self.environments = environments.indices.map { index in
+            var environment = environments[index]
             environment.approvers = approvers
+            environment.predecessor = index > 0 ? environments[index - 1].name : nil
+            environment.owners = owners
             return environment
         }
     }

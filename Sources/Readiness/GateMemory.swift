@@ -15,6 +15,9 @@ public struct GateMemory: Hashable, Sendable {
         public let issuedAt: Timestamp
         /// The SHA-256 of the object.
         public let digest: Digest
+        /// When a coordinator saw it first, by that one's clock: what it says was true before, whatever times it names. `nil`
+        /// where a version that did not note it saw it.
+        public let firstSeenAt: Timestamp?
     }
 
     /// The last answer for a list that was recorded.
@@ -23,14 +26,16 @@ public struct GateMemory: Hashable, Sendable {
         public let ready: Bool
         /// When it was given.
         public let at: Timestamp
-        /// The SHA-256 over what makes one answer another one: the generation, and of each site why it blocks, its waiver
-        /// and whether anyone vouches for it. Not over what passes by itself: times, numbers of entries, sentences.
+        /// The SHA-256 over what makes one answer another one: the generation, what the fleet file asks for, and of each
+        /// site why it blocks, its waiver and whether anyone vouches for it. Not over what passes by itself: times, numbers
+        /// of entries, sentences.
         public let fingerprint: Digest
 
-        init(_ verdict: Verdict) {
+        init(_ verdict: Verdict, by policy: GatePolicy) {
             ready = verdict.isReady
             at = verdict.decidedAt
             var text = "\(verdict.staged?.generation.description ?? "-") \(verdict.isReady)\n"
+            text += "\(policy.digest)\n"
             text += verdict.reasons.map(\.code.text).joined(separator: " ") + "\n"
             for site in verdict.sites {
                 text +=
@@ -40,12 +45,19 @@ public struct GateMemory: Hashable, Sendable {
         }
     }
 
+    /// The most sites whose latest manifests are remembered: as many as an environment can have, and more.
+    static let maximumSightings = 20_000
+
     /// The environment.
     public let environment: EnvironmentName
     /// The latest cache manifest of each site.
     public internal(set) var sites: [SiteName: Sighting] = [:]
     /// The IDs of the keys of each site (`NAME`) and approver (`approver NAME`), as the last decision's fleet file had them.
     var keys: [String: [Digest]] = [:]
+    /// What that file asked for; `nil` where a version that did not note it decided last.
+    var demands: Demands?
+    /// The waivers that were taken back and would still count, with their ends.
+    var revokedWaivers: [String: Timestamp] = [:]
     /// The last recorded answer for each list.
     var answers: [ListName: Answer] = [:]
     /// What was decided and is not in the audit chain yet.
@@ -56,52 +68,45 @@ public struct GateMemory: Hashable, Sendable {
 
     // MARK: Changes, pure
 
-    /// Remembers the latest cache manifests of the fleet's sites, and forgets sites that it no longer has.
+    /// Remembers the latest cache manifests of the fleet's sites.
     ///
-    /// Only what is a site's own counts: signed by its key, or taken on its word where the environment does that.
-    mutating func remember(_ reports: [SiteName: SiteReport], of environment: Fleet.Environment) {
-        var latest: [SiteName: Sighting] = [:]
+    /// Only what is a site's own counts: signed by its key, or taken on its word where the environment does that. Sites that
+    /// this fleet file does not name stay remembered: the next one may name them again, and an old manifest of theirs is
+    /// still an old one. `rollcall site forget` removes them.
+    ///
+    /// - Parameters:
+    ///   - reports: what was read
+    ///   - environment: the environment, as the fleet file names it
+    ///   - now: the coordinator's time
+    mutating func remember(_ reports: [SiteName: SiteReport], of environment: Fleet.Environment, at now: Timestamp) {
         for site in environment.sites {
-            latest[site.name] = sites[site.name]
             guard let report = reports[site.name], report.isOwn(of: site, in: environment),
                 let manifest = report.manifest
             else { continue }
-            if let last = latest[site.name], last.sequence >= manifest.sequence { continue }
-            latest[site.name] = Sighting(
-                sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest)
+            if let last = sites[site.name], last.sequence >= manifest.sequence { continue }
+            sites[site.name] = Sighting(
+                sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest, firstSeenAt: now)
         }
-        sites = latest
+        guard sites.count > Self.maximumSightings else { return }
+        let named = Set(environment.sites.map(\.name))
+        let others = sites.filter { !named.contains($0.key) }.sorted { $0.value.issuedAt < $1.value.issuedAt }
+        for (site, _) in others.prefix(sites.count - Self.maximumSightings) { sites[site] = nil }
     }
 
-    /// Remembers the sites' keys.
-    ///
-    /// - Returns: the event that the keys have changed, where they have
-    mutating func noteKeys(of environment: Fleet.Environment, act: Act) -> AuditEvent? {
-        let owners =
-            environment.sites.map { ($0.name.text, $0.keys) }
-            + environment.approvers.map { ("approver \($0.name)", $0.keys) }
-        let current = Dictionary(
-            owners.filter { !$0.1.isEmpty }.map { ($0.0, $0.1.map(\.publicKey.id).sorted()) },
-            uniquingKeysWith: { first, _ in first })
-        guard current != keys else { return nil }
-        var event = AuditEvent(.keysChanged, act)
-        event.environment = environment.name
-        for owner in Set(keys.keys).union(current.keys) {
-            let (before, after) = (keys[owner] ?? [], current[owner] ?? [])
-            guard before != after else { continue }
-            let changes =
-                after.filter { !before.contains($0) }.map { "added \($0)" }
-                + before.filter { !after.contains($0) }.map { "removed \($0)" }
-            event.details[owner] = changes.joined(separator: ", ")
-        }
-        keys = current
-        return event
+    /// Remembers that a waiver was taken back, for as long as it would count.
+    mutating func noteRevocation(of id: String, until end: Timestamp, at now: Timestamp) {
+        revokedWaivers = revokedWaivers.filter { $0.value > now.advanced(by: .zero - clockSkewTolerance) }
+        revokedWaivers[id] = end
     }
 
-    /// How far ahead of a clock another coordinator's was, where it is more than clocks differ.
-    func lead(over now: Timestamp) -> Duration? {
-        guard let lead = answers.values.map({ $0.at.since(now) }).max(), lead > clockSkewTolerance else { return nil }
-        return lead
+    /// The latest time of another coordinator's clock that is known here.
+    var latest: Timestamp? {
+        (answers.values.map(\.at) + sites.values.compactMap(\.firstSeenAt)).max()
+    }
+
+    /// When a report was seen first, where that is known.
+    func firstSeen(_ report: SiteReport, of site: SiteName) -> Timestamp? {
+        sites[site].flatMap { $0.digest == report.digest ? $0.firstSeenAt : nil }
     }
 
     /// Whether a report is an older one of its site than was seen before, or not the one of its number.
@@ -129,13 +134,15 @@ extension SiteReport {
         switch content {
         case .signed: return true
         case .unproved: return site.keys.isEmpty && environment.acceptsUnsigned
-        case .wronglySigned, .unreadable: return false
+        case .wronglySigned, .misplaced, .unreadable: return false
         }
     }
 }
 
 extension GateMemory: Codable {
-    private enum CodingKeys: CodingKey { case schema, environment, sites, keys, answers, outbox }
+    private enum CodingKeys: CodingKey {
+        case schema, environment, sites, keys, demands, revokedWaivers, answers, outbox
+    }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -143,6 +150,8 @@ extension GateMemory: Codable {
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
+        demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
+        revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
         outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }
@@ -153,6 +162,8 @@ extension GateMemory: Codable {
         try container.encode(environment, forKey: .environment)
         try container.encode(sites, forKey: .sites)
         try container.encode(keys, forKey: .keys)
+        try container.encodeIfPresent(demands, forKey: .demands)
+        if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
         try container.encode(answers, forKey: .answers)
         if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }
     }

@@ -40,6 +40,13 @@ struct Judgement {
                 Reason(.unreadable, "its cache manifest cannot be read (\(why)): run 'rollcall-agent verify' there"))
         case .wronglySigned(let keyIDs):
             return blocked(wronglySigned(keyIDs))
+        case .misplaced(let owner, let home):
+            return blocked(
+                Reason(
+                    .misplaced,
+                    "the cache manifest at its place is signed by the key of site '\(owner)' in '\(home)': run"
+                        + " 'rollcall-agent verify' at '\(site.name)' with its own environment, site and signing key, and look"
+                        + " for who moved the other"))
         case .unproved(let manifest):
             if let reason = distrust { return blocked(reason) }
             return verdict(on: report, manifest, isUnproved: true)
@@ -62,7 +69,7 @@ struct Judgement {
         let holding = generations.first { $0.generation == staged.generation }
         return Verdict.Site(
             name: site.name,
-            reasons: timing(manifest, holding: holding)
+            reasons: timing(manifest, holding: holding, seenAt: memory.firstSeen(report, of: site.name))
                 + (holding.map(completeness) ?? [absence(among: generations)]),
             holding: holding, isUnproved: isUnproved, progress: manifest.progress)
     }
@@ -122,7 +129,13 @@ struct Judgement {
     // MARK: What it says
 
     /// Whether the manifest speaks of now.
-    private func timing(_ manifest: CacheManifest, holding: CacheManifest.Holding?) -> [Reason] {
+    ///
+    /// What a coordinator has seen was verified before that, so a site's clock that is ahead lengthens nothing.
+    ///
+    /// - Parameter seenAt: when a coordinator saw the manifest first, where one did
+    private func timing(
+        _ manifest: CacheManifest, holding: CacheManifest.Holding?, seenAt: Timestamp?
+    ) -> [Reason] {
         // A holding is never younger than its manifest, so this covers both.
         let lead = manifest.issuedAt.since(now)
         guard lead <= clockSkewTolerance else {
@@ -134,30 +147,34 @@ struct Judgement {
             ]
         }
         var reasons: [Reason] = []
-        if manifest.expiresAt <= now {
+        func truly(_ claimed: Timestamp) -> Timestamp { seenAt.map { min($0, claimed) } ?? claimed }
+        let expiresAt = truly(manifest.issuedAt).advanced(by: manifest.expiresAt.since(manifest.issuedAt))
+        if expiresAt <= now {
             reasons.append(
                 Reason(
                     .expired,
-                    "its cache manifest expired \(now.since(manifest.expiresAt).rounded) ago, at \(manifest.expiresAt):"
+                    "its cache manifest expired \(now.since(expiresAt).rounded) ago, at \(expiresAt):"
                         + " see whether rollcall-agent runs there"))
         }
-        if let holding, now.since(holding.verifiedAt) > environment.freshness {
+        if let holding, now.since(truly(holding.verifiedAt)) > environment.freshness {
             reasons.append(
                 Reason(
                     .stale,
-                    "it verified its registry \(now.since(holding.verifiedAt).rounded) ago, and"
+                    "it verified its registry \(now.since(truly(holding.verifiedAt)).rounded) ago, and"
                         + " '\(environment.name)' allows \(environment.freshness.rounded): run 'rollcall-agent verify'"
                         + " there"))
         }
-        if let holding, let reason = depth(of: holding) { reasons.append(reason) }
+        if let holding, let reason = depth(holding.contentVerifiedAt.map(truly)) { reasons.append(reason) }
         return reasons
     }
 
     /// Whether the site has looked as deep as the environment asks for.
-    private func depth(of holding: CacheManifest.Holding) -> Reason? {
+    ///
+    /// - Parameter contentReadAt: when it read the content that it read longest ago
+    private func depth(_ contentReadAt: Timestamp?) -> Reason? {
         guard let within = environment.contentWithin else { return nil }
         let remedy = "wait for its agent, or run 'rollcall-agent verify --content' there"
-        guard let readAt = holding.contentVerifiedAt else {
+        guard let readAt = contentReadAt else {
             return Reason(
                 .contentUnread,
                 "it has not read back all content of '\(list)' yet, and '\(environment.name)' asks for that: \(remedy)")

@@ -11,6 +11,8 @@ public struct SiteReport: Hashable, Sendable {
         case unproved(CacheManifest)
         /// A signed document that no key of the site signed; the key IDs that it names. Its content was not looked at.
         case wronglySigned([String])
+        /// A cache manifest of another site of the fleet, which that one's key signed.
+        case misplaced(of: SiteName, in: EnvironmentName)
         /// Something that is no cache manifest this version can read; the reason in words.
         case unreadable(String)
     }
@@ -34,18 +36,25 @@ public struct SiteReport: Hashable, Sendable {
     ///   - object: the stored bytes
     ///   - keys: the site's keys; those that are valid longest first
     public init(reading object: [UInt8], keys: [PublicKey]) {
-        self.init(Self.content(of: object, keys: keys), digest: Digest(of: object))
+        self.init(reading: object, keys: keys, owners: [:])
+    }
+
+    /// The same, telling whose it is where it is another site's.
+    init(reading object: [UInt8], keys: [PublicKey], owners: [String: Fleet.Environment.Owner]) {
+        self.init(Self.content(of: object, keys: keys, owners: owners), digest: Digest(of: object))
     }
 
     /// What a cache manifest says, whoever vouches for it; `nil` where there is none to read.
     public var manifest: CacheManifest? {
         switch content {
         case .signed(let manifest, by: _), .unproved(let manifest): manifest
-        case .wronglySigned, .unreadable: nil
+        case .wronglySigned, .misplaced, .unreadable: nil
         }
     }
 
-    private static func content(of object: [UInt8], keys: [PublicKey]) -> Content {
+    private static func content(
+        of object: [UInt8], keys: [PublicKey], owners: [String: Fleet.Environment.Owner]
+    ) -> Content {
         guard object.count <= CacheManifest.maximumSize else {
             return .unreadable("it has \(object.count) bytes, and at most \(CacheManifest.maximumSize) are read")
         }
@@ -54,6 +63,14 @@ public struct SiteReport: Hashable, Sendable {
                 return .unproved(try CacheManifest(parsing: object))
             }
             guard let signer = envelope.signer(among: keys) else {
+                // Only those that it names: nobody makes a reader try every key of a large fleet.
+                let named = envelope.signatures.compactMap { owners[$0.keyID] }
+                if let owner = named.first(where: { envelope.signer(among: [$0.key]) != nil }),
+                    let manifest = try? CacheManifest(parsing: envelope.payload), manifest.site == owner.site,
+                    manifest.environment == owner.environment
+                {
+                    return .misplaced(of: manifest.site, in: manifest.environment)
+                }
                 guard keys.isEmpty else { return .wronglySigned(envelope.signatures.map(\.keyID)) }
                 return .unproved(try CacheManifest(parsing: envelope.payload))
             }
@@ -72,6 +89,32 @@ public struct Evidence: Hashable, Sendable {
     public var memory: GateMemory
     /// The waivers that were given, also those that do not count.
     public var waivers: [WaiverReport]
+    /// What the environment before on the ladder has; `nil` where it was not read, and for the first.
+    public var predecessor: Predecessor?
+    /// How far the object store's clock is ahead of the coordinator's; `nil` where nothing is known.
+    public var storeLead: Duration?
+    /// The latest change of the environment's record that is known, by the clock of who made it; `nil` for none.
+    private(set) var latestChange: Timestamp?
+
+    /// The environment before on the ladder.
+    public struct Predecessor: Hashable, Sendable {
+        /// Its record.
+        public let record: EnvironmentRecord
+        /// The SHA-256 of the record's object; `nil` where there is none.
+        let digest: Digest?
+    }
+
+    /// Takes note of when a record was changed: no clock may be far behind that.
+    public mutating func note(_ record: EnvironmentRecord) {
+        let changes = record.lists.values.flatMap { [$0.staged?.at, $0.promoted?.at].compactMap { $0 } }
+        latestChange = (changes + [latestChange].compactMap { $0 }).max()
+    }
+
+    /// How far ahead of a clock another coordinator's was, where it is more than clocks differ.
+    func lead(over now: Timestamp) -> Duration? {
+        let lead = [memory.latest, latestChange].compactMap { $0 }.max()?.since(now)
+        return lead.flatMap { $0 > clockSkewTolerance ? $0 : nil }
+    }
 
     /// - Parameters:
     ///   - reports: what the central object store holds of each site

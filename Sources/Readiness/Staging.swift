@@ -12,9 +12,16 @@ public func refusalToStage(
     _ list: ImageList, to environment: EnvironmentName, after predecessor: EnvironmentRecord?
 ) -> Reason? {
     guard let predecessor, predecessor.lists[list.name]?.hasPromoted(list.generation) != true else { return nil }
-    return Reason(
+    return notPromotedBefore(list.name, list.generation, in: predecessor.environment, before: environment)
+}
+
+/// The ladder's refusal: a generation was not promoted on the rung before, or was rolled back there.
+func notPromotedBefore(
+    _ list: ListName, _ generation: Digest, in predecessor: EnvironmentName, before environment: EnvironmentName
+) -> Reason {
+    Reason(
         .notPromotedBefore,
-        "'\(list.name)' of generation \(list.generation.short) was not promoted in '\(predecessor.environment)', which comes"
-            + " before '\(environment)': run 'rollcall promote \(list.name) --environment \(predecessor.environment)' first"
+        "'\(list)' of generation \(generation.short) was not promoted in '\(predecessor)', which comes before"
+            + " '\(environment)', or was taken back there: run 'rollcall promote \(list) --environment \(predecessor)' first"
     )
 }

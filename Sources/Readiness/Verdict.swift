@@ -97,17 +97,31 @@ public let clockSkewTolerance: Duration = .seconds(300)
 ///   - environment: the environment, as the fleet names it
 ///   - evidence: what the central object store holds of each site, what was seen before, and the waivers
 ///   - now: the coordinator's time
+///   - isClimbing: whether the generation is new there, so that it has to be promoted in the environment before: one that
+///     is promoted already, or is returned to, is not
 public func compare(
     list: ListName, staged: EnvironmentRecord.Pointer?, environment: Fleet.Environment,
-    evidence: Evidence, now: Timestamp
+    evidence: Evidence, now: Timestamp, isClimbing: Bool = true
 ) -> Verdict {
     var reasons: [Reason] = []
-    if let lead = evidence.memory.lead(over: now) {
+    if let lead = evidence.lead(over: now) {
         reasons.append(
             Reason(
                 .clockSkew,
-                "another coordinator decided \(lead.rounded) from now by this machine's clock: set the clocks by a time"
-                    + " server"))
+                "another coordinator decided, or changed what is staged or promoted, \(lead.rounded) from now by this"
+                    + " machine's clock: set the clocks by a time server"))
+    }
+    if let lead = evidence.storeLead, max(lead, .zero - lead) > clockSkewTolerance {
+        reasons.append(
+            Reason(
+                .clockSkew,
+                "this machine's clock is \(lead.rounded) \(lead > .zero ? "behind" : "ahead of") the object store's: set the"
+                    + " clocks by a time server"))
+    }
+    if isClimbing, let staged, let before = environment.predecessor,
+        evidence.predecessor?.record.lists[list]?.hasPromoted(staged.generation) != true
+    {
+        reasons.append(notPromotedBefore(list, staged.generation, in: before, before: environment.name))
     }
     if staged == nil {
         reasons.append(

@@ -112,6 +112,28 @@ public struct WaiverReport: Hashable, Sendable {
         self.keyEnd = keyEnd
     }
 
+    /// An object that was not read.
+    init(unread id: String, because defect: String) {
+        self.id = id
+        self.defect = defect
+        (claim, keyEnd, isRevoked, digest) = (nil, nil, false, Digest(of: []))
+    }
+
+    /// A waiver of which only the revocation is there.
+    ///
+    /// - Parameters:
+    ///   - object: the revocation's bytes
+    ///   - id: the ID by the object's name
+    init(ofRevocation object: [UInt8], id: String) {
+        self.id = id
+        isRevoked = true
+        digest = Digest(of: object)
+        let revocation = try? Document.decode(WaiverRevocation.self, from: object, .invalidRecord, in: nil)
+        claim = revocation?.claim.flatMap { $0.id == id ? $0 : nil }
+        defect = nil
+        keyEnd = nil
+    }
+
     /// - Returns: the last moment of the key that signed it, where it has one
     /// - Throws: `ReadinessError`: why it cannot count
     private static func check(
@@ -227,11 +249,13 @@ extension Waiver: Codable {
     }
 }
 
-/// That a waiver was taken back, by whom and when: an object beside the waiver's. It needs no signature, since all that it
-/// does is to close the gate.
+/// That a waiver was taken back, by whom and when: an object in the place of the waiver's. It needs no signature, since all
+/// that it does is to close the gate.
 struct WaiverRevocation: Hashable, Sendable, Codable {
     private(set) var schema = Schema.waiverRevocation.id
     let waiver: String
     let by: String
     let at: Timestamp
+    /// What was taken back, for who looks; absent where it could not be read, and from a version that left the waiver.
+    let claim: Waiver?
 }

@@ -59,7 +59,8 @@ import Trust
             #expect(result.status == 0)
             #expect(
                 result.text
-                    == "the audit chain holds together: 4 records, 1 of them signed; it ends with 4:\(exported[3].digest)\n"
+                    == "the audit chain holds together: 4 records, 1 of them signed; no site of 1 bears witness; it ends with"
+                        + " 4:\(exported[3].digest)\n"
             )
             #expect(result.errorText == "")
         }

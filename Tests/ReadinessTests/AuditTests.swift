@@ -203,6 +203,35 @@ import Trust
         #expect(try await store.witnessedEnd(after: seen) == seen)
     }
 
+    /// What a site says of the chain counts with the site's signature: without keys it is said that nobody looked.
+    @Test func witnessesAreCheckedWithTheFleetsKeys() async throws {
+        let (fleet, lab) = (try Fixture.fleet(), try lab)
+        for _ in 0..<3 { try await store.record(event()) }
+        func publish(_ head: AuditHead, at site: String, signedBy signer: String?) async throws {
+            let manifest = try CacheManifest(
+                environment: lab, site: SiteName(site), sequence: 1, issuedAt: Fixture.now,
+                expiresAt: Fixture.now.advanced(by: .seconds(60)), agentVersion: "0.1.0", holdings: [], auditHead: head)
+            try await store.publish(manifest, signedBy: signer.map { try Fixture.key(of: $0) })
+        }
+        let end = try await store.auditEnd()
+        try await publish(end, at: "site-1", signedBy: "site-1")
+        try await publish(end, at: "site-9", signedBy: "mallory")
+        try await publish(end, at: "site-2", signedBy: nil)
+        let unchecked = try await store.verifyAudit()
+        #expect(unchecked.fault == nil)
+        #expect(unchecked.siteManifests == 3 && unchecked.witnesses == 2 && unchecked.checkedWitnesses == 0)
+        #expect(unchecked.remarks.contains { $0.contains("the signatures of 2 were not checked") })
+        let checked = try await store.verifyAudit(fleet: fleet)
+        #expect(checked.fault == nil)
+        #expect(checked.witnesses == 2 && checked.checkedWitnesses == 1)
+        #expect(checked.remarks.contains { $0.contains("the signatures of 1 were not checked") })
+
+        // Somebody writes a witness of a site that has a key, to hide that records are gone.
+        try await publish(end, at: "site-2", signedBy: "mallory")
+        #expect(try await store.verifyAudit().fault == nil)
+        #expect(try await store.verifyAudit(fleet: fleet).fault?.object == "environments/lab/sites/site-2.json")
+    }
+
     // MARK: What is recorded
 
     @Test func everyStepLeavesItsRecord() async throws {
@@ -280,7 +309,7 @@ import Trust
         let event = try #require(
             try await store.auditRecords(limit: 100).last { $0.event.action == .keysChanged }?.event)
         let old = try Fixture.key(of: "site-1").publicKey
-        #expect(event.details == ["site-1": "added \(key.id), removed \(old.id)"])
+        #expect(event.details["site-1"] == "added \(key.id), removed \(old.id)")
     }
 
     @Test func filtersNarrowTheLog() async throws {

@@ -104,6 +104,10 @@ import Testing
             try await scene.publish(
                 Fixture.manifest(of: "site-1", sequence: 6, Fixture.holding(scene.list)), signedBy: "site-2")
         },
+        Fault(testDescription: "another site's, as that one signed it", codes: [.misplaced]) { scene in
+            try await scene.publish(
+                Fixture.manifest(of: "site-1", sequence: 6, Fixture.holding(scene.list)), signedBy: "site-1")
+        },
         Fault(testDescription: "replayed, or a store that returns old data", codes: [.replayed]) {
             try await $0.publish($0.manifest(4, issued: .seconds(-600)))
         },

@@ -83,7 +83,7 @@ import Trust
         let environment = try Fixture.environment(sites: ["site-1"])
         let site = try SiteName("site-1")
         let latest = try Fixture.report(manifest(sequence: 7, issued: .seconds(-30)))
-        memory.remember([site: latest], of: environment)
+        memory.remember([site: latest], of: environment, at: Fixture.now)
         #expect(memory.sites[site]?.sequence == 7)
         #expect(try codes(latest, memory: memory).codes == [])
         for (sequence, issued, expected) in [
@@ -95,7 +95,7 @@ import Trust
             #expect(try codes(report, memory: memory).codes == expected, "number \(sequence), issued \(issued)")
             // What is not believed is not remembered either.
             var next = memory
-            next.remember([site: report], of: environment)
+            next.remember([site: report], of: environment, at: Fixture.now)
             #expect(next.sites[site]?.sequence == max(7, sequence))
         }
     }
@@ -110,15 +110,16 @@ import Trust
             SiteReport(.unreadable("bad"), digest: Fixture.digest("bad")),
         ] {
             var memory = empty
-            memory.remember([site: report], of: environment)
+            memory.remember([site: report], of: environment, at: Fixture.now)
             #expect(memory == empty)
         }
-        // A site that the fleet does not name any more is forgotten.
+        // A site that another fleet file does not name stays remembered: the next one may name it again.
         var memory = empty
-        memory.remember([site: try Fixture.report(manifest())], of: environment)
+        memory.remember([site: try Fixture.report(manifest())], of: environment, at: Fixture.now)
         #expect(memory != empty)
-        memory.remember([:], of: try Fixture.environment(sites: ["site-2"]))
-        #expect(memory == empty)
+        let before = memory
+        memory.remember([:], of: try Fixture.environment(sites: ["site-2"]), at: Fixture.now)
+        #expect(memory == before)
     }
 
     /// The memory is the store's, not the process's: any coordinator notices.

@@ -112,6 +112,33 @@ import Trust
         }
     }
 
+    /// Whoever deletes objects brings no waiver back: the waiver is gone, its revocation and the gate's memory both tell.
+    @Test(arguments: ["the revocation", "the memory", "both"]) func aRevocationStays(_ deleted: String) async throws {
+        let list = try Fixture.list()
+        try await stageAndProve(list)
+        let waiver = try waiver(list: list)
+        try await store.add(waiver, signedBy: Fixture.key(of: "jane"), of: fleet(), act: Fixture.act)
+        let place = try CentralStore.key(ofWaiver: waiver.id, in: lab)
+        let signed = try #require(try await memory.get(place)).bytes
+        #expect(try await check(list).isReady)
+        #expect(try await store.revoke(waiver: waiver.id, in: lab, act: Fixture.act))
+        #expect(try await memory.get(place) == nil)
+        #expect(try await store.verifyAudit().fault == nil)
+
+        if deleted != "the memory" { try await memory.delete(CentralStore.key(ofRevocation: waiver.id, in: lab)) }
+        if deleted != "the revocation" { try await memory.delete(CentralStore.memoryKey(of: lab)) }
+        #expect(try await !check(list).isReady)
+        // Not even with the waiver itself put back, unless everything else is gone too; then the chain tells.
+        _ = try await memory.put(signed, at: place, condition: .none)
+        #expect(try await check(list).isReady == (deleted == "both"))
+        let fault = try await store.verifyAudit().fault
+        #expect(fault?.object == (deleted == "the memory" ? nil : place.path))
+        #expect(try await store.revoke(waiver: waiver.id, in: lab, act: Fixture.act) == (deleted != "the memory"))
+        #expect(try await memory.get(place) == nil)
+        #expect(try await !check(list).isReady)
+        #expect(try await store.verifyAudit().fault == nil)
+    }
+
     @Test func anotherGenerationIsNotWaived() async throws {
         let (one, two) = (try Fixture.list(), try Fixture.list(tag: "2"))
         try await stageAndProve(one)

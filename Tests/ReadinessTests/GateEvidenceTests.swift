@@ -1,0 +1,280 @@
+import OCI
+import ObjectStore
+import Synchronization
+import Testing
+import Trust
+
+@testable import Readiness
+
+/// What a decision rests on beside the sites' words: the policy, the ladder, the clocks; and that all of it is recorded.
+@Suite(.timeLimit(.minutes(5))) struct GateEvidenceTests {
+    private let memory = MemoryStore()
+    private var store: CentralStore { CentralStore(memory, backoff: { _ in }) }
+    private let lab: EnvironmentName
+    private let production: EnvironmentName
+
+    init() throws {
+        lab = try EnvironmentName("lab")
+        production = try EnvironmentName("production")
+    }
+
+    private func act(_ after: Duration = .zero) -> Act {
+        Act(by: "operator@host", at: Fixture.now.advanced(by: after))
+    }
+
+    private func prove(
+        _ lists: [ImageList], in environment: EnvironmentName, sequence: Int64 = 1, issued: Duration = .seconds(-30),
+        at sites: [String] = ["site-1", "site-2"]
+    ) async throws {
+        for site in sites {
+            let manifest = try CacheManifest(
+                environment: environment, site: SiteName(site), sequence: sequence,
+                issuedAt: Fixture.now.advanced(by: issued),
+                expiresAt: Fixture.now.advanced(by: issued + .seconds(3600)), agentVersion: "0.1.0",
+                holdings: lists.map { Fixture.holding($0, verified: issued - .seconds(30)) })
+            try await store.publish(manifest, signedBy: Fixture.key(of: site))
+        }
+    }
+
+    private func events(_ actions: AuditEvent.Action...) async throws -> [AuditEvent] {
+        try await store.auditRecords(limit: 1000).map(\.event).filter { actions.contains($0.action) }
+    }
+
+    // MARK: The policy
+
+    @Test func theRecordSaysByWhatItWasDecided() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab)
+        _ = try await store.check(list.name, in: lab, of: fleet, act: act())
+        let strict = try #require(try await events(.checked).last?.policy)
+        #expect(strict == GatePolicy(try fleet.environment(lab)))
+        #expect(strict.freshness == 3600)
+        #expect(strict.unsignedManifests == .refuse)
+        #expect(strict.depth == .presence)
+        #expect(strict.sites == 2)
+        #expect(strict.predecessor == nil)
+        #expect(GatePolicy(try fleet.environment(production)).predecessor == lab)
+        #expect(try await events(.staged).last?.policy == strict)
+
+        // The same answer by a laxer policy is another answer.
+        let lax = try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [
+                Fixture.environment(freshness: .seconds(999_999), acceptsUnsigned: true),
+                Fixture.environment("production"),
+            ])
+        #expect(try await store.check(list.name, in: lab, of: lax, act: act()).isReady)
+        let last = try #require(try await events(.checked).last?.policy)
+        #expect(last.digest != strict.digest)
+        #expect(last.unsignedManifests == .accept)
+        let change = try #require(try await events(.policyChanged).last)
+        #expect(change.policy == last)
+        #expect(change.details["freshness"] == "999999 s, was 3600 s")
+        #expect(change.details["unsignedManifests"] == "accept, was refuse")
+        guard case .promoted = try await store.promote(list.name, in: lab, of: lax, act: act()) else {
+            Issue.record("it is ready")
+            return
+        }
+        #expect(try await events(.promoted).last?.policy == last)
+        // Nothing has changed since.
+        let count = try await store.auditRecords(limit: 1000).count
+        _ = try await store.check(list.name, in: lab, of: lax, act: act())
+        #expect(try await store.auditRecords(limit: 1000).count == count)
+    }
+
+    @Test func theEndOfAKeyAndTheSitesAreRecordedToo() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        _ = try await store.check(list.name, in: lab, of: fleet, act: act())
+        let end = Fixture.now.advanced(by: .seconds(86_400))
+        func site(_ name: String, registry: String? = nil, end: Timestamp? = nil) throws -> Fleet.Site {
+            Fleet.Site(
+                name: try SiteName(name), registry: registry ?? "https://registry.\(name).example",
+                keys: [.init(try Fixture.key(of: name).publicKey, notAfter: end)])
+        }
+        func check(_ sites: [Fleet.Site]) async throws {
+            let other = try Fleet(
+                objectStore: fleet.objectStore,
+                environments: [
+                    Fleet.Environment(name: lab, sites: sites, freshness: .seconds(3600)),
+                    Fixture.environment("production"),
+                ])
+            _ = try await store.check(list.name, in: lab, of: other, act: act())
+        }
+        try await check([site("site-1", end: end), site("site-2")])
+        let id = try Fixture.key(of: "site-1").publicKey.id
+        #expect(try await events(.keysChanged).last?.details == ["site-1": "\(id) is valid until \(end)"])
+        try await check([site("site-1"), site("site-2", registry: "https://other.example")])
+        let last = try #require(try await events(.keysChanged).last)
+        #expect(last.details["site-1"] == "\(id) is valid without an end")
+        #expect(last.details["site site-2"] == "registry https://other.example, was https://registry.site-2.example")
+        try await check([site("site-1")])
+        #expect(try await events(.keysChanged).last?.details["site site-2"] == "removed")
+    }
+
+    // MARK: The ladder
+
+    /// Two generations were promoted in the lab; the second is staged to production, whose sites hold it.
+    private func climb() async throws -> (one: ImageList, two: ImageList, fleet: Fleet) {
+        let (one, two, fleet) = (try Fixture.list(), try Fixture.list(tag: "2"), try Fixture.fleet())
+        for (sequence, list) in [(1, one), (2, two)] as [(Int64, ImageList)] {
+            _ = try await store.stage(list, to: lab, of: fleet, act: act())
+            try await prove([one, two], in: lab, sequence: sequence)
+            _ = try await store.promote(list.name, in: lab, of: fleet, act: act())
+        }
+        _ = try await store.stage(two, to: production, of: fleet, act: act())
+        try await prove([two], in: production)
+        return (one, two, fleet)
+    }
+
+    @Test func whatWasTakenBackBelowIsNotPromotedAbove() async throws {
+        let (_, two, fleet) = try await climb()
+        #expect(try await store.check(two.name, in: production, of: fleet, act: act()).isReady)
+        _ = try await store.promote(two.name, in: lab, of: fleet, act: act(), move: .rollback)
+        let verdict = try await store.check(two.name, in: production, of: fleet, act: act())
+        #expect(verdict.reasons.map(\.code) == [.notPromotedBefore])
+        for isDryRun in [true, false] {
+            guard
+                case .refused(let verdict) = try await store.promote(
+                    two.name, in: production, of: fleet, act: act(), isDryRun: isDryRun)
+            else {
+                Issue.record("it was taken back in the lab")
+                return
+            }
+            #expect(verdict.reasons.map(\.code) == [.notPromotedBefore])
+        }
+        let refusal = try #require(try await events(.promotionRefused).last)
+        let record = try #require(try await memory.get(CentralStore.recordKey(of: lab)))
+        #expect(refusal.evidence.contains(.init("environments/lab/record.json", Digest(of: record.bytes))))
+        #expect(try await events(.staged).last?.evidence.map(\.object) == ["environments/lab/record.json"])
+
+        // Promoted there again, it climbs; and what is promoted above stays ready whatever becomes of it below.
+        _ = try await store.promote(two.name, in: lab, of: fleet, act: act())
+        guard case .promoted = try await store.promote(two.name, in: production, of: fleet, act: act()) else {
+            Issue.record("it is promoted in the lab")
+            return
+        }
+        _ = try await store.promote(two.name, in: lab, of: fleet, act: act(), move: .rollback)
+        #expect(try await store.check(two.name, in: production, of: fleet, act: act()).isReady)
+    }
+
+    @Test func whatIsTakenBackWhileItIsStagedIsNotStaged() async throws {
+        let (one, two, fleet) = try await climb()
+        _ = try await store.stage(one, to: production, of: fleet, act: act())
+        // Somebody changes the record between reading and swapping it, and takes the list back below.
+        let other = try Fixture.list("other", tag: "3")
+        let (store, lab, production) = (store, lab, production)
+        for key in ["lists", "record"] {
+            memory.beforeNextPut { _ in
+                _ = try? await store.promote(two.name, in: lab, of: fleet, act: Fixture.act, move: .rollback)
+                guard key == "record" else { return }
+                _ = try? await store.stage(other, to: production, of: fleet, act: Fixture.act)
+            }
+            guard case .refused(let reason) = try await store.stage(two, to: production, of: fleet, act: act()) else {
+                Issue.record("it was taken back in the lab before the record was swapped")
+                return
+            }
+            #expect(reason.code == .notPromotedBefore)
+            _ = try await store.promote(two.name, in: lab, of: fleet, act: act())
+        }
+    }
+
+    /// A generation that is taken back counts as promoted no more, although it was promoted twice.
+    @Test func aGenerationThatIsTakenBackIsInNoHistory() async throws {
+        let (one, two, fleet) = try await climb()
+        for list in [one, two] {
+            _ = try await store.stage(list, to: lab, of: fleet, act: act())
+            _ = try await store.promote(list.name, in: lab, of: fleet, act: act())
+        }
+        _ = try await store.promote(two.name, in: lab, of: fleet, act: act(), move: .rollback)
+        let state = try #require(try await store.record(of: lab).record.lists[two.name])
+        #expect(state.hasPromoted(one.generation))
+        #expect(!state.hasPromoted(two.generation))
+    }
+
+    // MARK: Clocks
+
+    /// A manifest from a clock ahead blocks now, and does not become young proof when our clock gets there.
+    @Test func aManifestThatWasSeenEarlierIsNotYounger() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        // Three hours ahead, for one hour; freshness is an hour.
+        try await prove([list], in: lab, issued: .seconds(10_800))
+        let skewed = try await store.check(list.name, in: lab, of: fleet, act: act())
+        #expect(skewed.sites.allSatisfy { $0.reasons.map(\.code) == [.clockSkew] })
+        let later = try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(10_800)))
+        #expect(later.sites.allSatisfy { $0.reasons.map(\.code) == [.expired, .stale] })
+        // The next one, from a clock that was set, counts.
+        try await prove([list], in: lab, sequence: 2, issued: .seconds(10_790))
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(10_800))).isReady)
+    }
+
+    /// Old proof looks young to a clock that is behind: what other coordinators did tells.
+    @Test(arguments: ["staging", "a look", "a change below"]) func aClockThatIsBehindIsNoticed(_ by: String)
+        async throws
+    {
+        let (_, two, fleet) = try await climb()
+        #expect(try await store.check(two.name, in: production, of: fleet, act: act()).isReady)
+        let other = try Fixture.list("other")
+        switch by {
+        case "staging": _ = try await store.stage(other, to: lab, of: fleet, act: act(.seconds(7200)))
+        case "a look":
+            // What is not answered differently leaves nothing but the sighting.
+            let site = try SiteName("site-2")
+            let manifest = try Fixture.manifest(of: "site-2", sequence: 3)
+            let report = try Fixture.report(manifest, signedBy: "site-2", at: "site-2")
+            let environment = try Fixture.environment()
+            try await store.changeMemory(of: lab) { memory in
+                memory.remember([site: report], of: environment, at: Fixture.now.advanced(by: .seconds(7200)))
+            }
+        default: _ = try await store.stage(other, to: lab, of: fleet, act: act(.seconds(7200)))
+        }
+        let place = by == "a change below" ? production : lab
+        let verdict = try await store.check(two.name, in: place, of: fleet, act: act())
+        #expect(verdict.reasons.map(\.code) == [.clockSkew])
+    }
+
+    /// The time is that of the end of the reading: a slow store must not make proof younger.
+    @Test func theTimeIsTakenAfterTheEvidence() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab)
+        let (memory, before) = (memory, memory.reads)
+        // Each read takes ten minutes.
+        let slow = CentralStore(
+            memory, clock: { Fixture.now.advanced(by: .seconds(600 * (memory.reads - before))) }, backoff: { _ in })
+        let verdict = try await slow.check(list.name, in: lab, of: fleet, act: act())
+        #expect(verdict.decidedAt > Fixture.now)
+        #expect(!verdict.isReady)
+    }
+
+    // MARK: Memory
+
+    @Test func anotherFleetFileForgetsNothing() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab, sequence: 2)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        let smaller = try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [Fixture.environment(sites: ["site-1"]), Fixture.environment("production")])
+        _ = try await store.check(list.name, in: lab, of: smaller, act: act())
+        try await prove([list], in: lab, sequence: 1, issued: .seconds(-40), at: ["site-2"])
+        let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
+        #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[], [.replayed]])
+    }
+
+    @Test func theMemoryIsBounded() throws {
+        let environment = try Fixture.environment(sites: ["site-1"])
+        var memory = GateMemory(environment: lab)
+        for number in 0...GateMemory.maximumSightings {
+            memory.sites[try SiteName("s\(number)")] = .init(
+                sequence: 1, issuedAt: Fixture.now.advanced(by: .seconds(number)), digest: Fixture.digest("x"),
+                firstSeenAt: nil)
+        }
+        memory.remember([:], of: environment, at: Fixture.now)
+        #expect(memory.sites.count == GateMemory.maximumSightings)
+        #expect(memory.sites[try SiteName("s0")] == nil)
+    }
+}
