@@ -29,8 +29,8 @@ struct RegistryAccess: Sendable {
         credentials = CredentialStore(authFile: authFile)
         var limits = HostGate.Limits()
         limits.download = max(connections, 1)
-        // Whoever spares a host its downloads means its small requests too: of twenty agents with four connections each, a
-        // source saw 320. Four are left, since tokens and questions must not wait for one another.
+        // Whoever spares a host its downloads means its small requests too: of twenty agents with four connections
+        // each, a source saw 320. Four are left, since tokens and questions must not wait for one another.
         limits.control = min(limits.control, max(connections, 4))
         configuration = RegistryClient.Configuration(gates: HostGates(limits: limits))
         self.plainHTTP = plainHTTP
