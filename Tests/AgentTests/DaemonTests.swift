@@ -75,7 +75,7 @@ import Transfer
                 try daemon.write(good + "limits: {blobz: 3}\n")
                 daemon.process.signal(SIGHUP)
                 try await daemon.logs("the settings before are still in use")
-                let place = "agent.yaml:14:10: unknown key 'blobz' in 'limits': did you mean 'blobs'?"
+                let place = "agent.yaml:13:10: unknown key 'blobz' in 'limits': did you mean 'blobs'?"
                 #expect(daemon.log.contains(place))
                 var ready = try await daemon.get("/readyz")
                 #expect(ready.status == 503)
