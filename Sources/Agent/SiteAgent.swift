@@ -23,15 +23,30 @@ struct SiteAgent: Sendable {
     let progress: ProgressBoard
     /// The site's own registry, where it has one.
     let layout: ImageLayout?
+    /// What brings content.
+    let engine: TransferEngine
     private let http: HTTPClient
     private let store: any ObjectStore
 
     /// Reads the file, takes the state directory, and opens what the file names. Nothing is sent yet.
-    init(_ options: SiteOptions) throws {
-        file = try AgentFile(path: options.config)
-        let file = file
-        http = HTTPClient()
-        let access = RegistryAccess(
+    init(_ options: SiteOptions) throws { try self.init(AgentFile(path: options.config), options) }
+
+    /// Takes the state directory, and opens what the file names. Nothing is sent yet.
+    ///
+    /// - Parameters:
+    ///   - file: what the file says
+    ///   - options: what the command line says
+    ///   - ledger: where it is written down what hosts answer
+    ///   - before: the agent of this process whose place this one takes: its state directory and its registry are taken
+    ///     over
+    init(
+        _ file: AgentFile, _ options: SiteOptions, ledger: HostLedger? = nil, replacing before: SiteAgent? = nil
+    ) throws {
+        self.file = file
+        var configuration = HTTPClient.Configuration()
+        configuration.ledger = ledger
+        http = HTTPClient(configuration: configuration)
+        let registries = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
             plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
         let sources = try file.sources.enumerated().map { index, source in
@@ -39,29 +54,28 @@ struct SiteAgent: Sendable {
             let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
             return TransferSource(
                 name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
-                client: try access.client(of: source.url), mapping: source.repositories, priority: source.priority,
+                client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
                 weight: source.weight)
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
-        let state = try StateDirectory(path: file.state)
-        let engine: TransferEngine
-        let ledger = "\(state.path)/ledger.sqlite"
+        let state = try before?.pass.state ?? StateDirectory(path: file.state)
+        let traffic = "\(state.path)/ledger.sqlite"
         switch file.registry {
         case .url(let url):
-            let client = try access.client(of: url)
+            let client = try registries.client(of: url)
             layout = nil
             engine = try TransferEngine(
                 sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
-                ledger: ledger, limits: TransferLimits(file))
+                ledger: traffic, limits: TransferLimits(file))
         case .embedded(let settings):
-            let layout = try ImageLayout(path: settings.layout)
+            let layout = try before?.layout ?? ImageLayout(path: settings.layout)
             self.layout = layout
             engine = try TransferEngine(
-                sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
+                sources: sources, layout: layout, mapping: file.repositories, ledger: traffic,
                 limits: TransferLimits(file))
         }
         progress = engine.progress
-        store = try Self.store(of: file, options)
+        store = try Self.store(of: file, options, ledger)
         budget = try ReadBudget(
             rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
             timeZone: file.windows.timeZone)
@@ -73,12 +87,19 @@ struct SiteAgent: Sendable {
             journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.name),
             signingKey: signingKey,
             now: { Timestamp(.system) },
-            reporting: ProgressReporting(board: engine.progress, interval: file.interval))
+            reporting: ProgressReporting(board: engine.progress, interval: file.interval),
+            statement: CacheManifest.Registry(url: file.registry.statedURL, mapping: file.repositories))
     }
 
     /// The object store. Of an S3 store, what was read is kept in the state directory: lists never change, and may be large.
-    static func store(of file: AgentFile, _ options: SiteOptions) throws(ObjectStoreError) -> any ObjectStore {
-        let store = try file.objectStore.open(access(to: file, options))
+    ///
+    /// - Parameter ledger: where it is written down what the store's server answers
+    static func store(
+        of file: AgentFile, _ options: SiteOptions, _ ledger: HostLedger? = nil
+    ) throws(ObjectStoreError) -> any ObjectStore {
+        var access = access(to: file, options)
+        access.ledger = ledger
+        let store = try file.objectStore.open(access)
         guard case .s3 = file.objectStore else { return store }
         let name = Digest(of: Array(file.objectStore.description.utf8)).hex.prefix(16)
         return CachedStore(store, memoryLimit: 4 << 20, directory: "\(file.state)/objects-\(name)")
@@ -118,6 +139,15 @@ struct SiteAgent: Sendable {
             logger: logger)
     }
 
+    /// What is looked at before it hurts: the disks that are written to, and the clocks of the hosts in the ledger.
+    func surroundings(_ ledger: HostLedger) -> Surroundings {
+        switch file.registry {
+        case .url: Surroundings(ledger: ledger, directories: [(file.state, file.limits.spool)])
+        case .embedded(let settings):
+            Surroundings(ledger: ledger, directories: [(file.state, 0), (settings.layout, .max)])
+        }
+    }
+
     /// Ends the connections. Idempotent.
     func shutdown() { http.shutdown() }
 }
@@ -141,5 +171,13 @@ extension Timestamp {
     /// The present, to the second.
     init(_ timing: Timing) {
         self.init(seconds: Int64(exactly: timing.unixTime().rounded(.down)) ?? 0)
+    }
+}
+
+extension RegistrySettings {
+    /// The URL that manifests name: without a user's name and password, which the file refuses anyway.
+    fileprivate var statedURL: String? {
+        guard case .url(let url) = self else { return nil }
+        return "\(url.scheme)://\(url.authority)"
     }
 }

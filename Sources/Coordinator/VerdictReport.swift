@@ -65,6 +65,7 @@ struct VerdictReport: Encodable {
         let contentVerifiedAt: Timestamp?
         let unsigned: Bool
         let progress: CacheManifest.Progress?
+        let registry: CacheManifest.Registry?
         let waiver: Exception?
 
         /// The state in one word, for tables.
@@ -82,6 +83,7 @@ struct VerdictReport: Encodable {
             contentVerifiedAt = site.holding?.contentVerifiedAt
             unsigned = site.isUnproved
             progress = site.progress
+            registry = site.registry
             waiver = site.waiver.map(Exception.init)
         }
     }

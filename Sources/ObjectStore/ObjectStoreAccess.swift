@@ -17,6 +17,8 @@ public struct ObjectStoreAccess: Sendable {
     /// A directory for notes on stores, made where it is not there: that a store was probed in a race need not be found out
     /// by every process. `nil` for none.
     public var notes: String?
+    /// Where it is written down what the store's server answers; `nil` for nowhere.
+    public var ledger: HostLedger?
     /// Time and chance.
     public var timing = Timing.system
 

@@ -23,7 +23,8 @@ struct Judgement {
         // The latest one is what somebody may rely on.
         return Verdict.Site(
             name: verdict.name, reasons: verdict.reasons + (judged.first?.reason.map { [$0] } ?? []),
-            holding: verdict.holding, isUnproved: verdict.isUnproved, progress: verdict.progress)
+            holding: verdict.holding, isUnproved: verdict.isUnproved, progress: verdict.progress,
+            registry: verdict.registry)
     }
 
     private func verdict(on report: SiteReport?) -> Verdict.Site {
@@ -69,9 +70,10 @@ struct Judgement {
         let holding = generations.first { $0.generation == staged.generation }
         return Verdict.Site(
             name: site.name,
-            reasons: timing(manifest, holding: holding, seenAt: memory.firstSeen(report, of: site.name))
+            reasons: place(manifest)
+                + timing(manifest, holding: holding, seenAt: memory.firstSeen(report, of: site.name))
                 + (holding.map(completeness) ?? [absence(among: generations)]),
-            holding: holding, isUnproved: isUnproved, progress: manifest.progress)
+            holding: holding, isUnproved: isUnproved, progress: manifest.progress, registry: manifest.registry)
     }
 
     // MARK: Whose word it is
@@ -127,6 +129,17 @@ struct Judgement {
     }
 
     // MARK: What it says
+
+    /// Whether the manifest speaks of the site's registry.
+    private func place(_ manifest: CacheManifest) -> [Reason] {
+        guard let registry = manifest.registry, registry.isOther(than: site.registry) else { return [] }
+        return [
+            Reason(
+                .otherRegistry,
+                "its agent looked at \(registry.url ?? "another registry"), and the fleet file has \(site.registry): write the"
+                    + " same host and port into both, 'registry' in the fleet file and in its agent.yaml")
+        ]
+    }
 
     /// Whether the manifest speaks of now.
     ///

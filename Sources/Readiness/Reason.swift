@@ -26,6 +26,8 @@ public struct Reason: Hashable, Sendable {
         public static let unreadable = Code(text: "unreadable")
         /// The cache manifest at the site's place is another environment's or site's.
         public static let misplaced = Code(text: "misplaced")
+        /// The cache manifest speaks of another registry than the fleet file has for the site.
+        public static let otherRegistry = Code(text: "other-registry")
         /// There is a cache manifest of a site that the fleet does not name.
         public static let unknownSite = Code(text: "unknown-site")
         /// The fleet file has no public key of the site, so nothing that it says can be checked.

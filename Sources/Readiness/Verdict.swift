@@ -14,18 +14,21 @@ public struct Verdict: Hashable, Sendable {
         public let isUnproved: Bool
         /// How far the site's transfers are, where some are under way.
         public let progress: CacheManifest.Progress?
+        /// Which registry the site looked at, where it says so.
+        public let registry: CacheManifest.Registry?
         /// The waiver that counts in the place of proof, where the site has none.
         public internal(set) var waiver: Waiver?
 
         init(
             name: SiteName, reasons: [Reason], holding: CacheManifest.Holding? = nil, isUnproved: Bool = false,
-            progress: CacheManifest.Progress? = nil
+            progress: CacheManifest.Progress? = nil, registry: CacheManifest.Registry? = nil
         ) {
             self.name = name
             self.reasons = reasons
             self.holding = holding
             self.isUnproved = isUnproved
             self.progress = progress
+            self.registry = registry
         }
 
         /// Whether the site proved the list's closure root, or is waived.

@@ -60,7 +60,7 @@ import Trust
             #expect(
                 result.text
                     == "the audit chain holds together: 4 records, 1 of them signed; no site of 1 bears witness; it ends with"
-                        + " 4:\(exported[3].digest)\n"
+                    + " 4:\(exported[3].digest)\n"
             )
             #expect(result.errorText == "")
         }

@@ -56,12 +56,17 @@ import Yams
                 switch argument {
                 case "$(params.list)": "platform"
                 case "$(params.environment)": "production"
+                case "$(params.generation)": "sha256:\(String(repeating: "0", count: 64))"
                 case "$(params.timeout)": "30m"
                 default: argument
                 }
             }
             #expect(!arguments.contains { $0.contains("$(") }, "\(line)")
             let command = try Rollcall.parseAsRoot(Array(arguments))
+            // What is asked for must be what is meant, and not what somebody has staged since.
+            if file != "talm-policy.yaml" {
+                #expect((command as? CheckCommand)?.generation != nil || command is ServeCommand)
+            }
             #expect(command is CheckCommand || command is ServeCommand, "\(line)")
         }
     }
@@ -71,8 +76,9 @@ import Yams
         let text = String(
             decoding: try Data(contentsOf: URL(filePath: "\(Self.directory)/kargo-stage.yaml")), as: UTF8.self)
         let line = try #require(text.split(separator: "\n").first { $0.contains("url: ") })
-        let path = try #require(line.split(separator: ":8480").last)
-        let parts = path.split(separator: "/").map(String.init)
+        let target = try #require(line.split(separator: ":8480").last).split(separator: "?").map(String.init)
+        #expect(target.last == "generation=${{ vars.generation }}")
+        let parts = target[0].split(separator: "/").map(String.init)
         #expect(parts == ["v1", "gate", "production", "platform-4.17.3"])
         #expect(text.contains("response.status == 200 && response.body.ready == true"))
         // What is blocked or unknown now may be ready later.

@@ -23,6 +23,21 @@ import Testing
         }
     }
 
+    /// The clock of the files, and what is larger than asked for.
+    @Test func tellsTheFilesClockAndReadsNoMoreThanAsked() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = DirectoryStore(root: directory.path)
+            let lead = try #require(await store.clockLead())
+            #expect(max(lead, .zero - lead) <= .seconds(2))
+            #expect(try await store.list(below: nil) == [])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "\(directory.path)/~incoming") == [])
+            #expect(await DirectoryStore(root: "\(directory.path)/nowhere").clockLead() == nil)
+            _ = try await store.put(bytes("three"), at: key("a"), condition: .none)
+            #expect(try await store.get(key("a"), limit: 5)?.bytes == bytes("three"))
+            await #expect(throws: ObjectStoreError.self) { try await store.get(key("a"), limit: 4) }
+        }
+    }
+
     @Test func absentObjectsAreAnswers() async throws {
         try await withTemporaryDirectory { directory in
             let root = directory.path

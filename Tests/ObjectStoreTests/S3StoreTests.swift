@@ -78,6 +78,34 @@ import Testing
         }
     }
 
+    @Test func tellsTheStoresClockAndReadsNoMoreThanAsked() async throws {
+        let bucket = ScriptedS3()
+        bucket.put([UInt8](repeating: 1, count: 1 << 17), at: "p/a")
+        try await withS3Store({ exchange in
+            var answer = try bucket.answer(exchange)
+            answer.setHeader("Date", "Tue, 14 Nov 2023 23:13:20 GMT")
+            return answer
+        }) { store, _ async throws in
+            #expect(await store.clockLead() == nil)
+            #expect(try await store.get(key("a"), limit: 1 << 17) != nil)
+            #expect(await store.clockLead() == .seconds(3600))
+            #expect(await CachedStore(store).clockLead() == .seconds(3600))
+            for limit in [1, (1 << 17) - 1] {
+                for reader in [store, CachedStore(store)] as [any ObjectStore] {
+                    await #expect {
+                        try await reader.get(key("a"), limit: limit)
+                    } throws: {
+                        ($0 as? ObjectStoreError)?.code == .tooLarge
+                    }
+                }
+            }
+            // What is kept from before is no more readable.
+            let cached = CachedStore(store)
+            #expect(try await cached.get(key("a")) != nil)
+            await #expect(throws: ObjectStoreError.self) { try await cached.get(key("a"), limit: 1) }
+        }
+    }
+
     @Test func deletingTwiceIsDeleting() async throws {
         let bucket = ScriptedS3()
         bucket.put([1], at: "p/a")

@@ -94,6 +94,7 @@ final class MemoryStore: ObjectStore {
         var failure: ObjectStoreError?
         var beforePut: (@Sendable (ObjectKey) async -> Void)?
         var failingPuts: (@Sendable (ObjectKey) -> Bool)?
+        var clockLead: Duration?
     }
     private let state = Mutex(State())
 
@@ -111,6 +112,10 @@ final class MemoryStore: ObjectStore {
 
     /// Makes writes of some keys fail; none for `nil`.
     func failPuts(_ matches: (@Sendable (ObjectKey) -> Bool)?) { state.withLock { $0.failingPuts = matches } }
+
+    func setClockLead(_ lead: Duration?) { state.withLock { $0.clockLead = lead } }
+
+    func clockLead() async -> Duration? { state.withLock { $0.clockLead } }
 
     private func access<Value: Sendable>(_ body: (inout State) -> Value) throws(ObjectStoreError) -> Value {
         let result: Result<Value, ObjectStoreError> = state.withLock { state in

@@ -249,6 +249,89 @@ import Trust
         #expect(!verdict.isReady)
     }
 
+    /// The store's clock is nobody's of those who decide: S3 tells it, and so do a file server's times.
+    @Test func theStoresClockTells() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab)
+        for (lead, codes) in [
+            (nil, []), (300, []), (-300, []), (301, [.clockSkew]), (-301, [.clockSkew]),
+        ] as [(Int?, [Reason.Code])] {
+            memory.setClockLead(lead.map { .seconds($0) })
+            let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
+            #expect(verdict.reasons.map(\.code) == codes, "\(lead ?? 0)")
+            #expect(verdict.isReady == codes.isEmpty)
+        }
+    }
+
+    // MARK: The registry
+
+    @Test func aManifestAboutAnotherRegistryProvesNothing() throws {
+        let list = try Fixture.list()
+        func codes(_ url: String?, fleet registry: String = "https://registry.site-1.example") throws -> [Reason.Code] {
+            let mapping = try RepositoryMapping([.init(source: "", destination: "mirror")])
+            let manifest = try CacheManifest(
+                environment: lab, site: SiteName("site-1"), sequence: 1, issuedAt: Fixture.now,
+                expiresAt: Fixture.now.advanced(by: .seconds(60)), agentVersion: "0.1.0",
+                holdings: [Fixture.holding(list)], registry: .init(url: url, mapping: mapping))
+            #expect(try CacheManifest(parsing: manifest.documentBytes()) == manifest)
+            let site = Fleet.Site(
+                name: try SiteName("site-1"), registry: registry, keys: [.init(try Fixture.key(of: "site-1").publicKey)]
+            )
+            let verdict = compare(
+                list: list.name, staged: .init(to: list, by: "a@b", at: Fixture.now),
+                environment: try Fleet.Environment(name: lab, sites: [site]),
+                evidence: Evidence(
+                    reports: [site.name: try Fixture.report(manifest)], memory: GateMemory(environment: lab)),
+                now: Fixture.now)
+            #expect(verdict.sites[0].registry?.mapping == Digest(of: Array(" mirror\n".utf8)))
+            return verdict.sites[0].reasons.map(\.code)
+        }
+        for same in [
+            "https://registry.site-1.example", "https://REGISTRY.site-1.example:443", "registry.site-1.example",
+            "http://registry.site-1.example:443/", nil,
+        ] { #expect(try codes(same) == [], "\(same ?? "its own")") }
+        for other in [
+            "https://registry.site-2.example", "http://registry.site-1.example", "https://registry.site-1.example:5000",
+            "https://registry.site-1.example.org",
+        ] { #expect(try codes(other) == [.otherRegistry], "\(other)") }
+        #expect(try codes("http://[::1]:5000", fleet: "http://[::1]:5000") == [])
+        #expect(try codes("https://[::1]", fleet: "https://[::1]:443") == [])
+    }
+
+    // MARK: Bounds
+
+    /// What is larger than its kind may be is not taken into memory, and is an answer where it concerns one site or waiver.
+    @Test func whatIsTooLargeIsNotRead() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab, at: ["site-1"])
+        let large = [UInt8](repeating: 0x20, count: CacheManifest.maximumSize + 1)
+        _ = try await memory.put(large, at: CentralStore.key(of: SiteName("site-2"), in: lab), condition: .none)
+        _ = try await memory.put(large, at: CentralStore.key(of: SiteName("site-9"), in: lab), condition: .none)
+        _ = try await memory.put(
+            Array(large.prefix(Waiver.maximumSize + 1)), at: CentralStore.key(ofWaiver: "0123456789ab", in: lab),
+            condition: .none)
+        let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
+        #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[], [.unreadable], [.unknownSite]])
+        let waivers = try await store.waivers(of: fleet.environment(lab))
+        #expect(waivers.map(\.defect).allSatisfy { $0?.contains("at most") == true })
+        #expect(waivers.count == 1)
+    }
+
+    @Test func tooManyUnknownSitesAreAnError() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        for number in 0...CentralStore.maximumUnknownSites {
+            _ = try await memory.put(
+                [0x7B], at: CentralStore.key(of: SiteName("s\(number)"), in: lab), condition: .none)
+        }
+        await #expect {
+            try await store.check(list.name, in: lab, of: fleet, act: act())
+        } throws: {
+            "\($0)".contains("more than 1000 sites")
+        }
+    }
+
     // MARK: Memory
 
     @Test func anotherFleetFileForgetsNothing() async throws {
