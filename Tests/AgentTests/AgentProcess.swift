@@ -71,7 +71,7 @@ struct RealSite: Sendable {
                     repository: repository, tag: Tag("1"), digest: root.digest, mediaType: root.mediaType,
                     size: root.size)
             ], closure: Closure([root] + blobs))
-        site = try SiteFixture()
+        site = try SiteFixture(registry: destination.origin)
         directory = site.directory
         try await site.stage(list)
         try site.key.write(to: directory.file("site.key"))

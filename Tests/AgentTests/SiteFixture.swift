@@ -23,7 +23,8 @@ struct SiteFixture: Sendable {
     let environment: EnvironmentName
     let key: PrivateKey
 
-    init() throws {
+    /// - Parameter origin: the URL of its registry, as the fleet file has it
+    init(registry origin: String = "https://lab-1.example") throws {
         directory = try TemporaryDirectory("agent")
         _ = try directory.write("store/.keep", "")
         let location = try ObjectStoreLocation("file://\(directory.file("store"))")
@@ -36,7 +37,7 @@ struct SiteFixture: Sendable {
             environments: [
                 Fleet.Environment(
                     name: environment,
-                    sites: [.init(name: site, registry: "https://lab-1.example", keys: [.init(key.publicKey)])])
+                    sites: [.init(name: site, registry: origin, keys: [.init(key.publicKey)])])
             ])
     }
 
@@ -287,7 +288,8 @@ final class FakeRegistry: SiteRegistry {
 
 /// A clock that is set by hand.
 final class FakeClock: Sendable {
-    private let seconds = Mutex<Int64>(1_800_000_000)
+    // Long ago: a process with the real clock must not take it for that of a coordinator ahead.
+    private let seconds = Mutex<Int64>(1_700_000_000)
 
     var now: Timestamp { Timestamp(seconds: seconds.withLock { $0 }) }
 

@@ -59,7 +59,7 @@ import Trust
             #expect(result.status == 0)
             #expect(
                 result.text
-                    == "the audit chain holds together: 4 records, 1 of them signed; no site of 1 bears witness; it ends with"
+                    == "the audit chain holds together: 4 records, 1 of them signed; no site of 2 bears witness; it ends with"
                     + " 4:\(exported[3].digest)\n"
             )
             #expect(result.errorText == "")
