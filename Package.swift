@@ -96,11 +96,14 @@ let package = Package(
             ]
         ),
 
-        // What pipelines ask over HTTP. A module of its own, so that the server's dependencies stay out of the rest.
+        // What people see of the fleet: a page and a screen, as functions of values.
+        .target(name: "Board", dependencies: ["Console", "OCI", "Readiness", "Trust"]),
+
+        // What pipelines ask over HTTP, and where the board is served. A module of its own, so that the server's dependencies stay out of the rest.
         .target(
             name: "GateServer",
             dependencies: [
-                "CLibcrypto", "OCI", "Readiness", "Serving",
+                "Board", "CLibcrypto", "OCI", "Readiness", "Serving",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -127,7 +130,8 @@ let package = Package(
         .executableTarget(
             name: "Coordinator",
             dependencies: [
-                "ConfigurationFiles", "Console", "GateServer", "Serving", "ObjectStore", "OCI", "Readiness", "Registry",
+                "Board", "ConfigurationFiles", "Console", "GateServer", "Serving", "ObjectStore", "OCI", "Readiness",
+                "Registry",
                 "Transfer",
                 "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -188,9 +192,11 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "BoardTests", dependencies: ["Board", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport"]),
+        .testTarget(
             name: "GateServerTests",
             dependencies: [
-                "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "Serving", "TestSupport",
+                "Board", "GateServer", "HTTP", "ObjectStore", "OCI", "Readiness", "Serving", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
@@ -199,7 +205,8 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ConfigurationFiles", "ObjectStore", "HTTP", "OCI", "Readiness", "Trust", "TestSupport",
+                "Board", "Coordinator", "ConfigurationFiles", "ObjectStore", "HTTP", "OCI", "Readiness", "Trust",
+                "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
             ]

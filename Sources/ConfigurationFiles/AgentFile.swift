@@ -22,7 +22,7 @@ public struct AgentFile: Hashable, Sendable {
     public struct Limits: Hashable, Sendable {
         /// Large blobs on their way at once.
         public var blobs = 4
-        /// Connections to one source at once.
+        /// Connections for content to one source at once; small requests beside them are bounded likewise.
         public var connections = 64
         /// Bytes of blobs that are kept on disk on their way.
         public var spool: Int64 = 64 << 30

@@ -28,7 +28,7 @@ final class GateMetrics: Sendable {
 
     /// The routes by their names in labels.
     enum Route: String, CaseIterable {
-        case gate, status, metrics, healthz, other
+        case gate, status, board, metrics, healthz, other
     }
 
     private let version: String

@@ -92,7 +92,8 @@ final class SpoolDirectory: Sendable {
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
             let digest = descriptor.digest
-            let file = try SpoolFile(path: "\(path)/\(Self.fileName(descriptor))", size: descriptor.size, isKept: keepsFiles)
+            let file = try SpoolFile(
+                path: "\(path)/\(Self.fileName(descriptor))", size: descriptor.size, isKept: keepsFiles)
             let present = intactRanges(of: descriptor, in: file)
             return try await body(
                 SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))

@@ -45,6 +45,8 @@ public struct TransferProgress: Sendable, Hashable {
     public var retries = 0
     /// Bytes by source, by the source's name.
     public var sources: [String: Int64] = [:]
+    /// Bytes a second by source, by the source's name; only in a stream of snapshots, as `bytesPerSecond`.
+    public var sourceRates: [String: Double] = [:]
     /// What sources did wrong, by the source's name.
     public var sourceFaults: [String: SourceFault] = [:]
     /// Blobs on their way, in the order they started.
@@ -93,6 +95,7 @@ public final class ProgressBoard: Sendable {
     ) -> AsyncStream<TransferProgress> {
         // Read by one consumer at a time, as any stream.
         let window = Mutex<RateWindow?>(nil)
+        let sourceWindows = Mutex<[String: RateWindow]>([:])
         let now = Self.seconds(of: clock)
         return AsyncStream {
             if window.withLock({ $0 != nil }) {
@@ -103,6 +106,11 @@ public final class ProgressBoard: Sendable {
                 window = window ?? RateWindow()
                 window?.add(snapshot.fetchedBytes, at: now())
                 return window?.perSecond
+            }
+            snapshot.sourceRates = sourceWindows.withLock { windows in
+                let time = now()
+                for (source, bytes) in snapshot.sources { windows[source, default: RateWindow()].add(bytes, at: time) }
+                return windows.compactMapValues(\.perSecond)
             }
             return Task.isCancelled ? nil : snapshot
         }

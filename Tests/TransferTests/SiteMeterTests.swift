@@ -53,7 +53,8 @@ private final class MeteredLink: @unchecked Sendable {
     let piece: Int
 
     init(
-        rate: Int64?, piece: Int = MeteredLink.piece, windows: TransferWindows = TransferWindows(), speeds: [Double], lateness: Double = 0
+        rate: Int64?, piece: Int = MeteredLink.piece, windows: TransferWindows = TransferWindows(), speeds: [Double],
+        lateness: Double = 0
     ) {
         self.lateness = lateness
         self.piece = piece
