@@ -35,6 +35,16 @@ final class Link {
         for device in devices { close(device) }
     }
 
+    /// Why no link can be made here; `nil` where one can.
+    static var obstacle: String? {
+        do {
+            _ = try Link(.wan)
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
     /// What the link has carried so far.
     var snapshot: Forwarder.Snapshot { forwarder.snapshot }
 
