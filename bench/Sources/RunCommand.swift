@@ -71,7 +71,7 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        let chosen = allBenchmarks(work, link).filter { benchmark in
+        let chosen = allBenchmarks(work, link.settled()).filter { benchmark in
             (scenarios.isEmpty || scenarios.contains(benchmark.name)) && !excluded.contains(benchmark.name)
         }
         try Scratch.open(in: place.work)
@@ -86,7 +86,7 @@ struct RunCommand: ParsableCommand {
         let files = try ReportFiles(directory: results ?? Self.resultsDirectory(date), json: output, markdown: markdown)
         var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
         var failed: String?
-        let obstacle = chosen.contains { $0.link != nil } ? Link.obstacle : nil
+        let obstacle = chosen.lazy.compactMap(\.link).first.flatMap { Link.obstacle($0) }
         for benchmark in chosen {
             // Whoever asks for everything gets what this machine can do.
             if benchmark.link != nil, let obstacle, scenarios.isEmpty {

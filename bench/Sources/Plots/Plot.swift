@@ -47,7 +47,7 @@ enum Plot {
         }
         drawing.line((left, bottom), (left + plot, bottom), Palette.axis)
         drawing.words(unit, at: (left - 44, 34), size: 11)
-        drawing.words("s", at: (left + plot + 6, bottom + 16), size: 11)
+        drawing.words("s", at: (left + plot + 12, bottom + 16), size: 11)
         for (index, curve) in curves.enumerated() { drawing.path(curve.points.map(at), Palette.colour(index)) }
         var names = curves.enumerated().map { ($1.name, Palette.colour($0)) }
         if let limit {
