@@ -138,7 +138,8 @@ let package = Package(
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "AgentServer", "CGlibc", "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore",
+                "AgentServer", "CGlibc", "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout",
+                "ObjectStore",
                 "OCI", "Readiness", "Registry", "Serving", "Telemetry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
@@ -167,7 +168,7 @@ let package = Package(
         .executableTarget(
             name: "Bench",
             dependencies: [
-                "CLinux", "OCI", "Readiness", "Trust",
+                "CLinux", "OCI", "Readiness", "Transfer", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "bench/Sources"
