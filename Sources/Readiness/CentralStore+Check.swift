@@ -72,6 +72,8 @@ extension CentralStore {
         for attempt in 0..<Self.maximumAttempts {
             let (memory, etag) = try await settledMemory(of: environment.name)
             var evidence = try await observe(environment, remembering: memory)
+            // Only where something is decided: a directory's clock is told by a file that is written.
+            evidence.storeLead = await objects.clockLead()
             let act = timed(act)
             var latest = memory
             latest.remember(evidence.reports, of: environment, at: act.at)
@@ -105,7 +107,6 @@ extension CentralStore {
             evidence.predecessor = .init(record: before.record, digest: before.digest)
             evidence.note(before.record)
         }
-        evidence.storeLead = await objects.clockLead()
         return evidence
     }
 

@@ -1,4 +1,5 @@
 public import OCI
+import ObjectStore
 public import Trust
 
 /// Who acts, and when: what a change is recorded with.
@@ -94,7 +95,9 @@ extension CentralStore {
             return .refused(reason)
         }
         let before = try await predecessor()
-        if let reason = refusalToStage(list, to: environment, after: before?.record) {
+        // A time from ahead in the record would close the gate for as long.
+        let skew = skew(from: await objects.clockLead())
+        if let reason = skew ?? refusalToStage(list, to: environment, after: before?.record) {
             return try await refuse(reason, after: before)
         }
         // Before the record points to it: whoever sees it staged can read it.

@@ -114,13 +114,7 @@ public func compare(
                 "another coordinator decided, or changed what is staged or promoted, \(lead.rounded) from now by this"
                     + " machine's clock: set the clocks by a time server"))
     }
-    if let lead = evidence.storeLead, max(lead, .zero - lead) > clockSkewTolerance {
-        reasons.append(
-            Reason(
-                .clockSkew,
-                "this machine's clock is \(lead.rounded) \(lead > .zero ? "behind" : "ahead of") the object store's: set the"
-                    + " clocks by a time server"))
-    }
+    if let reason = skew(from: evidence.storeLead) { reasons.append(reason) }
     if isClimbing, let staged, let before = environment.predecessor,
         evidence.predecessor?.record.lists[list]?.hasPromoted(staged.generation) != true
     {
@@ -153,6 +147,17 @@ public func compare(
     return Verdict(
         environment: environment.name, list: list, staged: staged, decidedAt: now, reasons: reasons,
         sites: (sites ?? []) + unknown.map { unknownSite($0, in: environment.name) })
+}
+
+/// Why a clock cannot be relied on: what is decided or done by it would be dated wrongly.
+///
+/// - Parameter lead: how far the object store's clock is ahead of it; `nil` where nothing is known
+func skew(from lead: Duration?) -> Reason? {
+    guard let lead, max(lead, .zero - lead) > clockSkewTolerance else { return nil }
+    return Reason(
+        .clockSkew,
+        "this machine's clock is \(lead.rounded) \(lead > .zero ? "behind" : "ahead of") the object store's: set the clocks by"
+            + " a time server")
 }
 
 /// A site that only the object store knows: the fleet file may be the one that is incomplete.

@@ -261,6 +261,12 @@ import Trust
             let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
             #expect(verdict.reasons.map(\.code) == codes, "\(lead ?? 0)")
             #expect(verdict.isReady == codes.isEmpty)
+            let other = try Fixture.list("other \(lead ?? 0)".replacing(" ", with: "."))
+            guard case .refused(let reason) = try await store.stage(other, to: lab, of: fleet, act: act()) else {
+                #expect(codes.isEmpty)
+                continue
+            }
+            #expect(codes == [reason.code])
         }
     }
 
