@@ -88,6 +88,7 @@ struct RunCommand: ParsableCommand {
             if Cleanup.isEnding, let directory = files.directory { warn("what was measured is in \(directory)") }
         }
         var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
+        files.write(report)
         var failed: String?
         let obstacle = chosen.lazy.compactMap(\.link).first.flatMap { Link.obstacle($0) }
         for benchmark in chosen {
