@@ -78,7 +78,7 @@ import Yams
             #expect(!arguments.contains { $0.contains("$(") }, "\(line)")
             let command = try Rollcall.parseAsRoot(Array(arguments))
             // What is asked for must be what is meant, and not what somebody has staged since.
-            if file != "talm-policy.yaml" {
+            if !file.hasSuffix("talm-policy.yaml") {
                 #expect((command as? CheckCommand)?.generation != nil || command is ServeCommand)
             }
             #expect(command is CheckCommand || command is ServeCommand, "\(line)")
