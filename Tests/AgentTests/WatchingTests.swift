@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTP
 import Telemetry
 import TestSupport
 import Testing
@@ -49,7 +50,8 @@ import Testing
             rows[cells[0].filter { $0 != "`" }] = (cells[1], labels, cells[3])
         }
         for family in Self.families {
-            let row = try #require(rows.removeValue(forKey: family.name), "docs/metrics.md lacks \(family.name)")
+            let known = rows.removeValue(forKey: family.name)
+            let row = try #require(known, "docs/metrics.md lacks \(family.name)")
             let kind =
                 switch family.kind {
                 case .counter: "counter"
