@@ -22,12 +22,14 @@ import Testing
         return (result, try JSONDecoder().decode(Report.self, from: Data(result.output)))
     }
 
-    /// Every file of the registry's storage.
+    /// Every file of the registry's storage, but the state of the hash that distribution 2.8 writes once more for an upload
+    /// after it was taken back: some bytes, which it removes itself with old uploads (after a week, unless told otherwise).
     private func files(of site: RealSite) throws -> [String] {
         let root = site.destination.storagePath
         return try FileManager.default.subpathsOfDirectory(atPath: root).filter { path in
             var isDirectory = false
             return FileManager.default.fileExists(atPath: "\(root)/\(path)", isDirectory: &isDirectory) && !isDirectory
+                && !path.contains("/hashstates/")
         }.sorted()
     }
 
