@@ -30,12 +30,12 @@ final class ContentAudit: Service {
     private let settings: AgentFile.Audit
     private let timing: Timing
     private let logger: Logger
+    private let shard: Shard?
     private let state: Mutex<State>
 
     init(
         registry: any SiteRegistry, journal: ProofJournal, budget: ReadBudget, settings: AgentFile.Audit,
-        timing: Timing,
-        logger: Logger
+        timing: Timing, logger: Logger, shard: Shard? = nil
     ) {
         self.registry = registry
         self.journal = journal
@@ -43,6 +43,7 @@ final class ContentAudit: Service {
         self.settings = settings
         self.timing = timing
         self.logger = logger
+        self.shard = shard
         state = Mutex(State(schedule: ContentSchedule(period: settings.period ?? .seconds(0))))
     }
 
@@ -58,6 +59,8 @@ final class ContentAudit: Service {
     func update(_ closure: Closure) throws {
         guard let period = settings.period else { return }
         let readings = try journal.readings()
+        // Of several agents each reads what is its own.
+        let closure = shard.map { shard in Closure(closure.entries.filter { shard.owns($0.digest) }) } ?? closure
         // What is known is known by the registry's names.
         let places = try Dictionary(
             closure.entries.map { (try registry.place(of: $0.identity), $0.identity) },

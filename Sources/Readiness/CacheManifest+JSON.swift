@@ -39,7 +39,7 @@ extension CacheManifest {
                 expiresAt: fields.expiresAt, agentVersion: fields.agentVersion, holdings: fields.lists,
                 progress: fields.progress,
                 auditHead: fields.auditHead.map { text throws(ReadinessError) in try AuditHead(text) },
-                registry: fields.registry)
+                shard: fields.shard, registry: fields.registry)
         } catch {
             throw ReadinessError(error.code, error.message, in: origin)
         }
@@ -56,6 +56,7 @@ extension CacheManifest {
         let lists: [Holding]
         let progress: Progress?
         let auditHead: String?
+        let shard: Shard?
         let registry: Registry?
 
         init(_ manifest: CacheManifest) {
@@ -69,6 +70,7 @@ extension CacheManifest {
             lists = manifest.holdings
             progress = manifest.progress
             auditHead = manifest.auditHead?.description
+            shard = manifest.shard
             registry = manifest.registry
         }
 
@@ -85,6 +87,7 @@ extension CacheManifest {
             lists = try container.decode([Holding].self, forKey: .lists)
             progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
             auditHead = try container.decodeIfPresent(String.self, forKey: .auditHead)
+            shard = try container.decodeIfPresent(Shard.self, forKey: .shard)
             registry = try container.decodeIfPresent(Registry.self, forKey: .registry)
         }
     }

@@ -285,7 +285,7 @@ extension CentralStore {
         let count = Int64(links.links.count)
         for key in try await objects.list(below: ObjectKey("environments")) {
             let segments = key.path.split(separator: "/")
-            guard segments.count == 4, segments[2] == "sites",
+            guard (4...5).contains(segments.count), segments[2] == "sites",
                 let object = try await objects.get(key, limit: CacheManifest.maximumSize)
             else { continue }
             verification.siteManifests += 1
@@ -293,7 +293,7 @@ extension CentralStore {
                 let manifest = try? CacheManifest(parsing: envelope.payload), let seen = manifest.auditHead
             else { continue }
             let site = fleet?.environments.first { $0.name.text == segments[1] }?.sites
-                .first { "\($0.name).json" == segments[3] }
+                .first { $0.name.text == segments[3] || "\($0.name).json" == segments[3] }
             if let site, !site.keys.isEmpty {
                 guard envelope.signer(among: site.keys.map(\.publicKey)) != nil else {
                     verification.fault = .init(

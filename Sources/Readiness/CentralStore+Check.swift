@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 import ObjectStore
 
 extension CentralStore {
@@ -76,7 +76,7 @@ extension CentralStore {
             evidence.storeLead = await objects.clockLead()
             let act = timed(act)
             var latest = memory
-            latest.remember(evidence.reports, of: environment, at: act.at)
+            latest.remember(evidence.reports, shards: evidence.shards, of: environment, at: act.at)
             if let event = latest.noteDemands(of: environment, act: act) {
                 latest.outbox.add(event, after: try await auditEnd().sequence)
             }
@@ -99,9 +99,10 @@ extension CentralStore {
     }
 
     private func observe(_ environment: Fleet.Environment, remembering memory: GateMemory) async throws -> Evidence {
+        let reports = try await allReports(of: environment)
         var evidence = Evidence(
-            reports: try await reports(of: environment), memory: memory,
-            waivers: try await waivers(of: environment, remembering: memory))
+            reports: reports.sites, memory: memory,
+            waivers: try await waivers(of: environment, remembering: memory), shards: reports.shards)
         if let name = environment.predecessor {
             let before = try await record(of: name)
             evidence.predecessor = .init(record: before.record, digest: before.digest)
@@ -157,8 +158,10 @@ extension CentralStore {
     /// The highest sequence number that a gate has seen of a site: what its agent must not go back behind.
     ///
     /// - Throws: as `memory(of:)`.
-    public func lastSequence(of site: SiteName, in environment: EnvironmentName) async throws -> Int64? {
-        try await memory(of: environment).memory.sites[site]?.sequence
+    public func lastSequence(
+        of site: SiteName, in environment: EnvironmentName, shard: Shard? = nil
+    ) async throws -> Int64? {
+        try await memory(of: environment).memory.sighting(of: site, shard: shard)?.sequence
     }
 
     func changeMemory(of environment: EnvironmentName, _ change: (inout GateMemory) -> Void) async throws {
@@ -199,6 +202,12 @@ extension AuditEvent {
             return Site(
                 site: site.name, manifest: report?.digest, sequence: report?.manifest?.sequence,
                 reasons: site.reasons.map(\.code.text), waiver: site.waiver?.id, unsigned: site.isUnproved)
+        }
+        for (site, shards) in evidence.shards.sorted(by: { $0.key < $1.key }) {
+            for (shard, report) in shards.sorted(by: { $0.key < $1.key }) {
+                guard let key = try? CentralStore.key(of: site, in: verdict.environment, shard: shard) else { continue }
+                self.evidence.append(Object(key.path, report.digest))
+            }
         }
         for waiver in verdict.waivers {
             guard let report = evidence.waivers.first(where: { $0.id == waiver.id }),

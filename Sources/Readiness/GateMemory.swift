@@ -52,6 +52,8 @@ public struct GateMemory: Hashable, Sendable {
     public let environment: EnvironmentName
     /// The latest cache manifest of each site.
     public internal(set) var sites: [SiteName: Sighting] = [:]
+    /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
+    var shards: [String: Sighting] = [:]
     /// The IDs of the keys of each site (`NAME`) and approver (`approver NAME`), as the last decision's fleet file had them.
     var keys: [String: [Digest]] = [:]
     /// What that file asked for; `nil` where a version that did not note it decided last.
@@ -75,11 +77,24 @@ public struct GateMemory: Hashable, Sendable {
     /// still an old one. `rollcall site forget` removes them.
     ///
     /// - Parameters:
-    ///   - reports: what was read
+    ///   - reports: what was read of sites that one agent serves
+    ///   - reportsOfShards: what was read of the agents of sites that several serve
     ///   - environment: the environment, as the fleet file names it
     ///   - now: the coordinator's time
-    mutating func remember(_ reports: [SiteName: SiteReport], of environment: Fleet.Environment, at now: Timestamp) {
+    mutating func remember(
+        _ reports: [SiteName: SiteReport], shards reportsOfShards: [SiteName: [Shard: SiteReport]] = [:],
+        of environment: Fleet.Environment, at now: Timestamp
+    ) {
         for site in environment.sites {
+            for (shard, report) in reportsOfShards[site.name] ?? [:] {
+                guard report.isOwn(of: site, in: environment, shard: shard), let manifest = report.manifest else {
+                    continue
+                }
+                let place = Self.place(of: site.name, shard)
+                if let last = shards[place], last.sequence >= manifest.sequence { continue }
+                shards[place] = Sighting(
+                    sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest, firstSeenAt: now)
+            }
             guard let report = reports[site.name], report.isOwn(of: site, in: environment),
                 let manifest = report.manifest
             else { continue }
@@ -87,10 +102,48 @@ public struct GateMemory: Hashable, Sendable {
             sites[site.name] = Sighting(
                 sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest, firstSeenAt: now)
         }
-        guard sites.count > Self.maximumSightings else { return }
-        let named = Set(environment.sites.map(\.name))
-        let others = sites.filter { !named.contains($0.key) }.sorted { $0.value.issuedAt < $1.value.issuedAt }
-        for (site, _) in others.prefix(sites.count - Self.maximumSightings) { sites[site] = nil }
+        let named = Set(environment.sites.map(\.name.text))
+        sites = Self.bounded(sites) { named.contains($0.text) }
+        shards = Self.bounded(shards) { named.contains(Self.site(ofPlace: $0)) }
+    }
+
+    /// As many sightings as may be; the oldest of sites that the fleet file does not name go first.
+    private static func bounded<Key: Hashable>(
+        _ sightings: [Key: Sighting], named: (Key) -> Bool
+    ) -> [Key: Sighting] {
+        guard sightings.count > maximumSightings else { return sightings }
+        var kept = sightings
+        let others = sightings.filter { !named($0.key) }.sorted { $0.value.issuedAt < $1.value.issuedAt }
+        for (key, _) in others.prefix(sightings.count - maximumSightings) { kept[key] = nil }
+        return kept
+    }
+
+    private static func place(of site: SiteName, _ shard: Shard) -> String { "\(site)/\(shard.name)" }
+    private static func site(ofPlace place: String) -> String { String(place.prefix { $0 != "/" }) }
+
+    /// The latest cache manifest of a site's agent.
+    func sighting(of site: SiteName, shard: Shard?) -> Sighting? {
+        shard.map { shards[Self.place(of: site, $0)] } ?? sites[site]
+    }
+
+    /// When the latest cache manifest of the site was issued that an agent of another number of agents wrote.
+    func latest(of site: SiteName, exceptOf count: Int) -> Timestamp? {
+        var latest: Timestamp? = count == 1 ? nil : sites[site]?.issuedAt
+        for (place, sighting) in shards where Self.site(ofPlace: place) == site.text {
+            guard let shard = Shard(String(place.dropFirst(site.text.count + 1))), shard.of != count else { continue }
+            latest = max(latest ?? sighting.issuedAt, sighting.issuedAt)
+        }
+        return latest
+    }
+
+    /// Whether anything of a site is remembered.
+    func remembers(_ site: SiteName) -> Bool {
+        sites[site] != nil || shards.keys.contains { Self.site(ofPlace: $0) == site.text }
+    }
+
+    mutating func forget(_ site: SiteName) {
+        sites[site] = nil
+        shards = shards.filter { Self.site(ofPlace: $0.key) != site.text }
     }
 
     /// Remembers that a waiver was taken back, for as long as it would count.
@@ -101,17 +154,20 @@ public struct GateMemory: Hashable, Sendable {
 
     /// The latest time of another coordinator's clock that is known here.
     var latest: Timestamp? {
-        (answers.values.map(\.at) + sites.values.compactMap(\.firstSeenAt)).max()
+        (answers.values.map(\.at) + sites.values.compactMap(\.firstSeenAt) + shards.values.compactMap(\.firstSeenAt))
+            .max()
     }
 
     /// When a report was seen first, where that is known.
-    func firstSeen(_ report: SiteReport, of site: SiteName) -> Timestamp? {
-        sites[site].flatMap { $0.digest == report.digest ? $0.firstSeenAt : nil }
+    func firstSeen(_ report: SiteReport, of site: SiteName, shard: Shard? = nil) -> Timestamp? {
+        sighting(of: site, shard: shard).flatMap { $0.digest == report.digest ? $0.firstSeenAt : nil }
     }
 
     /// Whether a report is an older one of its site than was seen before, or not the one of its number.
     func contradiction(of report: SiteReport, _ manifest: CacheManifest) -> Contradiction? {
-        guard let last = sites[manifest.site], manifest.sequence <= last.sequence, report.digest != last.digest else {
+        guard let last = sighting(of: manifest.site, shard: manifest.shard), manifest.sequence <= last.sequence,
+            report.digest != last.digest
+        else {
             return nil
         }
         let isOld = manifest.sequence < last.sequence && manifest.issuedAt <= last.issuedAt
@@ -129,8 +185,10 @@ public struct GateMemory: Hashable, Sendable {
 
 extension SiteReport {
     /// Whether the report can be believed to be the site's.
-    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment) -> Bool {
-        guard let manifest, manifest.site == site.name, manifest.environment == environment.name else { return false }
+    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment, shard: Shard? = nil) -> Bool {
+        guard let manifest, manifest.site == site.name, manifest.environment == environment.name,
+            manifest.shard == shard
+        else { return false }
         switch content {
         case .signed: return true
         case .unproved: return site.keys.isEmpty && environment.acceptsUnsigned
@@ -141,7 +199,7 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, keys, demands, revokedWaivers, answers, outbox
+        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, outbox
     }
 
     public init(from decoder: any Decoder) throws {
@@ -149,6 +207,7 @@ extension GateMemory: Codable {
         try Schema.gateMemory.require(try container.decode(String.self, forKey: .schema))
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
+        shards = try container.decodeIfPresent([String: Sighting].self, forKey: .shards) ?? [:]
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
         revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
@@ -161,6 +220,7 @@ extension GateMemory: Codable {
         try container.encode(Schema.gateMemory.id, forKey: .schema)
         try container.encode(environment, forKey: .environment)
         try container.encode(sites, forKey: .sites)
+        if !shards.isEmpty { try container.encode(shards, forKey: .shards) }
         try container.encode(keys, forKey: .keys)
         try container.encodeIfPresent(demands, forKey: .demands)
         if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
