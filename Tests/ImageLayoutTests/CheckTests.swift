@@ -46,6 +46,25 @@ struct CheckTests {
         }
     }
 
+    /// Between reading a damaged blob and taking it away, somebody brings it again: what they brought stays.
+    @Test func aBlobThatIsBroughtWhileTheDamagedOneIsTakenAway() async throws {
+        try await withLayout { layout, directory in
+            let bytes: [UInt8] = [1, 2, 3]
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: repository)
+            damage(layout.blobPath(digest, in: repository))
+            let brought = try directory.write("registry/_incoming/brought", bytes)
+            // The server is another process.
+            let other = try ImageLayout(path: layout.path)
+            let report = try layout.check(removesDamaged: true) { _ in
+                do { try other.adopt(brought, as: digest, in: repository) } catch { Issue.record("\(error)") }
+            }
+            #expect(report.removed == 0)
+            #expect(try layout.bytes(digest, in: repository) == bytes)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     @Test func missingBlobs() async throws {
         try await withLayout { layout, _ in
             try layout.put(image, in: repository, as: "1")
