@@ -16,7 +16,8 @@ struct RegistryAccess: Sendable {
     /// - Parameters:
     ///   - http: the client that sends; it is the caller's to shut down
     ///   - authFile: the credentials file; `nil` looks in the usual places
-    ///   - connections: the most downloads from one host at once
+    ///   - connections: the most downloads from one host at once; small requests beside them are at most as many, but 4
+    ///     at least and 16 at most
     ///   - plainHTTP: the values of `--plain-http`
     ///   - hosts: settings by host
     init(
@@ -28,6 +29,9 @@ struct RegistryAccess: Sendable {
         credentials = CredentialStore(authFile: authFile)
         var limits = HostGate.Limits()
         limits.download = max(connections, 1)
+        // Whoever spares a host its downloads means its small requests too: of twenty agents with four connections
+        // each, a source saw 320. Four are left, since tokens and questions must not wait for one another.
+        limits.control = min(limits.control, max(connections, 4))
         configuration = RegistryClient.Configuration(gates: HostGates(limits: limits))
         self.plainHTTP = plainHTTP
     }

@@ -54,10 +54,17 @@ extension CacheManifest.Progress {
         let total = max(0, figures.totalBytes - before.totalBytes)
         let done = min(total, max(0, figures.receivedBytes - before.receivedBytes))
         let rate = figures.bytesPerSecond.flatMap { Int64(exactly: $0.rounded()) }.map { max(0, $0) }
+        let sources: [Source] = figures.sources.compactMap { name, bytes in
+            let bytes = bytes - (before.sources[name] ?? 0)
+            guard bytes > 0 else { return nil }
+            return Source(
+                name: name, bytes: bytes,
+                bytesPerSecond: figures.sourceRates[name].flatMap { Int64(exactly: $0.rounded()) }.map { max(0, $0) })
+        }
         var readyAt: Timestamp?
         if figures.pause == nil, let rate, rate > 0 { readyAt = now.advanced(by: .seconds((total - done) / rate)) }
         self.init(
             bytesDone: done, bytesTotal: total, bytesPerSecond: rate, estimatedReadyAt: readyAt,
-            pausedUntil: figures.pause.map { Timestamp(seconds: $0.until) })
+            pausedUntil: figures.pause.map { Timestamp(seconds: $0.until) }, sources: sources.isEmpty ? nil : sources)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Board
 import ConfigurationFiles
 import Console
 import FoundationEssentials
@@ -144,29 +145,12 @@ struct AuditTable {
         var table = Table("NUMBER", "TIME", "WHO", "WHAT", "WHERE", "LIST", "")
         for record in records {
             let event = record.event
-            let place = [event.environment?.text, event.site?.text].compactMap { $0 }.joined(separator: "/")
             let list = event.list.map { "\($0)\(event.generation.map { " \($0.short)" } ?? "")" } ?? "-"
             table.add(
                 "\(record.sequence)", event.at.description, event.by.text + (record.signer == nil ? "" : " (signed)"),
-                event.action.text, place.isEmpty ? "-" : place, list, Self.remarks(on: event))
+                event.action.text, event.place.isEmpty ? "-" : event.place, list, event.remarks.joined(separator: "; "))
         }
         lines = table.lines
-    }
-
-    private static func remarks(on event: AuditEvent) -> String {
-        var parts: [String] = []
-        if let ready = event.ready { parts.append(ready ? "ready" : "blocked") }
-        parts += event.reasons
-        let blocking = event.sites.filter { !$0.reasons.isEmpty && $0.waiver == nil }
-        parts += blocking.prefix(3).map { "\($0.site): \($0.reasons.joined(separator: ", "))" }
-        if blocking.count > 3 { parts.append("and \(blocking.count - 3) more sites") }
-        parts += event.sites.compactMap { site in site.waiver.map { "\(site.site) waived by \($0)" } }
-        let unsigned = event.sites.count { $0.unsigned }
-        if unsigned > 0 { parts.append("\(unsigned) \(unsigned == 1 ? "site" : "sites") unsigned") }
-        let details = event.details.sorted { $0.key < $1.key }
-        parts += details.prefix(3).map { "\($0.key): \($0.value)" }
-        if details.count > 3 { parts.append("and \(details.count - 3) more") }
-        return parts.joined(separator: "; ")
     }
 }
 

@@ -57,9 +57,14 @@ struct FleetGate: ReadinessGate {
 
     func document(of verdict: Verdict) throws -> String { try VerdictReport(verdict).text(.json) }
 
-    func standing() async throws -> GateStanding {
+    func standing() async throws -> FleetStanding {
         let (fleet, central) = try await fleet.current()
-        let standing = try await FleetStanding(of: fleet, in: central, at: .current)
-        return GateStanding(verdicts: standing.verdicts, document: try StatusReport(standing).text(.json))
+        return try await FleetStanding(of: fleet, in: central, at: .current)
+    }
+
+    func document(of standing: FleetStanding) throws -> String { try StatusReport(standing).text(.json) }
+
+    func audit(_ filter: CentralStore.AuditFilter, before number: Int64?) async throws -> CentralStore.AuditPage {
+        try await fleet.current().central.auditPage(filter, before: number)
     }
 }

@@ -1,3 +1,4 @@
+import Board
 import Console
 import OCI
 import Readiness
@@ -10,17 +11,6 @@ import Readiness
 struct Outlook {
     /// Sites that are named in one look; the others are counted.
     static let namedSites = 10
-
-    /// What is expected of one site.
-    enum Expectation: Hashable {
-        case ready
-        /// Everything will be there at about this time.
-        case at(Timestamp)
-        /// Nothing moves before this time, as the site's windows and quotas have it.
-        case pausedUntil(Timestamp)
-        /// Nothing is known.
-        case unknown
-    }
 
     private struct Sample {
         let generation: Digest?
@@ -39,13 +29,8 @@ struct Outlook {
         verdict.sites.map { site in
             guard !site.isReady else { return .ready }
             let estimate = estimate(for: site, verdict)
-            let now = verdict.decidedAt
-            if let until = site.progress?.pausedUntil, until > now { return .pausedUntil(until) }
-            // What was to be over a while ago was an error.
-            if let at = site.progress?.estimatedReadyAt, at.advanced(by: .seconds(60)) > now {
-                return .at(max(at, now))
-            }
-            return estimate.map { .at($0) } ?? .unknown
+            let said = Expectation(site.progress, now: verdict.decidedAt)
+            return said == .unknown ? estimate.map { .at($0) } ?? .unknown : said
         }
     }
 

@@ -99,7 +99,7 @@ struct WaiverCommand: AsyncParsableCommand {
                 var table = Table("WAIVER", "STATE", "SITE", "LIST", "GENERATION", "APPROVER", "EXPIRES", "REASON")
                 for row in rows {
                     table.add(
-                        row.id, row.state, row.site ?? "-", row.list ?? "-", row.generation?.short ?? "-",
+                        row.id, row.state.rawValue, row.site ?? "-", row.list ?? "-", row.generation?.short ?? "-",
                         row.approver ?? "-", row.expiresAt?.description ?? "-", row.defect ?? row.reason ?? "")
                 }
                 Terminal.say(rows.isEmpty ? "no waivers" : table.lines.joined(separator: "\n"))
@@ -129,8 +129,7 @@ struct WaiverCommand: AsyncParsableCommand {
 /// A waiver as `waiver list` writes it.
 private struct WaiverRow: Encodable {
     let id: String
-    /// `valid`, `expired`, `revoked` or `invalid`.
-    let state: String
+    let state: WaiverReport.State
     let site: String?
     let list: String?
     let generation: Digest?
@@ -143,12 +142,7 @@ private struct WaiverRow: Encodable {
     init(_ report: WaiverReport, at now: Timestamp) {
         id = report.id
         let claim = report.claim
-        switch claim.flatMap({ report.judgement(of: $0.generation, at: now)?.code }) {
-        case nil: state = claim == nil ? "invalid" : "valid"
-        case .waiverExpired: state = "expired"
-        case .waiverRevoked: state = "revoked"
-        default: state = "invalid"
-        }
+        state = report.state(at: now)
         site = claim?.site.text
         list = claim?.list.text
         generation = claim?.generation

@@ -1,3 +1,4 @@
+import Board
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -8,37 +9,42 @@ struct GateRoutes: Sendable {
     /// The most different questions whose reads are under way.
     static let maximumQuestions = 64
 
-    private enum Key: Hashable { case gate(ListName, EnvironmentName), standing }
+    private enum Key: Hashable {
+        case gate(ListName, EnvironmentName), standing, audit(CentralStore.AuditFilter, Int64?)
+    }
     private enum Finding: Sendable {
         case verdict(Verdict)
-        case standing(GateStanding)
+        case standing(FleetStanding)
+        case audit(CentralStore.AuditPage)
     }
 
     let gate: any ReadinessGate
     let tokens: TokenFile?
     let patience: Duration
     let metrics: GateMetrics
+    let version: String
     let logger: Logger
     private let reads = FreshReads<Key, Finding>(limit: Self.maximumQuestions)
 
-    init(gate: any ReadinessGate, tokens: TokenFile?, patience: Duration, metrics: GateMetrics, logger: Logger) {
+    init(gate: any ReadinessGate, tokens: TokenFile?, patience: Duration, version: String, logger: Logger) {
         self.gate = gate
         self.tokens = tokens
         self.patience = patience
-        self.metrics = metrics
+        self.version = version
+        metrics = GateMetrics(version: version)
         self.logger = logger
     }
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
-        router.addMiddleware { Front(tokens: tokens, metrics: metrics) }
+        router.addMiddleware { GateFront(tokens: tokens, metrics: metrics, version: version) }
         router.get("healthz") { _, _ in Response(.ok, "ok\n", as: "text/plain; charset=utf-8") }
         router.get("metrics") { _, _ in
             Response(.ok, metrics.text(try? await standing().verdicts), as: "text/plain; version=0.0.4; charset=utf-8")
         }
         router.get("v1/status") { _, _ in
             do {
-                return Response(.ok, try await standing().document + "\n", as: Self.json)
+                return Response(.ok, try gate.document(of: try await standing()) + "\n", as: Self.json)
             } catch {
                 return response(GateAnswer(unknown: "\(error)"))
             }
@@ -50,6 +56,9 @@ struct GateRoutes: Sendable {
                 request.uri.queryParameters)
             metrics.record(answer.outcome, seconds: (ContinuousClock.now - start) / .seconds(1))
             return response(answer)
+        }
+        for path in ["", "environments/**", "audit", "waivers"] as [RouterPath] {
+            router.get(path) { request, _ in await page(request) }
         }
         return router
     }
@@ -88,7 +97,45 @@ struct GateRoutes: Sendable {
         }
     }
 
-    private func standing() async throws -> GateStanding {
+    /// A page of the board.
+    private func page(_ request: Request) async -> Response {
+        let route: BoardRoute
+        do throws(BoardRoute.Fault) {
+            let query = request.uri.queryParameters.map { ("\($0.key)", "\($0.value)") }
+            route = try BoardRoute(path: request.uri.path, query: query)
+        } catch {
+            return Response(
+                error.isUnknownPath ? .notFound : .badRequest, BoardPage(failure: "Not found", error.message), version)
+        }
+        do {
+            guard let page = BoardPage(route, try await content(of: route)) else {
+                return Response(
+                    .notFound,
+                    BoardPage(
+                        failure: "Not found",
+                        "The fleet has nothing of this name: it may have had, or the name is misspelt."), version)
+            }
+            return Response(.ok, page, version)
+        } catch {
+            logger.warning("no board", metadata: ["page": "\(request.uri.path)", "reason": "\(error)"])
+            var response = Response(
+                .serviceUnavailable,
+                BoardPage(failure: "Not known", "Nothing is known at present: \(error)", route: route), version)
+            response.headers[.retryAfter] = "10"
+            return response
+        }
+    }
+
+    private func content(of route: BoardRoute) async throws -> BoardPage.Content {
+        guard case .audit(let filter, let before) = route else { return .board(Board(try await standing())) }
+        let finding = try await find(.audit(filter, before)) {
+            .audit(try await gate.audit(filter, before: before))
+        }
+        guard case .audit(let page) = finding else { throw Undecided("nothing was read") }
+        return .audit(page)
+    }
+
+    private func standing() async throws -> FleetStanding {
         let finding = try await find(.standing) { .standing(try await gate.standing()) }
         guard case .standing(let standing) = finding else { throw Undecided("nothing was decided") }
         return standing
@@ -117,68 +164,27 @@ struct GateRoutes: Sendable {
     }
 }
 
-/// What holds for every request: who may ask, what is counted, and that nobody keeps an answer.
-private struct Front: RouterMiddleware {
-    typealias Context = BasicRequestContext
-
-    let tokens: TokenFile?
-    let metrics: GateMetrics
-
-    // As the framework calls it: off the caller's executor, unlike what this module has by default.
-    @concurrent
-    func handle(
-        _ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response
-    ) async throws -> Response {
-        let route = Self.route(of: request.uri.path)
-        var response = await answer(request, route, context, next)
-        // A proxy that answers for us later would answer with what was true before.
-        response.headers[.cacheControl] = "no-store"
-        metrics.record(route, status: response.status.code)
-        return response
-    }
-
-    private func answer(
-        _ request: Request, _ route: GateMetrics.Route, _ context: Context,
-        _ next: @concurrent (Request, Context) async throws -> Response
-    ) async -> Response {
-        // A probe of the process carries no token, and learns nothing of any gate.
-        if let tokens, route != .healthz, !tokens.accepts(request.headers[.authorization]) {
-            var response = refusal(401, "unauthorized", "give a bearer token: Authorization: Bearer TOKEN")
-            response.headers[.wwwAuthenticate] = "Bearer"
-            return response
-        }
-        guard route != .other else { return refusal(404, "unknown-path", "there is nothing at this path") }
-        guard request.method == .get else {
-            var response = refusal(405, "bad-method", "this path is read with GET")
-            response.headers[.allow] = "GET"
-            return response
-        }
-        do {
-            return try await next(request, context)
-        } catch {
-            return refusal(404, "unknown-path", "there is nothing at this path")
-        }
-    }
-
-    private func refusal(_ status: Int, _ code: String, _ message: String) -> Response {
-        Response(
-            HTTPResponse.Status(code: status), GateAnswer(refused: status, code: code, message).body,
-            as: "application/json")
-    }
-
-    private static func route(of path: String) -> GateMetrics.Route {
-        switch path {
-        case "/healthz": .healthz
-        case "/metrics": .metrics
-        case "/v1/status": .status
-        default: path.hasPrefix("/v1/gate/") ? .gate : .other
-        }
+extension Response {
+    init(_ status: HTTPResponse.Status, _ text: String, as type: String) {
+        self.init(
+            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }
 
 extension Response {
-    fileprivate init(_ status: HTTPResponse.Status, _ text: String, as type: String) {
-        self.init(
-            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    /// A page of the board, with what browsers may do with it.
+    init(_ status: HTTPResponse.Status, _ page: BoardPage, _ version: String) {
+        var generator = SystemRandomNumberGenerator()
+        let nonce = BoardPage.nonce(from: &generator)
+        self.init(status, page.text(nonce: nonce, version: version), as: "text/html; charset=utf-8")
+        headers[.contentSecurityPolicy] = BoardPage.contentSecurityPolicy(nonce: nonce)
+        // For browsers that do not know frame-ancestors; and no other site may embed or open into the page.
+        for (name, value) in [
+            ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Resource-Policy", "same-origin"), ("Cross-Origin-Opener-Policy", "same-origin"),
+        ] {
+            guard let name = HTTPField.Name(name) else { continue }
+            headers[name] = value
+        }
     }
 }

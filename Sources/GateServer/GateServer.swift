@@ -6,12 +6,13 @@ import NIOCore
 public import ServiceLifecycle
 public import Serving
 
-/// Answers pipelines over HTTP: whether a list is ready in an environment.
+/// Answers pipelines over HTTP, whether a list is ready in an environment, and shows people the board.
 ///
 /// | path | answer |
 /// |---|---|
 /// | `GET /v1/gate/ENV/LIST` | 200 ready, 409 blocked, 503 not known; `?generation=sha256:…` asks for that one |
 /// | `GET /v1/status` | every environment and list |
+/// | `GET /`, `/environments/…`, `/audit`, `/waivers` | the board: HTML for people |
 /// | `GET /metrics` | Prometheus text |
 /// | `GET /healthz` | 200 while the process serves; says nothing of any gate |
 ///
@@ -52,8 +53,8 @@ public struct GateServer: Service {
         self.configuration = configuration
         self.logger = logger
         routes = GateRoutes(
-            gate: gate, tokens: configuration.tokens, patience: configuration.patience,
-            metrics: GateMetrics(version: version), logger: logger)
+            gate: gate, tokens: configuration.tokens, patience: configuration.patience, version: version,
+            logger: logger)
     }
 
     /// Serves until a graceful shutdown.

@@ -14,21 +14,16 @@ public protocol ReadinessGate: Sendable {
     /// Decides about every list of every environment.
     ///
     /// - Throws: where the store or the fleet file cannot be read
-    func standing() async throws -> GateStanding
-}
+    func standing() async throws -> FleetStanding
 
-/// How every environment stands.
-public struct GateStanding: Sendable {
-    /// One verdict for each list of each environment, in ladder order.
-    public let verdicts: [Verdict]
-    /// The same as the JSON document that `rollcall status` writes.
-    public let document: String
+    /// A standing as the JSON document that `rollcall status` writes.
+    func document(of standing: FleetStanding) throws -> String
 
+    /// The latest records of the audit chain that fit, in a bounded look.
+    ///
     /// - Parameters:
-    ///   - verdicts: one verdict for each list of each environment
-    ///   - document: the same as a JSON document
-    public init(verdicts: [Verdict], document: String) {
-        self.verdicts = verdicts
-        self.document = document
-    }
+    ///   - filter: which records
+    ///   - number: only records of lower numbers; `nil` from the end of the chain
+    /// - Throws: where the store or the chain cannot be read
+    func audit(_ filter: CentralStore.AuditFilter, before number: Int64?) async throws -> CentralStore.AuditPage
 }

@@ -1,4 +1,5 @@
 import CLibcrypto
+import FoundationEssentials
 public import Logging
 import OCI
 import Serving
@@ -40,14 +41,26 @@ public final class TokenFile: Sendable {
     }
 
     /// Whether an `Authorization` header carries one of the tokens. Takes as long for every token that is wrong.
-    func accepts(_ header: String?) -> Bool {
+    ///
+    /// - Parameters:
+    ///   - header: the header's value
+    ///   - asPassword: whether a token may also be the password of Basic authentication (RFC 7617), which is what a
+    ///     browser can send; the user name is not looked at
+    func accepts(_ header: String?, asPassword: Bool = false) -> Bool {
         let hashes = currentHashes()
+        guard let header, header.utf8.count <= 4096, let space = header.firstIndex(of: " ") else { return false }
+        let credentials = header[space...].drop { $0 == " " }
         // The scheme's case does not matter (RFC 9110 section 11.1).
-        guard let header, header.utf8.count <= 4096, let space = header.firstIndex(of: " "),
-            header[..<space].lowercased() == "bearer"
-        else { return false }
-        let token = header[space...].drop { $0 == " " }
-        let hash = Self.hash(token.utf8)
+        let hash: [UInt8]
+        switch header[..<space].lowercased() {
+        case "bearer": hash = Self.hash(credentials.utf8)
+        case "basic" where asPassword:
+            guard let pair = Data(base64Encoded: String(credentials)),
+                let colon = pair.firstIndex(of: UInt8(ascii: ":"))
+            else { return false }
+            hash = Self.hash(pair[(colon + 1)...])
+        default: return false
+        }
         var found: Int32 = 0
         for known in hashes { found |= CRYPTO_memcmp(known, hash, hash.count) == 0 ? 1 : 0 }
         return found == 1

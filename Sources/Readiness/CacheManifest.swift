@@ -100,6 +100,39 @@ public struct CacheManifest: Hashable, Sendable {
         public let estimatedReadyAt: Timestamp?
         /// Until when nothing is transferred, as the site's windows and quotas have it; `nil` while transfers may run.
         public let pausedUntil: Timestamp?
+        /// The registries that the bytes came from, those of most bytes first; at most `maximumSources`. `nil` where the
+        /// agent does not say: one of before there was this key, or one that has brought nothing yet.
+        public let sources: [Source]?
+
+        /// The most sources that are named: 16.
+        public static let maximumSources = 16
+
+        /// A registry that bytes came from.
+        public struct Source: Hashable, Sendable, Codable {
+            /// The longest name, in bytes of UTF-8.
+            public static let maximumNameLength = 300
+
+            /// What the agent calls it: its host, with its port where that is not the usual one.
+            public let name: String
+            /// Bytes that it sent since the transfers began, those of failed attempts included.
+            public let bytes: Int64
+            /// Bytes a second over the last seconds; `nil` where nothing is known.
+            public let bytesPerSecond: Int64?
+
+            /// - Parameters:
+            ///   - name: what the agent calls it
+            ///   - bytes: bytes that it sent since the transfers began
+            ///   - bytesPerSecond: bytes a second over the last seconds
+            public init(name: String, bytes: Int64, bytesPerSecond: Int64? = nil) {
+                self.name = name
+                self.bytes = bytes
+                self.bytesPerSecond = bytesPerSecond
+            }
+
+            fileprivate var isPossible: Bool {
+                (1...Self.maximumNameLength).contains(name.utf8.count) && bytes >= 0 && (bytesPerSecond ?? 0) >= 0
+            }
+        }
 
         /// - Parameters:
         ///   - bytesDone: bytes that are here of those to bring
@@ -107,15 +140,19 @@ public struct CacheManifest: Hashable, Sendable {
         ///   - bytesPerSecond: bytes a second over the last seconds
         ///   - estimatedReadyAt: when everything will be here if it goes on like this
         ///   - pausedUntil: until when nothing is transferred
+        ///   - sources: the registries that the bytes came from; those of most bytes are kept
         public init(
             bytesDone: Int64, bytesTotal: Int64, bytesPerSecond: Int64? = nil, estimatedReadyAt: Timestamp? = nil,
-            pausedUntil: Timestamp? = nil
+            pausedUntil: Timestamp? = nil, sources: [Source]? = nil
         ) {
             self.bytesDone = bytesDone
             self.bytesTotal = bytesTotal
             self.bytesPerSecond = bytesPerSecond
             self.estimatedReadyAt = estimatedReadyAt
             self.pausedUntil = pausedUntil
+            self.sources = sources.map { sources in
+                Array(sources.sorted { ($1.bytes, $0.name) < ($0.bytes, $1.name) }.prefix(Self.maximumSources))
+            }
         }
     }
 
@@ -172,6 +209,8 @@ public struct CacheManifest: Hashable, Sendable {
                 !(0...Descriptor.maximumSize).contains(progress.bytesTotal)
                 || !(0...progress.bytesTotal).contains(progress.bytesDone)
                 || !(0...Descriptor.maximumSize).contains(progress.bytesPerSecond ?? 0)
+                || (progress.sources?.count ?? 0) > Progress.maximumSources
+                || progress.sources?.allSatisfy(\.isPossible) == false
             if impossible { throw refuse("its figures of progress contradict each other or are impossible") }
         }
         self.environment = environment

@@ -55,6 +55,51 @@ extension CentralStore {
         return found.prefix(limit).reversed()
     }
 
+    /// Records of the audit chain as one look finds them, the latest first.
+    public struct AuditPage: Hashable, Sendable {
+        /// The records that fit, the latest first; at most `maximumRecords`.
+        public let records: [AuditRecord]
+        /// Before which number there are records that were not looked at; `nil` where the look reached the beginning.
+        public let older: Int64?
+
+        /// The most records of one page.
+        public static let maximumRecords = 100
+        /// The most records that one look reads: a filter that nothing fits must not read the whole chain.
+        public static let maximumLook: Int64 = 1024
+
+        /// - Parameters:
+        ///   - records: the records that fit, the latest first
+        ///   - older: before which number there are records that were not looked at
+        public init(records: [AuditRecord], older: Int64?) {
+            self.records = records
+            self.older = older
+        }
+    }
+
+    /// The latest records that fit, in a bounded look.
+    ///
+    /// - Parameters:
+    ///   - filter: which records
+    ///   - number: only records of lower numbers; `nil` from the end of the chain
+    /// - Throws: as `auditRecords(_:limit:)`.
+    public func auditPage(_ filter: AuditFilter = AuditFilter(), before number: Int64? = nil) async throws -> AuditPage
+    {
+        let end = try await auditEnd().sequence
+        let first = min(end, max(1, number ?? .max) - 1)
+        var sequence = first
+        var found: [AuditRecord] = []
+        while sequence > 0, found.count < AuditPage.maximumRecords, first - sequence < AuditPage.maximumLook {
+            let batch = max(1, sequence - Self.auditBatch + 1)...sequence
+            found += try await auditRecords(batch).reversed().filter { filter.fits($0.event) }
+            sequence = batch.lowerBound - 1
+        }
+        guard found.count > AuditPage.maximumRecords else {
+            return AuditPage(records: found, older: sequence > 0 ? sequence + 1 : nil)
+        }
+        found = Array(found.prefix(AuditPage.maximumRecords))
+        return AuditPage(records: found, older: found.last?.sequence)
+    }
+
     /// Every record that fits, in order, in batches: a chain may be longer than memory.
     ///
     /// - Throws: as `auditRecords(_:limit:)`, and what `body` throws.

@@ -139,6 +139,29 @@ public struct WaiverReport: Hashable, Sendable {
         return owner.1.notAfter
     }
 
+    /// Whether a waiver counts for the generation that it names. The texts are stable: programs may rely on them.
+    public enum State: String, Sendable, Codable {
+        /// It counts.
+        case valid
+        /// It counted until its end.
+        case expired
+        /// It was taken back.
+        case revoked
+        /// It never counted, or does not yet, or no longer since its key ended.
+        case invalid
+    }
+
+    /// Whether the waiver counts now for the generation that it names.
+    public func state(at now: Timestamp) -> State {
+        guard let claim else { return .invalid }
+        switch judgement(of: claim.generation, at: now)?.code {
+        case nil: return .valid
+        case .waiverExpired: return .expired
+        case .waiverRevoked: return .revoked
+        default: return .invalid
+        }
+    }
+
     /// Why the waiver does not count for a generation now; `nil` where it does.
     ///
     /// - Parameters:

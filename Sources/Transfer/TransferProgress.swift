@@ -29,6 +29,8 @@ public struct TransferProgress: Sendable, Hashable {
     public var deliveredBytes: Int64 = 0
     /// Bytes that came over the network, those of failed attempts included.
     public var fetchedBytes: Int64 = 0
+    /// Bytes of uploads that the destination's connections took, those of failed attempts included.
+    public var sentBytes: Int64 = 0
     /// Bytes that an earlier run had left in the spool.
     public var resumedBytes: Int64 = 0
     /// Blobs to bring.
@@ -39,12 +41,16 @@ public struct TransferProgress: Sendable, Hashable {
     public var totalManifests = 0
     /// Manifests delivered.
     public var deliveredManifests = 0
+    /// Answers of the destination about single entries: what moves while a pass only looks.
+    public var answers = 0
     /// Blobs and manifests given up.
     public var failures = 0
     /// Requests sent again.
     public var retries = 0
     /// Bytes by source, by the source's name.
     public var sources: [String: Int64] = [:]
+    /// Bytes a second by source, by the source's name; only in a stream of snapshots, as `bytesPerSecond`.
+    public var sourceRates: [String: Double] = [:]
     /// What sources did wrong, by the source's name.
     public var sourceFaults: [String: SourceFault] = [:]
     /// Blobs on their way, in the order they started.
@@ -53,6 +59,9 @@ public struct TransferProgress: Sendable, Hashable {
     public var pause: TransferPause?
     /// Bytes a second over the network at present; only in a stream of snapshots, once there is something to compare.
     public var bytesPerSecond: Double?
+
+    /// All zero.
+    public init() {}
 
     /// Bytes of finished and unfinished blobs that are here.
     public var receivedBytes: Int64 { active.reduce(deliveredBytes) { $0 + $1.received } }
@@ -93,6 +102,7 @@ public final class ProgressBoard: Sendable {
     ) -> AsyncStream<TransferProgress> {
         // Read by one consumer at a time, as any stream.
         let window = Mutex<RateWindow?>(nil)
+        let sourceWindows = Mutex<[String: RateWindow]>([:])
         let now = Self.seconds(of: clock)
         return AsyncStream {
             if window.withLock({ $0 != nil }) {
@@ -103,6 +113,11 @@ public final class ProgressBoard: Sendable {
                 window = window ?? RateWindow()
                 window?.add(snapshot.fetchedBytes, at: now())
                 return window?.perSecond
+            }
+            snapshot.sourceRates = sourceWindows.withLock { windows in
+                let time = now()
+                for (source, bytes) in snapshot.sources { windows[source, default: RateWindow()].add(bytes, at: time) }
+                return windows.compactMapValues(\.perSecond)
             }
             return Task.isCancelled ? nil : snapshot
         }

@@ -17,12 +17,20 @@ import Testing
         figures.totalBytes = 1500
         figures.deliveredBytes = 700
         figures.bytesPerSecond = 70
+        before.sources = ["central.example": 100, "idle.example": 100]
+        figures.sources = ["central.example": 150, "idle.example": 100, "mirror.example": 60]
+        figures.sourceRates = ["central.example": 20.4, "idle.example": 0]
         let progress = CacheManifest.Progress(figures, since: before, now: now)
         #expect(progress.bytesTotal == 1000)
         #expect(progress.bytesDone == 300)
         #expect(progress.bytesPerSecond == 70)
         #expect(progress.estimatedReadyAt == now.advanced(by: .seconds(10)))
         #expect(progress.pausedUntil == nil)
+        #expect(
+            progress.sources == [
+                .init(name: "mirror.example", bytes: 60),
+                .init(name: "central.example", bytes: 50, bytesPerSecond: 20),
+            ])
     }
 
     @Test func aPauseHasNoEstimate() {

@@ -6,7 +6,7 @@ import Testing
 @testable import Bench
 
 /// The generated images against the tools that everyone has: gzip, tar and sha256sum.
-@Suite struct CorpusTests {
+@Suite(.timeLimit(.minutes(5))) struct CorpusTests {
     @Test(arguments: [2048, 65_000, 66_000, 131_075, 1_000_000])
     func aLayerIsAGzipTar(_ size: Int) async throws {
         try await withTemporaryDirectory("layer") { directory in
@@ -46,6 +46,38 @@ import Testing
         #expect(abs(bytes - 85 << 20) < 1 << 20)
         #expect(plan == CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 1))
         #expect(plan != CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 2))
+    }
+
+    @Test func theNextReleaseHasMostOfTheOneBefore() {
+        let plan = CorpusPlan.upgrade(images: 60, bytes: 85 << 20, seed: 1)
+        #expect(plan.previous == CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 1).images)
+        let before = Set(plan.previous.flatMap(\.layers))
+        let added = Set(plan.images.flatMap(\.layers)).subtracting(before)
+        // A runtime, three layers of each of the ten images on it, and one of every fourth of the others.
+        #expect(added.count == 1 + 30 + 15)
+        #expect(plan.images.filter { image in image.layers.contains { added.contains($0) } }.count == 10 + 15)
+        #expect(Set(plan.images.map(\.tag)).isDisjoint(with: plan.previous.map(\.tag)))
+        #expect(CorpusPlan.upgrade(images: 1, bytes: 1 << 20, seed: 1).images.count == 1)
+    }
+
+    @Test func whatIsThereHasNotToCome() async throws {
+        try await withTemporaryDirectory("corpus") { directory in
+            let plan = CorpusPlan.upgrade(images: 4, bytes: 1 << 20, seed: 3)
+            let corpus = try Corpus(plan, in: directory.path)
+            #expect(corpus.needed(.everything).isEmpty)
+            let needed = Set(corpus.needed(.previous).map(\.digest))
+            let old = Set(corpus.previous.flatMap { $0.blobs + [$0.manifest] }.map(\.digest))
+            #expect(!needed.isEmpty)
+            #expect(needed.isDisjoint(with: old))
+            #expect(needed.count < corpus.needed(.nothing).count)
+            // An image that only gets a new tag is the same image.
+            #expect(corpus.images[2].manifest == corpus.previous[2].manifest)
+
+            let other = RegistryStorage(root: directory.file("other"))
+            try corpus.storage.share(corpus.previous, with: other)
+            let found = try await runCommand(["sh", "-c", "find '\(other.root)' -name data | wc -l"])
+            #expect(Int(found.text.filter(\.isNumber)) == old.count)
+        }
     }
 
     @Test func theStorageHoldsEveryContentUnderItsDigest() async throws {

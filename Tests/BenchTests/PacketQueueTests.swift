@@ -3,7 +3,7 @@ import Testing
 @testable import Bench
 
 /// The emulated line against arithmetic: times are passed in, so nothing here waits.
-@Suite struct PacketQueueTests {
+@Suite(.timeLimit(.minutes(5))) struct PacketQueueTests {
     /// 8 Mbit/s is a byte a microsecond.
     private func parameters(roundTrip: Double = 20, loss: Double = 0) -> LinkParameters {
         LinkParameters(rate: 8_000_000, roundTrip: roundTrip, loss: loss, seed: 1)

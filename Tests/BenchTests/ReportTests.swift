@@ -1,8 +1,10 @@
+import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import Bench
 
-@Suite struct ReportTests {
+@Suite(.timeLimit(.minutes(5))) struct ReportTests {
     @Test(arguments: [
         (0.0, 2, "0.00"), (1.005, 0, "1"), (12.345, 1, "12.3"), (0.999, 2, "1.00"), (-0.5, 1, "-0.5"),
         (-0.001, 2, "0.00"), (.infinity, 2, "inf"), (10.05, 2, "10.05"),
@@ -63,5 +65,31 @@ import Testing
 
     @Test func commandsCanBeRepeatedInAShell() {
         #expect(Command(["a", "b c", "it's", "", "x=1"]).text == "a 'b c' 'it'\\''s' '' x=1")
+    }
+
+    @Test func whatAStoppedBenchmarkHadMeasuredIsInItsFiles() async throws {
+        try await withTemporaryDirectory("report") { directory in
+            let files = try ReportFiles(
+                directory: directory.file("results"), json: directory.file("copy.json"), markdown: nil)
+            let machine = Machine(work: "/tmp", hashRate: 1)
+            let tools = [summary("ours", .ours, [run("ours", 4, .verified)])]
+            var report = Report(date: "now", machine: machine, isComplete: false, scenarios: [])
+            report.scenarios.append(
+                ScenarioFigures(
+                    name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,
+                    limitReason: "", forwarderCPU: nil, tools: tools, runs: [run("ours", 4, .verified)]))
+            files.write(report)
+            let text = String(decoding: try directory.read("results/report.md"), as: UTF8.self)
+            #expect(text.contains("Stopped before its end"))
+            report.isComplete = true
+            report.omitted["z"] = "its emulated link needs root"
+            files.write(report)
+            let final = String(decoding: try directory.read("results/report.md"), as: UTF8.self)
+            #expect(!final.contains("Stopped"))
+            #expect(final.contains("- z was not measured: its emulated link needs root"))
+            let read = try JSONDecoder().decode(Report.self, from: Data(directory.read("copy.json")))
+            #expect(read.isComplete)
+            #expect(read.scenarios.first?.tools.first?.wall?.median == 4)
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Board
 import OCI
 import Readiness
 import Testing

@@ -37,9 +37,25 @@ final class ScriptedGate: ReadinessGate {
         "{\"ready\":\(verdict.isReady),\"reasons\":\(verdict.reasons.map(\.code.text))}"
     }
 
-    func standing() async throws -> GateStanding {
+    func standing() async throws -> FleetStanding {
         let verdict = try await verdict(on: ListName("platform"), in: EnvironmentName("lab"))
-        return GateStanding(verdicts: [verdict], document: "{\"environments\":[]}")
+        let place = try Fleet.Environment(
+            name: verdict.environment,
+            sites: verdict.sites.map { .init(name: $0.name, registry: "https://\($0.name).example") })
+        return FleetStanding(
+            environments: [
+                .init(
+                    environment: place, lists: [.init(promoted: nil, verdict: verdict)],
+                    evidence: Evidence(reports: [:], memory: GateMemory(environment: place.name)))
+            ], decidedAt: verdict.decidedAt)
+    }
+
+    func document(of standing: FleetStanding) throws -> String { "{\"environments\":[]}" }
+
+    func audit(_ filter: CentralStore.AuditFilter, before number: Int64?) async throws -> CentralStore.AuditPage {
+        // As what cannot be read for the others.
+        _ = try await verdict(on: ListName("platform"), in: EnvironmentName("lab"))
+        return .init(records: [], older: number.map { $0 - 1 })
     }
 }
 

@@ -58,7 +58,7 @@ import Testing
     @Test func whatIsNoQuestionIsRefused() async throws {
         try await LiveServer.with { server in
             for path in [
-                "/", "/v1/gate", "/v1/gate/lab", "/v1/gate/lab/platform/x", "/v2/gate/lab/platform", "/v1/Status",
+                "/v1", "/v1/gate", "/v1/gate/lab", "/v1/gate/lab/platform/x", "/v2/gate/lab/platform", "/v1/Status",
             ] {
                 #expect(try await server.get(path).status == 404, "\(path)")
             }

@@ -2,6 +2,7 @@ import OCI
 import TestRegistry
 import TestSupport
 import Testing
+import Transfer
 
 /// What goes wrong between a source and the agent: the copy is complete, or it stops and says at which blob, where and
 /// why; and nothing that is not verified is visible.

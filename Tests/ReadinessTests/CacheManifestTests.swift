@@ -31,7 +31,9 @@ import Testing
             ],
             progress: .init(
                 bytesDone: 10, bytesTotal: 100, bytesPerSecond: 5,
-                estimatedReadyAt: Fixture.now.advanced(by: .seconds(18)), pausedUntil: Fixture.now))
+                estimatedReadyAt: Fixture.now.advanced(by: .seconds(18)), pausedUntil: Fixture.now,
+                sources: (0..<20).map { .init(name: "mirror-\($0)", bytes: $0, bytesPerSecond: $0 == 19 ? nil : 1) }))
+        #expect(manifest.progress?.sources?.map(\.name) == (4..<20).reversed().map { "mirror-\($0)" })
         #expect(try CacheManifest(parsing: manifest.documentBytes()) == manifest)
         for (done, total, rate) in [(-1, 1, 1), (2, 1, 1), (0, Int64.max, 1), (0, 1, -1)] as [(Int64, Int64, Int64)] {
             #expect {
@@ -43,6 +45,17 @@ import Testing
                 "\($0)".contains("progress")
             }
         }
+        let text = String(decoding: try manifest.documentBytes(), as: UTF8.self)
+        for (from, to) in [
+            ("\"mirror-7\"", "\"\""), ("\"mirror-7\"", "\"\(String(repeating: "m", count: 301))\""),
+            ("\"bytes\" : 7", "\"bytes\" : -7"), ("\"bytesPerSecond\" : 1", "\"bytesPerSecond\" : -1"),
+        ] {
+            let damaged = text.replacing(from, with: to)
+            #expect(damaged != text)
+            #expect { try CacheManifest(parsing: Array(damaged.utf8)) } throws: { "\($0)".contains("progress") }
+        }
+        // What an agent of before there were sources writes.
+        #expect(CacheManifest.Progress(bytesDone: 1, bytesTotal: 2).sources == nil)
     }
 
     @Test func manyMissingEntriesAreCountedAndTheFirstAreNamed() throws {

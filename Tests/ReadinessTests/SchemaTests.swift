@@ -54,7 +54,9 @@ import Trust
                 ],
                 progress: .init(
                     bytesDone: 1, bytesTotal: 2, bytesPerSecond: 3, estimatedReadyAt: Fixture.now,
-                    pausedUntil: Fixture.now), auditHead: AuditHead("1:\(Fixture.digest("record"))"))
+                    pausedUntil: Fixture.now,
+                    sources: [.init(name: "central.example", bytes: 1, bytesPerSecond: 3)]),
+                auditHead: AuditHead("1:\(Fixture.digest("record"))"))
             if let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) {
                 try await store.publish(inventory: inventory)
             }

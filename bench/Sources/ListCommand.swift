@@ -6,16 +6,15 @@ struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "Show the scenarios, and which tools are there.")
 
+    @OptionGroup var work: WorkOptions
     @OptionGroup var link: LinkOptions
 
     func run() throws {
         print("Scenarios:")
-        for scenario in Scenario.all(scale: 1, link) {
-            print("  \(scenario.name): \(scenario.summary)")
-            if let link = scenario.link { print("      \(link.text); needs root") }
+        for benchmark in allBenchmarks(work, link) {
+            print("  \(benchmark.name): \(benchmark.summary)")
+            if let link = benchmark.link { print("      \(link.text); needs root") }
         }
-        for load in RegistryLoad.Load.allCases { print("  \(load.rawValue): \(load.summary(scale: 1))") }
-        print("  \(GateFleet.name): \(GateFleet.summary)")
         print("Tools:")
         for tool in Tool.all(binaries: Self.ownDirectory) {
             print("  \(tool.name): \(tool.version ?? "not on PATH")")

@@ -34,6 +34,38 @@ struct LinkOptions: ParsableArguments {
     }
 }
 
+/// Changes to what the scenarios carry.
+struct WorkOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The share of the scenarios' bytes, for a quick look.", valueName: "share"))
+    var scale = 1.0
+
+    @Option(help: ArgumentHelp("Bytes of each scenario's images together, instead of its own.", valueName: "MiB"))
+    var bytes: Double?
+
+    @Option(help: ArgumentHelp("Images of each release, instead of the scenario's own.", valueName: "count"))
+    var images: Int?
+
+    @Option(help: ArgumentHelp("Agents of many-agents.", valueName: "count"))
+    var agents = 20
+
+    @Option(help: ArgumentHelp("Sites of gate-fleet and store-s3, instead of their own.", valueName: "count"))
+    var sites: Int?
+
+    func validate() throws {
+        guard (0.005...16).contains(scale) else { throw ValidationError("--scale is 0.005 to 16") }
+        if let bytes, !(0.1...65_536).contains(bytes) { throw ValidationError("--bytes is 0.1 to 65536 MiB") }
+        if let images, !(1...20_000).contains(images) { throw ValidationError("--images is 1 to 20000") }
+        guard (1...200).contains(agents) else { throw ValidationError("--agents is 1 to 200") }
+        if let sites, !(1...10_000).contains(sites) { throw ValidationError("--sites is 1 to 10000") }
+    }
+
+    /// The bytes of a scenario that usually has so many MiB.
+    func bytes(_ mebibytes: Double) -> Int { Int((bytes ?? mebibytes * scale) * 0x1p20) }
+
+    /// The images of a scenario that usually has so many.
+    func images(_ usual: Int) -> Int { images ?? usual }
+}
+
 /// Where the benchmark keeps its files.
 struct PlaceOptions: ParsableArguments {
     @Option(

@@ -9,8 +9,10 @@ struct RunCommand: ParsableCommand {
         commandName: "run",
         abstract: "Run scenarios with every tool that is there, and show the figures.",
         discussion: """
-            The tools take turns, each from a cold start. What went wrong with a tool is shown in its row. Ends with 1 when \
-            a run of Rollcall failed or left something wrong at the destination; never because of a time.
+            The tools take turns, each from a cold start. What went wrong with a tool is shown in its row. The files of \
+            the report are written again after each run, so that a benchmark that is stopped leaves what it has \
+            measured. Ends with 1 when a run of Rollcall failed or left something wrong at the destination, or a scenario \
+            that was named could not be measured; never because of a time.
             """)
 
     @Argument(help: "The scenarios, by the names that `rollcall-bench list` shows; every one unless said.")
@@ -25,9 +27,6 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Only these tools: names that begin so, separated by commas.", valueName: "names"))
     var tools: String?
 
-    @Option(help: ArgumentHelp("The share of the scenarios' bytes, for a quick look.", valueName: "share"))
-    var scale = 1.0
-
     @Option(
         help: ArgumentHelp("Seconds after which a run is given up, instead of the scenario's.", valueName: "seconds"))
     var timeout: Double?
@@ -35,6 +34,12 @@ struct RunCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp("Where Rollcall's executables lie; beside this one unless said.", valueName: "directory"))
     var binaries: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Write the report there: figures.json, report.md, and plots; bench/results/TIME where bench/ is, unless said.",
+            valueName: "directory"))
+    var results: String?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Write all figures as JSON.", valueName: "file"))
     var output: String?
@@ -48,6 +53,7 @@ struct RunCommand: ParsableCommand {
     )
     var logs: String?
 
+    @OptionGroup var work: WorkOptions
     @OptionGroup var link: LinkOptions
     @OptionGroup var place: PlaceOptions
 
@@ -55,65 +61,60 @@ struct RunCommand: ParsableCommand {
         guard (1...1000).contains(runs), (1...1000).contains(kills) else {
             throw ValidationError("--runs and --kills are 1 to 1000")
         }
-        guard (0.01...16).contains(scale) else { throw ValidationError("--scale is 0.01 to 16") }
-        let known =
-            Scenario.all(scale: 1, link).map(\.name) + RegistryLoad.Load.allCases.map(\.rawValue) + [GateFleet.name]
+        let known = allBenchmarks(work, link).map(\.name)
         for name in scenarios where !known.contains(name) {
             throw ValidationError("there is no scenario \(name): there are \(known.joined(separator: ", "))")
         }
     }
 
     func run() throws {
-        let chosen = Scenario.all(scale: scale, link).filter { scenarios.isEmpty || scenarios.contains($0.name) }
+        let chosen = allBenchmarks(work, link).filter { scenarios.isEmpty || scenarios.contains($0.name) }
         try Scratch.open(in: place.work)
         if let logs { try Scratch.makeDirectory(logs) }
-        let tools = chosenTools()
         let hashRate = Self.hashRate()
         let machine = Machine(work: place.work, hashRate: hashRate)
         print(machine.text)
-        var corpora: [CorpusPlan: Corpus] = [:]
-        var figures: [ScenarioFigures] = []
-        for scenario in chosen {
-            let corpus = try corpora[scenario.corpus] ?? Corpus(scenario.corpus, in: Scratch.directory("corpus"))
-            corpora[scenario.corpus] = corpus
-            let timeout = timeout ?? scenario.timeout
-            let result =
-                scenario.isKilled
-                ? try KillResume(scenario: scenario, corpus: corpus, tools: tools, trials: kills, timeout: timeout)
-                    .run()
-                : try ScenarioRun(
-                    scenario: scenario, corpus: corpus, tools: tools, rounds: runs, timeout: timeout,
-                    hashRate: hashRate, logs: logs
-                ).run()
-            print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
-            figures.append(result)
+        let surroundings = Surroundings(
+            tools: chosenTools(), binaries: binaries ?? ListCommand.ownDirectory, rounds: runs, kills: kills,
+            timeout: timeout, hashRate: hashRate, logs: logs)
+        let date = Date().formatted(.iso8601)
+        let files = try ReportFiles(directory: results ?? Self.resultsDirectory(date), json: output, markdown: markdown)
+        var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
+        for benchmark in chosen {
+            if benchmark.link != nil, geteuid() != 0, scenarios.isEmpty {
+                warn("\(benchmark.name) is left out: its emulated link needs root")
+                report.omitted[benchmark.name] = "its emulated link needs root"
+                continue
+            }
+            let before = report
+            do {
+                let result = try benchmark.run(in: surroundings) { figures in
+                    var report = before
+                    report.scenarios.append(figures)
+                    files.write(report)
+                }
+                print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.tables)")
+                report.scenarios.append(result)
+            } catch let error as BenchError {
+                warn("\(benchmark.name) could not be measured: \(error.message)")
+                report.omitted[benchmark.name] = error.message
+            }
+            files.write(report)
         }
-        for load in RegistryLoad.Load.allCases where scenarios.isEmpty || scenarios.contains(load.rawValue) {
-            let result = try RegistryLoad(
-                load: load, scale: scale, rounds: runs, timeout: timeout ?? 100,
-                binaries: binaries ?? ListCommand.ownDirectory
-            ).run()
-            print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
-            figures.append(result)
-        }
-        if scenarios.isEmpty || scenarios.contains(GateFleet.name) {
-            let result = try GateFleet(
-                sites: max(1, Int(500 * scale)), images: max(10, Int(20_000 * scale)), rounds: runs,
-                timeout: timeout ?? 60, binaries: binaries ?? ListCommand.ownDirectory
-            ).run()
-            print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.table)")
-            figures.append(result)
-        }
-        let report = Report(date: Date().formatted(.iso8601), machine: machine, scenarios: figures)
-        if let markdown { try Scratch.write(report.markdown, to: markdown) }
-        if let output {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try Scratch.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n", to: output)
-        }
-        let ours = figures.flatMap(\.tools).filter { $0.kind == .ours && $0.good < $0.runs }
+        report.isComplete = true
+        files.write(report)
+        if let directory = files.directory { print("\nThe report is in \(directory).") }
+        try Self.judge(report)
+    }
+
+    /// - Throws: `BenchError` where ours failed or a scenario was left out for another reason than a lack of root
+    private static func judge(_ report: Report) throws {
+        let ours = report.scenarios.flatMap(\.tools).filter { $0.kind == .ours && $0.good < $0.runs }
         if let failed = ours.first {
             throw BenchError(.verification, "\(failed.tool): \(failed.runs - failed.good) runs: \(failed.note ?? "")")
+        }
+        if let omitted = report.omitted.first(where: { !$0.value.contains("needs root") }) {
+            throw BenchError(.command, "\(omitted.key) could not be measured: \(omitted.value)")
         }
     }
 
@@ -122,6 +123,12 @@ struct RunCommand: ParsableCommand {
         guard let tools else { return all }
         let prefixes = tools.split(separator: ",")
         return all.filter { tool in prefixes.contains { tool.name.hasPrefix($0) } }
+    }
+
+    /// Where reports go in a checkout; `nil` elsewhere.
+    private static func resultsDirectory(_ date: String) -> String? {
+        FileManager.default.fileExists(atPath: "bench/Sources")
+            ? "bench/results/\(date.filter { $0.isNumber || $0 == "T" })" : nil
     }
 
     /// How fast one processor hashes, in bytes a second.

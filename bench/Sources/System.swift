@@ -21,3 +21,17 @@ func warn(_ line: String) {
 
 /// Sleeps without holding anything up.
 func pause(milliseconds: Int) { usleep(UInt32(milliseconds) * 1000) }
+
+/// The whole of a file that the kernel makes while it is read; empty where there is none.
+func kernelFile(_ path: String) -> String {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+        let count = read(file, &buffer, buffer.count)
+        guard count > 0, bytes.count < 64 << 20 else { return String(decoding: bytes, as: UTF8.self) }
+        bytes += buffer[..<count]
+    }
+}

@@ -18,6 +18,8 @@ struct Corpus {
     }
 
     let images: [Image]
+    /// Images of the release before.
+    let previous: [Image]
     /// The root directory for a registry's filesystem storage.
     let storage: RegistryStorage
 
@@ -27,8 +29,20 @@ struct Corpus {
         return images.flatMap(\.blobs).filter { seen.insert($0.digest).inserted }
     }
 
-    /// What has to cross the link: every blob once, and every manifest.
-    var bytes: Int { (blobs + images.map(\.manifest)).reduce(0) { $0 + $1.size } }
+    /// Every blob once, and the manifests, in bytes.
+    var bytes: Int { needed(.nothing).reduce(0) { $0 + $1.size } }
+
+    /// What has to come to a destination that has something already: every blob once, and every manifest.
+    func needed(_ there: Scenario.There) -> [Content] {
+        let present =
+            switch there {
+            case .nothing: [] as [Image]
+            case .previous: previous
+            case .everything: images
+            }
+        var seen = Set(present.flatMap { $0.blobs + [$0.manifest] }.map(\.digest))
+        return images.flatMap { $0.blobs + [$0.manifest] }.filter { seen.insert($0.digest).inserted }
+    }
 
     /// Makes the plan's images.
     ///
@@ -45,9 +59,13 @@ struct Corpus {
             try storage.move(path, in: layer.digest)
             return layer
         }
-        images = try plan.images.enumerated().map { index, image in
-            try Self.write(image, number: index, layers: image.layers.map { layers[$0] }, to: storage)
+        func make(_ images: [CorpusPlan.Image]) throws -> [Image] {
+            try images.enumerated().map { index, image in
+                try Self.write(image, number: index, layers: image.layers.map { layers[$0] }, to: storage)
+            }
         }
+        images = try make(plan.images)
+        previous = try make(plan.previous)
         self.storage = storage
     }
 

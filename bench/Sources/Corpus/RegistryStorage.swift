@@ -22,8 +22,7 @@ struct RegistryStorage {
 
     /// Moves a file to where the content of that digest belongs.
     func move(_ path: String, in digest: String) throws {
-        let hex = digest.dropFirst("sha256:".count)
-        let directory = "\(base)/blobs/sha256/\(hex.prefix(2))/\(hex)"
+        let directory = place(of: digest)
         try Scratch.makeDirectory(directory)
         guard rename(path, "\(directory)/data") == 0 else {
             throw BenchError(.corpus, "cannot move \(path) to \(directory)/data: \(errorText())")
@@ -42,9 +41,24 @@ struct RegistryStorage {
         try write(manifest, to: "\(repository)/_manifests/tags/\(tag)/index/sha256/\(hex(manifest))")
     }
 
-    /// Fills another directory with the same contents, as hard links: a destination that has everything.
-    func duplicate(to directory: String) throws {
-        try Command(["cp", "-al", "\(root)/.", directory]).run()
+    /// Puts images into another storage, their contents as hard links: a destination that has them.
+    func share(_ images: [Corpus.Image], with other: RegistryStorage) throws {
+        for image in images {
+            for content in image.blobs + [image.manifest] {
+                let directory = other.place(of: content.digest)
+                try Scratch.makeDirectory(directory)
+                guard Glibc.link("\(place(of: content.digest))/data", "\(directory)/data") == 0 || errno == EEXIST
+                else {
+                    throw BenchError(.corpus, "cannot link \(content.digest) to \(directory): \(errorText())")
+                }
+            }
+            for blob in image.blobs { try other.link(blob.digest, in: image.repository) }
+            try other.link(manifest: image.manifest.digest, tag: image.tag, in: image.repository)
+        }
+    }
+
+    private func place(of digest: String) -> String {
+        "\(base)/blobs/sha256/\(hex(digest).prefix(2))/\(hex(digest))"
     }
 
     private func hex(_ digest: String) -> Substring { digest.dropFirst("sha256:".count) }

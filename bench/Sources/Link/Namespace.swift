@@ -55,6 +55,13 @@ final class Namespace {
         (try? enter { NetworkSetting.read("/proc/sys/net/\(key)") }) ?? "unknown"
     }
 
+    /// What its TCP has done so far.
+    var counters: TCPCounters {
+        let path = "/proc/thread-self/net/snmp"
+        let file = try? enter { try Data(contentsOf: URL(filePath: path)) }
+        return TCPCounters(String(decoding: file ?? Data(), as: UTF8.self))
+    }
+
     /// Changes a setting of the namespace's network; the host's stays as it is.
     func set(_ key: String, _ value: String) throws {
         try enter {

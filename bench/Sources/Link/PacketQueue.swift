@@ -21,6 +21,13 @@ struct LinkCounters: Hashable, Codable {
             payload: after.payload - before.payload, queueDrops: after.queueDrops - before.queueDrops,
             losses: after.losses - before.losses, peakQueue: after.peakQueue)
     }
+
+    static func + (before: Self, after: Self) -> Self {
+        LinkCounters(
+            packets: before.packets + after.packets, bytes: before.bytes + after.bytes,
+            payload: before.payload + after.payload, queueDrops: before.queueDrops + after.queueDrops,
+            losses: before.losses + after.losses, peakQueue: max(before.peakQueue, after.peakQueue))
+    }
 }
 
 /// One direction of the emulated link: a drop-tail queue, a line of fixed rate that loses packets, and a delay.

@@ -33,13 +33,21 @@ struct RunFigures: Codable {
     var down: LinkCounters?
     /// What went the other way.
     var up: LinkCounters?
-    /// TCP payload that came over the link in each tenth of a second.
-    var timeline: [Int]
+    /// What the link had carried at each tenth of a second; empty on loopback.
+    var timeline = Timeline()
+    /// What registries and TCP counted; `nil` where nothing is copied between registries.
+    var traffic: Traffic?
+    /// Figures that only this scenario has, by name.
+    var readings: [String: Double] = [:]
+    /// Seconds that the check of the destination took afterwards.
+    var verification: Double?
 
     /// Whether its figures count.
     var isGood: Bool { outcome == .verified || outcome == .downloaded }
     /// CPU seconds of the tool.
     var cpu: Double { user + system }
+    /// Bytes that came from the central registry: TCP payload over the link, or what the registry sent on loopback.
+    var fetched: Int? { down?.payload ?? traffic?.sourceBytes }
 }
 
 /// What one tool's runs came to.
@@ -59,8 +67,21 @@ struct ToolSummary: Codable {
     let peakMemory: Spread?
     /// CPU seconds of both registries.
     let serverCPU: Spread?
-    /// TCP payload over the link beside the bytes that have to cross it: 1 is perfect.
+    /// Bytes that came from the central registry beside those that had to: 1 is perfect.
     let fetched: Spread?
+    /// Bytes of IP packets over the link, to the site and from it.
+    let down: Spread?
+    let up: Spread?
+    /// Requests that the central registry answered, and that the site's did.
+    let sourceRequests: Spread?
+    let siteRequests: Spread?
+    /// TCP connections that the central registry's side accepted.
+    let connections: Spread?
+    /// Answers that are tried again, and segments that TCP sent again.
+    let refused: Spread?
+    let retransmitted: Spread?
+    /// Figures that only this scenario has, by name.
+    let readings: [String: Spread]
     /// Median time over the best peer's; below 1 is faster.
     var toBestPeer: Double?
     /// Median time over the physical limit's.
@@ -73,12 +94,26 @@ extension ToolSummary {
     ///   - needed: bytes that have to cross the link
     init(tool: String, kind: Tool.Kind, version: String, command: String, runs: [RunFigures], needed: Int) {
         let good = runs.filter(\.isGood)
+        func traffic(_ figure: KeyPath<Traffic, Int>) -> Spread? {
+            Spread(good.compactMap { $0.traffic.map { Double($0[keyPath: figure]) } })
+        }
+        func traffic(_ figure: KeyPath<Traffic, Int?>) -> Spread? {
+            Spread(good.compactMap { $0.traffic?[keyPath: figure].map(Double.init) })
+        }
         self.init(
             tool: tool, kind: kind, version: version, command: command, good: good.count, runs: runs.count,
             note: runs.lazy.filter { !$0.isGood }.compactMap(\.note).first, wall: Spread(good.map(\.wall)),
             cpu: Spread(good.map(\.cpu)), peakMemory: Spread(good.map { Double($0.peakMemory) }),
             serverCPU: Spread(good.map { $0.sourceCPU + $0.destinationCPU }),
-            fetched: Spread(good.compactMap { $0.down.map { Double($0.payload) / Double(needed) } }))
+            fetched: needed > 0 ? Spread(good.compactMap { $0.fetched.map { Double($0) / Double(needed) } }) : nil,
+            down: Spread(good.compactMap { $0.down.map { Double($0.bytes) } }),
+            up: Spread(good.compactMap { $0.up.map { Double($0.bytes) } }),
+            sourceRequests: traffic(\.sourceRequests), siteRequests: traffic(\.siteRequests),
+            connections: traffic(\.connections), refused: traffic(\.refused), retransmitted: traffic(\.retransmitted),
+            readings: Dictionary(
+                uniqueKeysWithValues: Set(good.flatMap(\.readings.keys)).compactMap { name in
+                    Spread(good.compactMap { $0.readings[name] }).map { (name, $0) }
+                }))
     }
 }
 
@@ -90,7 +125,7 @@ struct ScenarioFigures: Codable {
     let settings: [String: String]
     let images: Int
     let blobs: Int
-    /// Every blob once, and the manifests.
+    /// What had to be brought: every blob once, and the manifests.
     let bytes: Int
     /// Seconds that nothing can go below, and why; `nil` where nothing has to move.
     let limit: Double?
@@ -99,6 +134,8 @@ struct ScenarioFigures: Codable {
     let forwarderCPU: Double?
     let tools: [ToolSummary]
     let runs: [RunFigures]
+    /// Whether images move.
+    var isTransfer = true
 
     /// Fills in the ratios to the best peer and to the limit.
     static func compare(_ tools: [ToolSummary], limit: Double?) -> [ToolSummary] {
@@ -118,5 +155,9 @@ struct ScenarioFigures: Codable {
 struct Report: Codable {
     let date: String
     let machine: Machine
-    let scenarios: [ScenarioFigures]
+    /// Whether every scenario that was asked for has been measured, or the benchmark was stopped before.
+    var isComplete: Bool
+    var scenarios: [ScenarioFigures]
+    /// Scenarios that could not be measured, and why.
+    var omitted: [String: String] = [:]
 }

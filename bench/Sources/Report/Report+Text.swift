@@ -1,9 +1,11 @@
 extension Report {
-    /// The figures as Markdown: one table for each scenario.
+    /// The figures as Markdown: the tables of each scenario.
     var markdown: String {
-        "Measured \(date) on \(machine.text).\n\n"
+        let state = isComplete ? "" : "**Stopped before its end:** what follows is what had been measured.\n\n"
+        let missing = omitted.sorted { $0.key < $1.key }.map { "- \($0.key) was not measured: \($0.value)\n" }.joined()
+        return "Measured \(date) on \(machine.text).\n\n" + state + (missing.isEmpty ? "" : missing + "\n")
             + scenarios.map { scenario in
-                "### \(scenario.name): \(scenario.summary)\n\n\(scenario.introduction)\n\n\(scenario.table)\n\n"
+                "### \(scenario.name): \(scenario.summary)\n\n\(scenario.introduction)\n\n\(scenario.tables)\n\n"
                     + scenario.tools.map { "- \($0.tool): \($0.version); `\($0.command)`" }.joined(separator: "\n")
                     + "\n"
             }.joined(separator: "\n")
@@ -14,7 +16,7 @@ extension ScenarioFigures {
     /// What was measured, in a sentence or two.
     var introduction: String {
         var text = "\(images) \(images == 1 ? "image" : "images"), \(blobs) blobs, \(bytesText(bytes)); "
-        if name == GateFleet.name {
+        if !isTransfer {
             text += "nothing is transferred"
         } else if let link {
             text += link.text + ", \(settings["tcp_congestion_control"] ?? "unknown congestion control")"
@@ -27,13 +29,62 @@ extension ScenarioFigures {
         return text + ". Limit: \(limit.map { "\(fixed($0, 2)) s, " } ?? "")\(limitReason)."
     }
 
-    /// The tools' figures as a table that is Markdown and reads well on a terminal.
+    /// The tools' figures: times, what went over the wire, and what only this scenario has.
+    var tables: String {
+        [table, wireTable, readingsTable].compactMap(\.self).joined(separator: "\n\n")
+    }
+
+    /// The tools' times and means.
     var table: String {
         let header = [
             "tool", "runs", "wall s: median (min to max)", "to best peer", "to limit", "CPU s", "memory MiB",
             "registries' CPU s", "fetched / needed",
         ]
-        let rows = tools.map { tool in cells(of: tool).map { $0.replacing("|", with: "/") } }
+        return Self.table(header, tools.map { cells(of: $0) })
+    }
+
+    /// What each tool asked and what moved for it; `nil` where nothing counts that.
+    var wireTable: String? {
+        let counted = tools.filter { $0.sourceRequests != nil }
+        guard !counted.isEmpty else { return nil }
+        let header = [
+            "tool", "MiB to the site", "MiB from it", "connections", "requests to the source", "to the site's registry",
+            "refused, to be tried again", "TCP retransmissions",
+        ]
+        func number(_ spread: Spread?, _ scale: Double = 1, _ decimals: Int = 0) -> String {
+            spread.map { fixed($0.median / scale, decimals) } ?? ""
+        }
+        return Self.table(
+            header,
+            counted.map { tool in
+                [
+                    tool.tool, number(tool.down, 0x1p20, 1), number(tool.up, 0x1p20, 1), number(tool.connections),
+                    number(tool.sourceRequests), number(tool.siteRequests), number(tool.refused),
+                    number(tool.retransmitted),
+                ]
+            })
+    }
+
+    /// The figures that only this scenario has; `nil` where there are none.
+    var readingsTable: String? {
+        let names = Set(tools.flatMap(\.readings.keys)).sorted()
+        guard !names.isEmpty else { return nil }
+        return Self.table(
+            ["tool"] + names,
+            tools.map { tool in
+                [tool.tool]
+                    + names.map { name in
+                        guard let spread = tool.readings[name] else { return "" }
+                        let range = "\(fixed(spread.minimum, 3)) to \(fixed(spread.maximum, 3))"
+                        return spread.minimum == spread.maximum
+                            ? fixed(spread.median, 3) : "\(fixed(spread.median, 3)) (\(range))"
+                    }
+            })
+    }
+
+    /// A table that is Markdown and reads well on a terminal.
+    static func table(_ header: [String], _ rows: [[String]]) -> String {
+        let rows = rows.map { $0.map { $0.replacing("|", with: "/") } }
         let widths = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
         func line(_ cells: [String]) -> String {
             let padded = zip(cells, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }

@@ -6,11 +6,15 @@ import Trust
 
 /// The gate at the size of a large fleet: `rollcall check` over a directory store with signed cache manifests.
 ///
-/// Measured as its users run it, process start included: with nothing changed since the check before, and with some sites
+/// Or over an S3 store, with a request for each object. Measured as its users run it, process start included: with nothing changed since the check before, and with some sites
 /// that miss some entries, each others, where every one of them is named.
-struct GateFleet {
-    static let name = "gate-fleet"
-    static let summary = "rollcall check over 500 sites and a list of 20,000 images, in a directory store"
+struct GateFleet: Benchmark {
+    /// Where the fleet's objects are.
+    enum Store {
+        case directory
+        /// An S3 store, on loopback.
+        case seaweedFS
+    }
 
     /// What a check should take at most, in seconds and in bytes of memory.
     enum Target {
@@ -19,84 +23,112 @@ struct GateFleet {
         static let memory = 200 << 20
     }
 
+    let store: Store
     let sites: Int
     let images: Int
-    let rounds: Int
-    let timeout: Double
-    /// Where Rollcall's executables lie.
-    let binaries: String
 
-    private var rollcall: String { "\(binaries)/rollcall" }
+    /// - Parameters:
+    ///   - work: changes to the usual 500 sites (100 in S3) and 20,000 images
+    ///   - store: where the fleet's objects are
+    init(_ work: WorkOptions, in store: Store) {
+        self.store = store
+        sites = work.sites ?? max(1, Int((store == .directory ? 500 : 100) * work.scale))
+        images = work.images ?? max(10, Int(20_000 * work.scale))
+    }
 
-    /// - Throws: `BenchError` where the store cannot be made; a wrong answer is a figure
-    func run() throws -> ScenarioFigures {
+    var name: String { store == .directory ? "gate-fleet" : "store-s3" }
+    var summary: String {
+        "rollcall check over \(sites) sites and a list of \(images) images, in "
+            + (store == .directory ? "a directory store" : "an S3 store (SeaweedFS)")
+    }
+    var link: LinkParameters? { nil }
+
+    func run(in surroundings: Surroundings, _ record: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
         let directory = try Scratch.directory("fleet")
         defer { Scratch.remove(directory) }
-        let fleet = try Fleet(sites: sites, images: images, in: directory)
-        try Command([rollcall, "stage", fleet.listFile, "--environment", "fleet", "--fleet", fleet.file])
-            .run(timeout: 120)
+        let server = store == .seaweedFS ? try SeaweedFS() : nil
+        let rollcall = "\(surroundings.binaries)/rollcall"
+        let timeout = surroundings.timeout ?? 60
+        let fleet = try Fleet(sites: sites, images: images, in: directory, server)
         var runs: [RunFigures] = []
-        var rows: [(name: String, target: Double)] = []
-        func measure(_ name: String, target: Double, isReady: Bool, expecting text: String) throws {
-            rows.append((name, target))
+        var rows: [(name: String, target: Double, command: Command)] = []
+        func measure(
+            _ name: String, target: Double, code: Int32 = 0, expecting text: String = "", _ arguments: String...
+        ) throws {
+            let command = Command(
+                [rollcall] + arguments + ["--environment", "fleet", "--output", "json", "--fleet", fleet.file],
+                environment: server?.environment ?? [:])
+            rows.append((name, target, command))
             // The first look after a change is recorded; what is measured is asking again.
-            _ = try check(fleet, name, round: -1, isReady: isReady, expecting: text)
-            for round in 0..<rounds {
-                let figures = try check(fleet, name, round: round, isReady: isReady, expecting: text)
-                warn("\(Self.name), round \(round + 1): \(ScenarioRun.line(figures))")
+            for round in -1..<surroundings.rounds {
+                let cpu = server?.cpu
+                var figures = Self.answer(to: command, name, round, code, expecting: text, fleet, timeout)
+                if let cpu, let server { figures.sourceCPU = server.cpu - cpu }
+                guard round >= 0 else { continue }
+                warn("\(self.name), round \(round + 1): \(figures.line)")
                 runs.append(figures)
+                record(summary(fleet, rows, runs, rollcall))
             }
         }
+        try Command(
+            [rollcall, "stage", fleet.listFile, "--environment", "fleet", "--fleet", fleet.file],
+            environment: server?.environment ?? [:]
+        ).run(timeout: 120)
         try fleet.publish(missing: 0, at: 0)
         try measure(
-            "rollcall check, nothing changed", target: Target.unchanged, isReady: true,
-            expecting: "\"ready\" : true")
+            "rollcall check, nothing changed", target: Target.unchanged, expecting: "\"ready\" : true", "check", "bench"
+        )
         let entries = max(1, fleet.list.closure.entries.count / 100)
-        let incomplete = max(1, sites / 100)
-        try fleet.publish(missing: entries, at: incomplete)
+        try fleet.publish(missing: entries, at: max(1, sites / 100))
+        // A blocked gate ends with 3.
         try measure(
-            "rollcall check, 1 % of sites miss 1 %", target: Target.missing, isReady: false,
-            expecting: "\"missingEntries\" : \(entries)")
-        let version = (try? Command([rollcall, "--version"]).run()).map {
-            String(decoding: $0.dropLast(), as: UTF8.self)
-        }
+            "rollcall check, 1 % of sites miss 1 %", target: Target.missing, code: 3,
+            expecting: "\"missingEntries\" : \(entries)", "check", "bench")
+        return summary(fleet, rows, runs, rollcall)
+    }
+
+    private func summary(
+        _ fleet: Fleet, _ rows: [(name: String, target: Double, command: Command)], _ runs: [RunFigures],
+        _ rollcall: String
+    ) -> ScenarioFigures {
+        let version = (try? Command([rollcall, "--version"]).run()) ?? []
         return ScenarioFigures(
-            name: Self.name, summary: Self.summary, link: nil, settings: [:], images: images,
+            name: name, summary: summary, link: nil, settings: [:], images: images,
             blobs: fleet.list.closure.entries.count, bytes: Int(fleet.list.closure.uniqueBytes), limit: nil,
             limitReason: "the targets, \(fixed(Target.unchanged, 1)) s with nothing changed and"
                 + " \(fixed(Target.missing, 1)) s otherwise, \(bytesText(Target.memory)) of memory",
             forwarderCPU: nil,
             tools: rows.map { row in
                 var summary = ToolSummary(
-                    tool: row.name, kind: .ours, version: version ?? "unknown",
-                    command: command(fleet).text.replacing(directory, with: "DIR"),
-                    runs: runs.filter { $0.tool == row.name }, needed: 1)
+                    tool: row.name, kind: .ours,
+                    version: String(decoding: version, as: UTF8.self).filter { !$0.isNewline },
+                    command: row.command.text.replacing(fleet.directory, with: "DIR"),
+                    runs: runs.filter { $0.tool == row.name }, needed: 0)
                 summary.toLimit = summary.wall.map { $0.median / row.target }
                 return summary
-            }, runs: runs)
+            }, runs: runs, isTransfer: false)
     }
 
-    private func command(_ fleet: Fleet) -> Command {
-        Command([rollcall, "check", "bench", "--environment", "fleet", "--output", "json", "--fleet", fleet.file])
-    }
-
-    private func check(
-        _ fleet: Fleet, _ name: String, round: Int, isReady: Bool, expecting text: String
-    ) throws -> RunFigures {
+    private static func answer(
+        to command: Command, _ name: String, _ round: Int, _ code: Int32, expecting text: String, _ fleet: Fleet,
+        _ timeout: Double
+    ) -> RunFigures {
         let output = "\(fleet.directory)/output"
-        let child = try Child(command(fleet), output: output, errors: "\(fleet.directory)/errors")
+        let child: Child
+        do {
+            child = try Child(command, output: output, errors: "\(fleet.directory)/errors")
+        } catch {
+            return RunFigures(tool: name, round: round, failure: "\(error)")
+        }
         let ending = child.wait(timeout: timeout)
-        var figures = RunFigures(
-            tool: name, round: round, outcome: .verified, wall: ending.wall, user: ending.user, system: ending.system,
-            peakMemory: ending.peakMemory, sourceCPU: 0, destinationCPU: 0, timeline: [])
+        var figures = RunFigures(tool: name, round: round, ending: ending)
         let answer = String(decoding: (try? Data(contentsOf: URL(filePath: output))) ?? Data(), as: UTF8.self)
-        // A blocked gate ends with 3.
-        if ending.timedOut || ending.code != (isReady ? 0 : 3) {
+        if ending.timedOut || ending.code != code {
             figures.outcome = ending.timedOut ? .timedOut : .failed
             figures.note = "\(ending.words): \(Scratch.tail(of: "\(fleet.directory)/errors"))"
-        } else if !answer.contains(text) {
-            figures.outcome = .wrong
-            figures.note = "the answer lacks \(text)"
+        } else {
+            figures.outcome = answer.contains(text) ? .verified : .wrong
+            figures.note = answer.contains(text) ? nil : "the answer lacks \(text)"
         }
         return figures
     }
@@ -109,14 +141,17 @@ struct GateFleet {
         var listFile: String { "\(directory)/list.json" }
         private let keys: [PrivateKey]
         private var sequence: Int64 = 0
+        private let server: SeaweedFS?
 
-        init(sites: Int, images: Int, in directory: String) throws {
+        init(sites: Int, images: Int, in directory: String, _ server: SeaweedFS?) throws {
             self.directory = directory
+            self.server = server
             list = try Self.list(images: images)
             keys = try (0..<sites).map { _ in try PrivateKey.generate() }
             try Scratch.makeDirectory("\(directory)/store/environments/fleet/sites")
             try Scratch.makeDirectory("\(directory)/store/inventories")
-            var text = "objectStore: {url: 'file://\(directory)/store'}\nenvironments:\n  - name: fleet\n    sites:\n"
+            let url = server?.url ?? "file://\(directory)/store"
+            var text = "objectStore: {url: '\(url)'}\nenvironments:\n  - name: fleet\n    sites:\n"
             for (index, key) in keys.enumerated() {
                 text +=
                     "      - {name: site-\(index), registry: 'https://\(index).example', publicKey: '\(key.publicKey)'}\n"
@@ -148,6 +183,8 @@ struct GateFleet {
                     manifest.objectBytes(signedBy: key),
                     to: "\(directory)/store/environments/fleet/sites/site-\(index).json")
             }
+            try server?.upload("\(directory)/store", below: "inventories")
+            try server?.upload("\(directory)/store", below: "environments/fleet/sites")
         }
 
         private func write(_ bytes: [UInt8], to path: String) throws {

@@ -12,7 +12,7 @@ struct KillResume {
     let timeout: Double
 
     /// - Throws: `BenchError` where the surroundings cannot be made
-    func run() throws -> ScenarioFigures {
+    func run(_ report: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
         var random = SplitMix(seed: (scenario.link?.seed ?? 0) ^ 0x6B69_6C6C)
         var runs: [RunFigures] = []
         var summaries: [ToolSummary] = []
@@ -22,6 +22,7 @@ struct KillResume {
             guard let whole = try copy(tool, round: 0, moments: []) else { continue }
             record(whole.figures, "not killed", &runs)
             summaries.append(summary(tool, version, "not killed", runs, whole.command))
+            report(figures(summaries, runs, settings))
             guard whole.figures.isGood else { continue }
             let seconds = whole.figures.wall
             // The peers start from zero, which a few trials show.
@@ -31,6 +32,7 @@ struct KillResume {
                 record(result.figures, "killed once", &runs)
             }
             summaries.append(summary(tool, version, "killed once", runs, whole.command))
+            report(figures(summaries, runs, settings))
             guard tool.kind == .ours, trials > 1 else { continue }
             // The same number of kills in one copy: what each of them costs adds up here.
             let moments = (0..<trials).map { _ in seconds / Double(trials) * (0.5 + random.nextUnit()) }
@@ -39,6 +41,12 @@ struct KillResume {
                 summaries.append(summary(tool, version, "killed up to \(trials) times", runs, whole.command))
             }
         }
+        return figures(summaries, runs, settings)
+    }
+
+    private func figures(
+        _ summaries: [ToolSummary], _ runs: [RunFigures], _ settings: [String: String]
+    ) -> ScenarioFigures {
         let limit = scenario.link?.seconds(carrying: corpus.bytes)
         return ScenarioFigures(
             name: scenario.name, summary: scenario.summary, link: scenario.link, settings: settings,
@@ -55,7 +63,7 @@ struct KillResume {
         var figures = figures
         figures.tool = "\(figures.tool), \(kind)"
         let fetched = Double(figures.down?.payload ?? 0) / Double(corpus.bytes)
-        warn("\(scenario.name): \(ScenarioRun.line(figures)); fetched \(fixed(fetched, 3)) of the image")
+        warn("\(scenario.name): \(figures.line); fetched \(fixed(fetched, 3)) of the image")
         runs.append(figures)
     }
 
@@ -64,11 +72,10 @@ struct KillResume {
         let stage = try Stage(scenario, corpus, round: round)
         let directory = try Scratch.directory("job")
         defer { Scratch.remove(directory) }
-        let job = Job(
-            work: scenario.work, corpus: corpus, source: stage.source, destination: stage.destination,
-            directory: directory)
+        let job = Job(scenario, corpus, stage, in: directory)
         guard let command = try tool.prepare(job) else { return nil }
         let start = (stage.link?.snapshot, stage.source.cpu, stage.destination.cpu)
+        let counts = stage.counts
         var ended: [Ending] = []
         for moment in moments {
             let child = try Child(
@@ -93,16 +100,11 @@ struct KillResume {
             figures.down = end.down - start.down
             figures.up = end.up - start.up
         }
-        if figures.outcome == .verified {
-            figures.note =
-                ended.isEmpty ? nil : "killed after \(ended.map { fixed($0.wall, 1) }.joined(separator: ", ")) s"
-            do {
-                try Verification(corpus: corpus, destination: stage.destination).run()
-            } catch let error as BenchError {
-                figures.outcome = .wrong
-                figures.note = error.message
-            }
+        figures.traffic = stage.counts.since(counts)
+        if figures.outcome == .verified, !ended.isEmpty {
+            figures.note = "killed after \(ended.map { fixed($0.wall, 1) }.joined(separator: ", ")) s"
         }
+        try figures.verify { try Verification(corpus: corpus, destination: stage.destination).run() }
         return (figures, command.text.replacing(directory, with: "DIR"))
     }
 

@@ -1,7 +1,7 @@
 import Glibc
 
 /// What a registry does for its clients: our own beside Debian's `docker-registry`, with the same clients (curl).
-struct RegistryLoad {
+struct RegistryLoad: Benchmark {
     /// One kind of load.
     enum Load: String, CaseIterable {
         case pull = "registry-pull"
@@ -9,16 +9,16 @@ struct RegistryLoad {
         case push = "registry-push"
 
         /// What is measured.
-        func summary(scale: Double) -> String {
+        func summary(_ bytes: Int) -> String {
             switch self {
-            case .pull: "one client pulls a blob of \(bytesText(bytes(scale)))"
-            case .pullMany: "64 clients at once pull a blob of \(bytesText(bytes(scale))) each"
-            case .push: "one client pushes a blob of \(bytesText(bytes(scale))), which the registry verifies"
+            case .pull: "one client pulls a blob of \(bytesText(bytes))"
+            case .pullMany: "64 clients at once pull a blob of \(bytesText(bytes)) each"
+            case .push: "one client pushes a blob of \(bytesText(bytes)), which the registry verifies"
             }
         }
 
-        /// The blob's size in bytes.
-        func bytes(_ scale: Double) -> Int { Int((self == .pullMany ? 100 : 1024) * 0x1p20 * scale) }
+        /// The blob's usual size.
+        var mebibytes: Double { self == .pullMany ? 100 : 1024 }
 
         var clients: Int { self == .pullMany ? 64 : 1 }
 
@@ -27,13 +27,13 @@ struct RegistryLoad {
     }
 
     let load: Load
-    let scale: Double
-    let rounds: Int
-    let timeout: Double
-    /// Where Rollcall's executables lie.
-    let binaries: String
+    let work: WorkOptions
 
-    private var agent: String { "\(binaries)/rollcall-agent" }
+    var name: String { load.rawValue }
+    var summary: String { load.summary(size) }
+    var link: LinkParameters? { nil }
+    /// The blob's size in bytes.
+    private var size: Int { work.bytes(load.mebibytes) }
 
     private struct Contender {
         let name: String
@@ -44,9 +44,9 @@ struct RegistryLoad {
     }
 
     /// - Throws: `BenchError` where the surroundings cannot be made; a wrong answer is a figure
-    func run() throws -> ScenarioFigures {
-        let bytes = load.bytes(scale)
-        let blob = try makeBlob(bytes)
+    func run(in surroundings: Surroundings, _ record: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
+        let agent = "\(surroundings.binaries)/rollcall-agent"
+        let blob = try makeBlob(size)
         defer { Scratch.remove(blob.path) }
         let contenders = [
             Contender(
@@ -57,15 +57,20 @@ struct RegistryLoad {
                 version: version(of: "docker-registry")),
         ].filter { Command.find($0.executable) != nil }
         var runs: [RunFigures] = []
-        for round in 0..<rounds {
+        for round in 0..<surroundings.rounds {
             for index in contenders.indices {
                 let contender = contenders[(index + round) % contenders.count]
-                let figures = try measure(contender, blob, round)
-                warn("\(load.rawValue), round \(round + 1): \(ScenarioRun.line(figures))")
+                let figures = try measure(contender, blob, round, timeout: surroundings.timeout ?? 100)
+                warn("\(load.rawValue), round \(round + 1): \(figures.line)")
                 runs.append(figures)
+                record(self.figures(contenders, blob, runs))
             }
         }
-        let total = bytes * load.clients
+        return figures(contenders, blob, runs)
+    }
+
+    private func figures(_ contenders: [Contender], _ blob: Blob, _ runs: [RunFigures]) -> ScenarioFigures {
+        let total = blob.size * load.clients
         let tools = contenders.map { contender in
             ToolSummary(
                 tool: contender.name, kind: contender.kind, version: contender.version,
@@ -73,7 +78,7 @@ struct RegistryLoad {
                 runs: runs.filter { $0.tool == contender.name }, needed: total)
         }
         return ScenarioFigures(
-            name: load.rawValue, summary: load.summary(scale: scale), link: nil, settings: [:], images: 0, blobs: 1,
+            name: name, summary: summary, link: nil, settings: [:], images: 0, blobs: 1,
             bytes: total, limit: nil,
             limitReason: "at most \(fixed(load.target, 2)) of docker-registry's time, and 100 MiB of memory",
             forwarderCPU: nil, tools: ScenarioFigures.compare(tools, limit: nil), runs: runs)
@@ -126,7 +131,7 @@ struct RegistryLoad {
         ])
     }
 
-    private func measure(_ contender: Contender, _ blob: Blob, _ round: Int) throws -> RunFigures {
+    private func measure(_ contender: Contender, _ blob: Blob, _ round: Int, timeout: Double) throws -> RunFigures {
         let directory = try Scratch.directory("served")
         defer { Scratch.remove(directory) }
         let storage = "\(directory)/storage"
@@ -143,7 +148,7 @@ struct RegistryLoad {
         let ending = child.wait(timeout: timeout)
         var figures = RunFigures(
             tool: contender.name, round: round, outcome: .verified, wall: ending.wall, user: server.cpu - before,
-            system: 0, peakMemory: server.peakMemory, sourceCPU: 0, destinationCPU: 0, timeline: [])
+            system: 0, peakMemory: server.peakMemory, sourceCPU: 0, destinationCPU: 0)
         guard ending.isSuccess else {
             figures.outcome = ending.timedOut ? .timedOut : .failed
             figures.note = "\(ending.words): \(Scratch.tail(of: "\(directory)/errors"))"

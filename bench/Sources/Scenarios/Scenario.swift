@@ -1,4 +1,4 @@
-/// A piece of work that is measured: which images, over which link, and what is there already.
+/// A piece of work that is measured: which images, over which link, what is there already, and how it is driven.
 struct Scenario {
     enum Work: String, Codable {
         /// One image.
@@ -7,52 +7,131 @@ struct Scenario {
         case release
     }
 
+    /// What the destination has before the run.
+    enum There {
+        case nothing
+        /// The release before this one.
+        case previous
+        case everything
+    }
+
+    /// What happens to a run.
+    enum Course {
+        /// Nothing: it is left to end.
+        case plain
+        /// It is killed and started again.
+        case killed
+        /// It may bring so many bytes a second; what the link carries is compared with that.
+        case capped(rate: Int)
+        /// The transfer window closes so many seconds after the start; a second run without windows ends the work.
+        case windowEnd(after: Double)
+        /// So many agents do the same work at once, from one source, with so many connections each.
+        case agents(Int, connections: Int)
+    }
+
     let name: String
     let summary: String
     let corpus: CorpusPlan
     /// `nil` for loopback.
     let link: LinkParameters?
     let work: Work
-    /// Whether the destination has everything before the run.
-    var isThere = false
-    /// Whether runs are killed and started again.
-    var isKilled = false
+    var there = There.nothing
+    var course = Course.plain
     /// Seconds after which a run is given up.
     let timeout: Double
+
+    /// The wide-area link of the scenarios, with what the user changed.
+    private static func wan(_ options: LinkOptions, rate: Int = 200, roundTrip: Double = 80, loss: Double = 0)
+        -> LinkParameters
+    {
+        options.applied(to: LinkParameters(rate: rate * 1_000_000, roundTrip: roundTrip, loss: loss, seed: 1))
+    }
 
     /// Every scenario.
     ///
     /// - Parameters:
-    ///   - scale: the share of the usual bytes; less than 1 for a quick look
+    ///   - work: changes to the images
     ///   - options: changes to the links
-    static func all(scale: Double, _ options: LinkOptions) -> [Scenario] {
-        func bytes(_ mebibytes: Double) -> Int { Int(mebibytes * 0x1p20 * scale) }
+    static func all(_ work: WorkOptions, _ options: LinkOptions) -> [Scenario] {
         let seed = options.seed
-        let release = CorpusPlan.release(images: 60, bytes: bytes(85), seed: seed)
-        let image = CorpusPlan.image("large", bytes: bytes(1024), layers: 12, seed: seed)
-        func wan(loss: Double) -> LinkParameters {
-            options.applied(to: LinkParameters(rate: 200_000_000, roundTrip: 80, loss: loss, seed: seed))
+        let release = CorpusPlan.release(images: work.images(60), bytes: work.bytes(85), seed: seed)
+        let count = release.images.count
+        func image(_ name: String, _ mebibytes: Double, layers: Int) -> CorpusPlan {
+            .image(name, bytes: work.bytes(mebibytes), layers: layers, seed: seed)
         }
+        func size(_ mebibytes: Double) -> String { bytesText(work.bytes(mebibytes)) }
+        let capped = wan(options, roundTrip: 20)
         return [
             Scenario(
-                name: "wan-one-large", summary: "one layer of \(bytesText(bytes(256))) over a lossy wide-area link",
-                corpus: .image("layer", bytes: bytes(256), layers: 1, seed: seed), link: wan(loss: 0.001), work: .copy,
-                timeout: 200),
+                name: "wan-one-large", summary: "one layer of \(size(256)) over a lossy wide-area link",
+                corpus: image("layer", 256, layers: 1), link: wan(options, loss: 0.001), work: .copy, timeout: 200),
             Scenario(
-                name: "wan-release", summary: "a release of 60 images that share bases over a wide-area link",
-                corpus: release, link: wan(loss: 0.0001), work: .release, timeout: 200),
+                name: "wan-release", summary: "a release of \(count) images that share bases over a wide-area link",
+                corpus: release, link: wan(options, loss: 0.0001), work: .release, timeout: 200),
             Scenario(
-                name: "lan-large", summary: "\(bytesText(bytes(1024))) in 12 layers between two registries on loopback",
-                corpus: image, link: nil, work: .copy, timeout: 100),
+                name: "wan-lossy",
+                summary: "a release of \(count) images over a link that loses one packet in a hundred",
+                corpus: release, link: wan(options, loss: 0.01), work: .release, timeout: 200),
             Scenario(
-                name: "warm-noop", summary: "a release of 60 images that the destination has already, on loopback",
-                corpus: release, link: nil, work: .release, isThere: true, timeout: 60),
+                name: "wan-upgrade", summary: "the next release of \(count) images, most of which is there already",
+                corpus: .upgrade(images: work.images(60), bytes: work.bytes(85), seed: seed),
+                link: wan(options, loss: 0.0001), work: .release, there: .previous, timeout: 200),
+            Scenario(
+                name: "lan-large", summary: "\(size(1024)) in 12 layers between two registries on loopback",
+                corpus: image("large", 1024, layers: 12), link: nil, work: .copy, timeout: 100),
+            Scenario(
+                name: "lan-release", summary: "a release of \(count) images between two registries on loopback",
+                corpus: release, link: nil, work: .release, timeout: 100),
+            Scenario(
+                name: "warm-noop",
+                summary: "a release of \(count) images that the destination has already, on loopback",
+                corpus: release, link: nil, work: .release, there: .everything, timeout: 60),
             Scenario(
                 name: "kill-resume",
-                summary: "a copy of \(bytesText(bytes(1024))) that is killed at a random moment and started again",
-                corpus: image,
-                link: options.applied(to: LinkParameters(rate: 500_000_000, roundTrip: 5, loss: 0, seed: seed)),
-                work: .copy, isKilled: true, timeout: 200),
+                summary: "a copy of \(size(1024)) that is killed at a random moment and started again",
+                corpus: image("large", 1024, layers: 12), link: wan(options, rate: 500, roundTrip: 5), work: .copy,
+                course: .killed, timeout: 200),
+            Scenario(
+                name: "rate-cap", summary: "\(size(128)) in 4 layers with a quarter of the link's rate allowed",
+                corpus: image("capped", 128, layers: 4), link: capped, work: .release,
+                course: .capped(rate: capped.rate / 8 / 4), timeout: 200),
+            Scenario(
+                name: "window-end", summary: "\(size(256)) in 4 layers whose transfer window closes on the way",
+                corpus: image("window", 256, layers: 4), link: wan(options), work: .release,
+                course: .windowEnd(after: 5), timeout: 200),
+            Scenario(
+                name: "many-agents",
+                summary: "\(work.agents) agents at once bring a release of \(work.images(12)) images from one source",
+                corpus: .release(images: work.images(12), bytes: work.bytes(24), seed: seed), link: nil, work: .release,
+                course: .agents(work.agents, connections: 4), timeout: 200),
         ]
+    }
+}
+
+extension Scenario: Benchmark {
+    func run(in surroundings: Surroundings, _ record: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
+        let corpus = try surroundings.corpus(corpus)
+        let timeout = surroundings.timeout ?? timeout
+        switch course {
+        case .plain, .capped:
+            return try ScenarioRun(
+                scenario: self, corpus: corpus, tools: surroundings.tools, rounds: surroundings.rounds,
+                timeout: timeout, hashRate: surroundings.hashRate, logs: surroundings.logs
+            ).run(record)
+        case .killed:
+            return try KillResume(
+                scenario: self, corpus: corpus, tools: surroundings.tools, trials: surroundings.kills, timeout: timeout
+            ).run(record)
+        case .windowEnd(let seconds):
+            return try WindowEnd(
+                scenario: self, corpus: corpus, binaries: surroundings.binaries, rounds: surroundings.rounds,
+                open: seconds, timeout: timeout
+            ).run(record)
+        case .agents(let count, let connections):
+            return try ManyAgents(
+                scenario: self, corpus: corpus, surroundings: surroundings, count: count, connections: connections,
+                timeout: timeout
+            ).run(record)
+        }
     }
 }

@@ -12,52 +12,70 @@ struct ScenarioRun {
     /// A directory for what the registries answered in each run.
     let logs: String?
 
-    /// - Throws: `BenchError` where the surroundings cannot be made; a tool's failure is a figure
-    func run() throws -> ScenarioFigures {
-        let measured = tools.compactMap { tool in tool.version.map { (tool: tool, version: $0) } }
+    /// What the scenario's runs came to, beside their figures.
+    private struct Course {
         var runs: [RunFigures] = []
         var commands: [String: String] = [:]
         var settings: [String: String] = [:]
         var forwarderCPU: Double?
+    }
+
+    /// - Throws: `BenchError` where the surroundings cannot be made; a tool's failure is a figure
+    func run(_ record: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
+        let measured = tools.compactMap { tool in tool.version.map { (tool: tool, version: $0) } }
+        var course = Course()
+        var unfinished: Set<String> = []
         for round in 0..<rounds {
             for index in measured.indices {
                 // Each round begins with another tool, so that none always profits from what the one before left.
                 let tool = measured[(index + round) % measured.count].tool
+                // What its time was not enough for once, it is not enough for: the other tools' runs are worth more.
+                guard !unfinished.contains(tool.name) else { continue }
                 let name = tool.name.filter { $0.isLetter || $0.isNumber }
                 let stage = try Stage(
                     scenario, corpus, round: round, logs: logs.map { "\($0)/\(scenario.name)-\(name)-\(round + 1)" })
                 guard let result = try measure(tool, stage, round) else { continue }
-                warn("\(scenario.name), round \(round + 1): \(Self.line(result.figures))")
-                runs.append(result.figures)
-                commands[tool.name] = commands[tool.name] ?? result.command
+                warn("\(scenario.name), round \(round + 1): \(result.figures.line)")
+                course.runs.append(result.figures)
+                if result.figures.outcome == .timedOut, tool.kind != .ours { unfinished.insert(tool.name) }
+                course.commands[tool.name] = course.commands[tool.name] ?? result.command
                 if let link = stage.link {
-                    settings = link.settings
-                    forwarderCPU = max(forwarderCPU ?? 0, link.snapshot.cpu / max(result.figures.wall, 1e-9))
+                    course.settings = link.settings
+                    let share = link.snapshot.cpu / max(result.figures.wall, 1e-9)
+                    course.forwarderCPU = max(course.forwarderCPU ?? 0, share)
                 }
+                record(figures(course, measured))
             }
         }
-        let limit = limit
-        return ScenarioFigures(
-            name: scenario.name, summary: scenario.summary, link: scenario.link, settings: settings,
-            images: corpus.images.count, blobs: corpus.blobs.count, bytes: corpus.bytes, limit: limit?.seconds,
-            limitReason: limit?.reason ?? "nothing has to move", forwarderCPU: forwarderCPU,
-            tools: ScenarioFigures.compare(
-                measured.compactMap { summary($0.tool, $0.version, runs, commands[$0.tool.name]) },
-                limit: limit?.seconds), runs: runs)
+        return figures(course, measured)
     }
 
-    private var limit: (seconds: Double, reason: String)? {
-        if scenario.isThere { return nil }
-        if let link = scenario.link { return (link.seconds(carrying: corpus.bytes), "the bytes at the link's rate") }
-        return (Double(corpus.bytes) / hashRate, "the bytes at the rate that one processor hashes")
+    private func figures(_ course: Course, _ measured: [(tool: Tool, version: String)]) -> ScenarioFigures {
+        let needed = corpus.needed(scenario.there).reduce(0) { $0 + $1.size }
+        let limit = scenario.limit(bytes: needed, hashRate: hashRate)
+        let summaries = measured.compactMap { tool, version -> ToolSummary? in
+            let runs = course.runs.filter { $0.tool == tool.name }
+            guard !runs.isEmpty else { return nil }
+            return ToolSummary(
+                tool: tool.name, kind: tool.kind, version: version, command: course.commands[tool.name] ?? "",
+                runs: runs, needed: needed)
+        }
+        return ScenarioFigures(
+            name: scenario.name, summary: scenario.summary, link: scenario.link, settings: course.settings,
+            images: corpus.images.count, blobs: corpus.blobs.count, bytes: needed, limit: limit?.seconds,
+            limitReason: limit?.reason ?? "nothing has to move", forwarderCPU: course.forwarderCPU,
+            tools: ScenarioFigures.compare(summaries, limit: limit?.seconds), runs: course.runs)
     }
 
     private func measure(_ tool: Tool, _ stage: Stage, _ round: Int) throws -> (figures: RunFigures, command: String)? {
         let directory = try Scratch.directory("job")
         defer { Scratch.remove(directory) }
-        let job = Job(
-            work: scenario.work, corpus: corpus, source: stage.source, destination: stage.destination,
-            directory: directory)
+        var job = Job(scenario, corpus, stage, in: directory)
+        if case .capped(let rate) = scenario.course {
+            // No peer has a limit for all of its connections together.
+            guard tool.kind != .peer else { return nil }
+            job.rate = rate
+        }
         let command: Command
         do {
             guard let prepared = try tool.prepare(job) else { return nil }
@@ -65,45 +83,36 @@ struct ScenarioRun {
         } catch let error as BenchError {
             return (RunFigures(tool: tool.name, round: round, failure: "not started: \(error.message)"), "")
         }
-        let measurement = Measurement(stage: stage, directory: directory)
-        var figures = try measurement.run(command, tool: tool.name, round: round, timeout: timeout)
-        if figures.outcome == .verified {
-            if tool.kind == .reference {
-                figures.outcome = .downloaded
-            } else {
-                do {
-                    try Verification(corpus: corpus, destination: tool.delivered?(job) ?? stage.destination).run()
-                } catch let error as BenchError {
-                    figures.outcome = .wrong
-                    figures.note = error.message
-                }
+        var figures = try Measurement(stage: stage, directory: directory).run(
+            command, tool: tool.name, round: round, timeout: timeout, interval: job.rate == nil ? 0.1 : 0.05)
+        if tool.kind == .reference {
+            if figures.outcome == .verified { figures.outcome = .downloaded }
+        } else {
+            try figures.verify {
+                try Verification(corpus: corpus, destination: tool.delivered?(job) ?? stage.destination).run()
             }
         }
+        if let rate = job.rate, stage.link != nil { figures.readings = Self.evenness(figures.timeline, rate) }
         return (figures, command.text.replacing(directory, with: "DIR"))
     }
 
-    private func summary(_ tool: Tool, _ version: String, _ runs: [RunFigures], _ command: String?) -> ToolSummary? {
-        let all = runs.filter { $0.tool == tool.name }
-        guard !all.isEmpty else { return nil }
-        return ToolSummary(
-            tool: tool.name, kind: tool.kind, version: version, command: command ?? "", runs: all,
-            needed: corpus.bytes)
-    }
-
-    /// A run in one line.
-    static func line(_ figures: RunFigures) -> String {
-        let note = figures.note.map { ": \($0)" } ?? ""
-        guard figures.isGood else { return "\(figures.tool) \(figures.outcome.rawValue)\(note)" }
-        return "\(figures.tool) \(fixed(figures.wall, 2)) s, \(fixed(figures.cpu, 2)) CPU-s, "
-            + "\(bytesText(figures.peakMemory))\(note)"
+    /// How what the link carried compares with what was allowed.
+    static func evenness(_ timeline: Timeline, _ rate: Int) -> [String: Double] {
+        let start = timeline.moment(carrying: 1)
+        return [
+            "mean rate / cap": timeline.steadyRate / Double(rate),
+            "highest second / cap": timeline.highest(in: 1) / Double(rate),
+            "highest second after the first / cap": timeline.highest(in: 1, after: start + 1) / Double(rate),
+        ]
     }
 }
 
-extension RunFigures {
-    /// A run that did not come about.
-    init(tool: String, round: Int, failure: String) {
-        self.init(
-            tool: tool, round: round, outcome: .failed, note: failure, wall: 0, user: 0, system: 0, peakMemory: 0,
-            sourceCPU: 0, destinationCPU: 0, down: nil, up: nil, timeline: [])
+extension Scenario {
+    /// Seconds that so many bytes take at least, and why; `nil` where nothing has to move.
+    func limit(bytes: Int, hashRate: Double) -> (seconds: Double, reason: String)? {
+        guard bytes > 0 else { return nil }
+        if case .capped(let rate) = course { return (Double(bytes) / Double(rate), "the bytes at the rate allowed") }
+        if let link { return (link.seconds(carrying: bytes), "the bytes at the link's rate") }
+        return (Double(bytes) / hashRate, "the bytes at the rate that one processor hashes")
     }
 }

@@ -21,13 +21,48 @@ final class Stage {
             return try Link(parameters)
         }
         storage = try Scratch.directory("destination")
-        if scenario.isThere { try corpus.storage.duplicate(to: storage) }
+        let registry = RegistryStorage(root: storage)
+        switch scenario.there {
+        case .nothing: break
+        case .previous: try corpus.storage.share(corpus.previous, with: registry)
+        case .everything: try corpus.storage.share(corpus.images, with: registry)
+        }
         source = try RegistryServer(
             storage: corpus.storage.root, address: link == nil ? "127.0.0.1" : Link.farAddress, in: link?.far,
-            isReadOnly: true, log: logs.map { "\($0)-source.log" })
+            isReadOnly: true, isCounting: true, log: logs.map { "\($0)-source.log" })
         destination = try RegistryServer(
             storage: storage, address: link == nil ? "127.0.0.1" : Link.nearAddress, in: link?.near, isReadOnly: false,
-            log: logs.map { "\($0)-destination.log" })
+            isCounting: true, log: logs.map { "\($0)-destination.log" })
+    }
+
+    /// What the registries and the kernel have counted so far.
+    var counts: Counts {
+        let (far, near) = (link?.far.counters, link?.near.counters)
+        return Counts(source: source.counters, destination: destination.counters, far: far, near: near)
+    }
+
+    struct Counts {
+        let source: RegistryCounters
+        let destination: RegistryCounters
+        /// `nil` on loopback.
+        let far: TCPCounters?
+        let near: TCPCounters?
+
+        /// What was done since an earlier look.
+        func since(_ before: Counts) -> Traffic {
+            var traffic = Traffic(
+                sourceRequests: source.requests - before.source.requests,
+                siteRequests: destination.requests - before.destination.requests,
+                sourceBytes: source.bytesSent - before.source.bytesSent,
+                refused: source.refused + destination.refused - before.source.refused - before.destination.refused)
+            if let far, let near, let farBefore = before.far, let nearBefore = before.near {
+                // One of them asked for the counters of the first look, after TCP's had been read.
+                traffic.connections = max(0, far.accepted - farBefore.accepted - 1)
+                traffic.retransmitted =
+                    far.retransmitted + near.retransmitted - farBefore.retransmitted - nearBefore.retransmitted
+            }
+            return traffic
+        }
     }
 
     deinit { Scratch.remove(storage) }

@@ -12,9 +12,12 @@ final class RegistryServer {
 
     /// `HOST:PORT`.
     let authority: String
+    let port: Int
     let namespace: Namespace?
     private let directory: String
     private let child: Child
+    /// `HOST:PORT` of its metrics; `nil` where it does not count.
+    private let metrics: String?
 
     /// Starts the registry and waits until it accepts connections.
     ///
@@ -24,24 +27,28 @@ final class RegistryServer {
     ///   - address: where it listens
     ///   - namespace: the network it listens in
     ///   - isReadOnly: whether pushes are refused
+    ///   - isCounting: whether it counts requests (distribution only)
     ///   - log: a file for a JSON line for each response; it costs the registry some time
     /// - Throws: `BenchError` where it is not installed or does not start
     init(
         _ program: Program = .distribution, storage: String, address: String = "127.0.0.1",
         in namespace: Namespace? = nil, isReadOnly: Bool,
-        log: String? = nil
+        isCounting: Bool = false, log: String? = nil
     ) throws {
         directory = try Scratch.directory("registry")
         self.namespace = namespace
-        let port = try Self.freePort(address, namespace)
-        authority = "\(address):\(port)"
+        let ports = try Self.freePorts(address, namespace)
+        port = ports.0
+        authority = "\(address):\(ports.0)"
         let command: Command
         switch program {
         case .distribution:
+            metrics = isCounting ? "\(address):\(ports.1)" : nil
             try Self.writeConfiguration(
-                "\(directory)/config.yml", storage, authority, isReadOnly, isLogging: log != nil)
+                "\(directory)/config.yml", storage, authority, isReadOnly, metrics, isLogging: log != nil)
             command = Command(["docker-registry", "serve", "\(directory)/config.yml"])
         case .rollcall(let agent):
+            metrics = nil
             command = Command(
                 [agent, "registry", "serve", "--layout", storage, "--listen", authority]
                     + (isReadOnly ? [] : ["--anonymous-push"]))
@@ -50,7 +57,7 @@ final class RegistryServer {
             command, in: namespace, output: "\(directory)/output", errors: log ?? "\(directory)/errors")
         for attempt in 1... {
             let probe = try namespace.map { try $0.enter { try Socket(SOCK_STREAM) } } ?? Socket(SOCK_STREAM)
-            if (try? probe.connect(address, port: UInt16(port))) != nil { break }
+            if (try? probe.connect(address, port: UInt16(ports.0))) != nil { break }
             guard attempt < 1000, child.isRunning(at: 0) else {
                 throw BenchError(
                     .command,
@@ -66,6 +73,13 @@ final class RegistryServer {
         Scratch.remove(directory)
     }
 
+    /// What it has answered so far; nothing where it does not count.
+    var counters: RegistryCounters {
+        guard let metrics else { return RegistryCounters() }
+        let page = try? Command(["curl", "--disable", "-fsS", "http://\(metrics)/metrics"]).run(in: namespace)
+        return RegistryCounters(String(decoding: page ?? [], as: UTF8.self))
+    }
+
     /// CPU seconds it has used so far.
     var cpu: Double { child.cpu }
 
@@ -73,7 +87,8 @@ final class RegistryServer {
     var peakMemory: Int { child.peakMemory }
 
     private static func writeConfiguration(
-        _ path: String, _ storage: String, _ authority: String, _ isReadOnly: Bool, isLogging: Bool
+        _ path: String, _ storage: String, _ authority: String, _ isReadOnly: Bool, _ metrics: String?,
+        isLogging: Bool
     ) throws {
         try Scratch.write(
             """
@@ -88,12 +103,17 @@ final class RegistryServer {
             http:
               addr: \(authority)
               secret: for-benchmarks-only
+            \(metrics.map { "  debug: {addr: '\($0)', prometheus: {enabled: true, path: /metrics}}" } ?? "")
 
             """, to: path)
     }
 
-    private static func freePort(_ address: String, _ namespace: Namespace?) throws -> Int {
-        func find() throws -> Int { try Socket(SOCK_STREAM, bound: address).port }
+    /// Two ports that are free now, both held until both are known.
+    private static func freePorts(_ address: String, _ namespace: Namespace?) throws -> (Int, Int) {
+        func find() throws -> (Int, Int) {
+            let sockets = (try Socket(SOCK_STREAM, bound: address), try Socket(SOCK_STREAM, bound: address))
+            return (sockets.0.port, sockets.1.port)
+        }
         return try namespace.map { try $0.enter(find) } ?? find()
     }
 }

@@ -39,36 +39,15 @@ extension Tool {
         }
     }
 
-    /// Publishes the corpus as a staged list; pinning and staging happen once for a fleet, and are not timed.
+    /// Publishes the corpus as a staged list, and writes the agent's file.
     private static func stage(_ job: Job, registry: String, coordinator: String) throws {
-        let (directory, images) = (job.directory, job.corpus.images)
-        let store = "objectStore: {url: 'file://\(directory)/store'}\n"
-        try Scratch.makeDirectory("\(directory)/store")
+        let staging = try Staging(
+            job.corpus.images, from: job.source, sites: [("lab-1", "http://\(job.destination.authority)")],
+            coordinator: coordinator, in: job.directory)
+        let limits = job.rate.map { "limits: {rate: \($0 * 8 / 1000)kbit/s}" } ?? ""
         try Scratch.write(
-            "name: bench\nsource: http://\(job.source.authority)\nimages:\n"
-                + images.map { "  - {repository: \($0.repository), tag: '\($0.tag)'}\n" }.joined(),
-            to: "\(directory)/images.yaml")
-        try Scratch.write(
-            store + """
-                environments:
-                  - name: lab
-                    unsignedManifests: accept
-                    sites: [{name: lab-1, registry: 'http://\(job.destination.authority)'}]
-
-                """, to: "\(directory)/fleet.yaml")
-        try Scratch.write(
-            store + """
-                site: lab-1
-                environment: lab
-                sources: [{url: 'http://\(job.source.authority)'}]
-                registry: \(registry)
-                state: \(directory)/state
-
-                """, to: "\(directory)/agent.yaml")
-        // On the far side, where the central registry is near.
-        let list = "\(directory)/list.json"
-        try Command([coordinator, "list", "resolve", "\(directory)/images.yaml", "--output", list])
-            .run(in: job.source.namespace)
-        try Command([coordinator, "stage", list, "--environment", "lab", "--fleet", "\(directory)/fleet.yaml"]).run()
+            staging.agentFile(
+                site: "lab-1", registry: registry, state: "\(job.directory)/state", settings: limits),
+            to: "\(job.directory)/agent.yaml")
     }
 }

@@ -34,7 +34,9 @@ struct Tool: Sendable {
     ///
     /// - Parameter binaries: where Rollcall's executables lie
     static func all(binaries: String) -> [Tool] {
-        [rollcall(binaries), ownRegistry(binaries)] + [skopeo, skopeoParallel, crane, regctl, regsync, oras, curl]
+        [rollcall(binaries), ownRegistry(binaries)] + [
+            skopeo, skopeoParallel, crane, regctl, regsync, oras, curl, curlLimited,
+        ]
     }
 }
 
@@ -42,10 +44,24 @@ struct Tool: Sendable {
 struct Job {
     let work: Scenario.Work
     let corpus: Corpus
+    /// What has to come to the destination.
+    let needed: [Corpus.Content]
     let source: RegistryServer
     let destination: RegistryServer
     /// An empty directory for the tool's files; it is `HOME` too.
     let directory: String
+    /// Bytes a second that the tool may bring; any number unless said.
+    var rate: Int?
+
+    /// A scenario's work on a stage.
+    init(_ scenario: Scenario, _ corpus: Corpus, _ stage: Stage, in directory: String) {
+        work = scenario.work
+        self.corpus = corpus
+        needed = corpus.needed(scenario.there)
+        source = stage.source
+        destination = stage.destination
+        self.directory = directory
+    }
 
     /// A reference to an image, at the source or at the destination.
     func reference(_ image: Corpus.Image, at registry: RegistryServer) -> String {

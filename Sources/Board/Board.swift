@@ -1,0 +1,126 @@
+public import Readiness
+
+/// A fleet's standing, arranged for people: what the page and the terminal show. Pure.
+public struct Board: Sendable, Hashable {
+    /// One environment.
+    public struct Environment: Sendable, Hashable {
+        /// The environment, as the fleet names it.
+        public let place: Fleet.Environment
+        /// Its lists, in the order of their names.
+        public let lists: [List]
+        /// Its sites: the fleet's, in its order, then those that only the object store knows.
+        public let sites: [Site]
+        /// Its waivers, the latest first.
+        public let waivers: [WaiverReport]
+
+        /// The environment's name.
+        public var name: EnvironmentName { place.name }
+
+        /// The sites of one state; all for `nil`.
+        func sites(in state: SiteState?) -> [Site] { sites.filter { state == nil || $0.state == state } }
+
+        /// How many sites are of a state.
+        func count(of state: SiteState) -> Int { sites.count { $0.state == state } }
+    }
+
+    /// One list of an environment.
+    public struct List: Sendable, Hashable {
+        /// What is promoted under its name.
+        public let promoted: EnvironmentRecord.Pointer?
+        /// The decision about what is staged under its name.
+        public let verdict: Verdict
+
+        /// The list's name.
+        public var name: ListName { verdict.list }
+    }
+
+    /// One site, over all lists of its environment.
+    public struct Site: Sendable, Hashable {
+        /// The site's name.
+        public let name: SiteName
+        /// The worst of what it is for any list.
+        public let state: SiteState
+        /// Its part of the answer for each list.
+        public let parts: [Part]
+        /// What the central object store holds of it; `nil` for a silent site.
+        public let report: SiteReport?
+        /// When everything will be there.
+        public let expectation: Expectation
+
+        /// A site's part of the answer for one list.
+        public struct Part: Sendable, Hashable {
+            /// The list.
+            public let list: ListName
+            /// What the site proved of it, or why it blocks.
+            public let verdict: Verdict.Site
+        }
+
+        /// How far its transfers are.
+        public var progress: CacheManifest.Progress? { report?.manifest?.progress }
+    }
+
+    /// In ladder order.
+    public let environments: [Environment]
+    /// The coordinator's time.
+    public let decidedAt: Timestamp
+
+    /// - Parameter standing: how the fleet stands
+    public init(_ standing: FleetStanding) {
+        decidedAt = standing.decidedAt
+        environments = standing.environments.map { Environment($0, at: standing.decidedAt) }
+    }
+
+    /// The environment of a name.
+    public func environment(_ name: EnvironmentName) -> Environment? { environments.first { $0.name == name } }
+}
+
+/// What a site is, in one word, for a list or for all of its environment's lists.
+public enum SiteState: String, Sendable, CaseIterable, Comparable {
+    /// It does not prove what is staged.
+    case blocked
+    /// It does not, and a waiver counts instead.
+    case waived
+    /// It proved what is staged.
+    case ready
+    /// Nothing is staged that it would have to prove.
+    case idle
+
+    init(_ site: Verdict.Site) { self = site.waiver != nil ? .waived : site.isReady ? .ready : .blocked }
+
+    /// The worst first.
+    public static func < (left: SiteState, right: SiteState) -> Bool {
+        (allCases.firstIndex(of: left) ?? 0) < (allCases.firstIndex(of: right) ?? 0)
+    }
+}
+
+extension Board.Environment {
+    init(_ standing: FleetStanding.Environment, at now: Timestamp) {
+        place = standing.environment
+        lists = standing.lists.map { Board.List(promoted: $0.promoted, verdict: $0.verdict) }
+        waivers = standing.evidence.waivers.sorted {
+            ($0.claim?.issuedAt.seconds ?? 0, $0.id) > ($1.claim?.issuedAt.seconds ?? 0, $1.id)
+        }
+        var parts: [SiteName: [Board.Site.Part]] = [:]
+        for list in lists {
+            for site in list.verdict.sites {
+                parts[site.name, default: []].append(.init(list: list.name, verdict: site))
+            }
+        }
+        let named = place.sites.map(\.name)
+        let others = Set(parts.keys).union(standing.evidence.reports.keys).subtracting(named).sorted()
+        sites = (named + others).map { name in
+            Board.Site(name: name, parts: parts[name] ?? [], report: standing.evidence.reports[name], now: now)
+        }
+    }
+}
+
+extension Board.Site {
+    fileprivate init(name: SiteName, parts: [Part], report: SiteReport?, now: Timestamp) {
+        self.name = name
+        self.parts = parts
+        self.report = report
+        state = parts.map { SiteState($0.verdict) }.min() ?? .idle
+        let blocking = parts.filter { !$0.verdict.isReady }
+        expectation = blocking.isEmpty ? .ready : Expectation(report?.manifest?.progress, now: now)
+    }
+}

@@ -1,0 +1,74 @@
+/// How a fleet stands at one moment: every list of every environment, with the decision about what is staged and what that
+/// decision rests on.
+public struct FleetStanding: Hashable, Sendable {
+    /// One environment.
+    public struct Environment: Hashable, Sendable {
+        /// The environment, as the fleet names it.
+        public let environment: Fleet.Environment
+        /// In the order of their names.
+        public let lists: [List]
+        /// What the decisions rest on.
+        public let evidence: Evidence
+
+        /// - Parameters:
+        ///   - environment: the environment, as the fleet names it
+        ///   - lists: its lists
+        ///   - evidence: what the decisions rest on
+        public init(environment: Fleet.Environment, lists: [List], evidence: Evidence) {
+            self.environment = environment
+            self.lists = lists
+            self.evidence = evidence
+        }
+    }
+
+    /// One list of an environment.
+    public struct List: Hashable, Sendable {
+        /// What is promoted under its name, if anything.
+        public let promoted: EnvironmentRecord.Pointer?
+        /// The decision about what is staged under its name.
+        public let verdict: Verdict
+
+        /// - Parameters:
+        ///   - promoted: what is promoted under its name
+        ///   - verdict: the decision about what is staged under its name
+        public init(promoted: EnvironmentRecord.Pointer?, verdict: Verdict) {
+            self.promoted = promoted
+            self.verdict = verdict
+        }
+    }
+
+    /// In ladder order.
+    public let environments: [Environment]
+    /// The coordinator's time.
+    public let decidedAt: Timestamp
+
+    /// - Parameters:
+    ///   - environments: in ladder order
+    ///   - decidedAt: the coordinator's time
+    public init(environments: [Environment], decidedAt: Timestamp) {
+        self.environments = environments
+        self.decidedAt = decidedAt
+    }
+
+    /// Reads the store and decides. Nothing is recorded: this is for looking.
+    ///
+    /// - Throws: where anything of it cannot be read: nothing is known in part
+    public init(of fleet: Fleet, in central: CentralStore, at now: Timestamp) async throws {
+        var environments: [Environment] = []
+        for environment in fleet.environments {
+            let record = try await central.record(of: environment.name).record
+            let evidence = try await central.observe(environment)
+            let lists = record.lists.sorted { $0.key < $1.key }.map { name, state in
+                List(
+                    promoted: state.promoted,
+                    verdict: compare(
+                        list: name, staged: state.staged, environment: environment, evidence: evidence, now: now))
+            }
+            environments.append(Environment(environment: environment, lists: lists, evidence: evidence))
+        }
+        self.init(environments: environments, decidedAt: now)
+    }
+
+    /// The decisions about every list of every environment, in ladder order.
+    public var verdicts: [Verdict] { environments.flatMap { $0.lists.map(\.verdict) } }
+}
