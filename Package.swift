@@ -138,7 +138,8 @@ let package = Package(
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "AgentServer", "CGlibc", "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore",
+                "AgentServer", "CGlibc", "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout",
+                "ObjectStore",
                 "OCI", "Readiness", "Registry", "Serving", "Telemetry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
