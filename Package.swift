@@ -168,7 +168,7 @@ let package = Package(
         .executableTarget(
             name: "Bench",
             dependencies: [
-                "CLinux", "OCI", "Readiness", "Trust",
+                "CLinux", "OCI", "Readiness", "Transfer", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "bench/Sources"
