@@ -18,7 +18,7 @@ TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv)
 # shellcheck disable=SC2034
 PACKAGE_PACKAGES=(binutils dpkg-dev podman ca-certificates tzdata)
 # shellcheck disable=SC2034
-PACKAGE_TEST_PACKAGES=(curl jq kubernetes-client man-db podman python3-venv systemd)
+PACKAGE_TEST_PACKAGES=(curl man-db podman python3-venv systemd)
 # What the benchmarks take beyond RUN_PACKAGES.
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(iproute2 python3-venv)
