@@ -215,20 +215,19 @@ import Testing
                 #expect(
                     (result.status == 0) == isRight, "podman \(arguments.joined(separator: " ")): \(result.errorText)")
             }
+            let seeded = "\(server.authority)/seed/redis:1"
             let image = "\(server.authority)/team/redis:1"
-            try await podman(true, "pull", "oci:\(try Self.images())/redis")
-            let found = try await runCommand(
-                ["podman"] + own + ["images", "--quiet", "--no-trunc"],
-                environment: Executable.environment(home: server.directory.path), directory: server.directory.path)
-            let id = try #require(found.text.split(separator: "\n").first.map { String($0) })
-            try await podman(true, "tag", id, image)
-            try await podman(false, "push", "--cert-dir", trust, image)
+            try await run(
+                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "--dest-cert-dir", trust, "--dest-creds",
+                "ci:ci-password", "oci:\(try Self.images())/redis", "docker://\(seeded)", in: server)
             for (password, isRight) in [("wrong", false), ("ci-password", true)] {
                 try await podman(
                     isRight, "login", "--authfile", auth, "--cert-dir", trust, "--username", "ci", "--password",
-                    password,
-                    server.authority)
+                    password, server.authority)
             }
+            try await podman(true, "pull", "--authfile", auth, "--cert-dir", trust, seeded)
+            try await podman(true, "tag", seeded, image)
+            try await podman(false, "push", "--cert-dir", trust, image)
             try await podman(true, "push", "--authfile", auth, "--cert-dir", trust, image)
             try await podman(true, "rmi", "--all", "--force")
             try await podman(isOpen, "pull", "--cert-dir", trust, image)
