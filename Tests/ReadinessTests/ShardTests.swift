@@ -200,7 +200,7 @@ import Testing
                 site: [
                     first: try Self.report(first, list), second: try Self.report(second, list, sequence: 5),
                 ]
-            ], of: environment)
+            ], of: environment, at: Fixture.now)
         #expect(
             codes(try verdict(list, [first: Self.report(first, list), second: old], memory: memory)) == ["replayed"])
         // The shards were removed, and what one agent alone said before them is put back.
