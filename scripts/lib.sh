@@ -137,6 +137,29 @@ need_seaweedfs() {
     ln -sfn "$(basename "$program")" "$cache/weed"
 }
 
+# need_promtool: puts promtool, out of Debian's package `prometheus`, where the tests look for it. The package itself is
+# not installed: nobody wants its service here.
+need_promtool() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/rollcall
+    [[ ! -x $cache/promtool ]] || return 0
+    say "Unpacking promtool from Debian's package prometheus, as $cache/promtool"
+    [[ -n $work ]] || work_directory ""
+    mkdir -p "$cache" "$work/prometheus"
+    {
+        { cd "$work/prometheus" && apt-get download -q prometheus; } ||
+            { as_root apt-get update -q -o DPkg::Lock::Timeout=120 && apt-get download -q prometheus; }
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    } >"$work/promtool.log" 2>&1 || {
+        tail -n 20 "$work/promtool.log" >&2
+        die "promtool could not be had from Debian's package prometheus" "apt-get's own last messages are above" \
+            "check the network and /etc/apt/sources.list*, then try again"
+    }
+    cd - >/dev/null
+    # In two steps, so that the program is there whole or not at all.
+    mv "$work/prometheus/usr/bin/promtool" "$cache/promtool.$$"
+    mv "$cache/promtool.$$" "$cache/promtool"
+}
+
 # need_swift: puts a Swift of at least SWIFT_NEEDED on PATH.
 SWIFT_NEEDED=6.3
 

@@ -122,6 +122,35 @@ import Transfer
                 try site.directory.write("site.key", "no key\n")
                 try await daemon.logs("the settings before are still in use")
                 #expect(daemon.log.contains("site.key"))
+                // And with one, after all that, although nothing has changed.
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("the settings before are still in use", times: 2)
+            }
+        }
+    }
+
+    /// Whatever goes wrong, and however much is told: no password, no token, and no form of them.
+    @Test func noSecretIsTold() async throws {
+        try await RealSite.with { site in
+            let password = "correct-horse-battery-staple"
+            let encoded = Data("agent:\(password)".utf8).base64EncodedString()
+            try site.directory.write(
+                "auth.json", "{\"auths\": {\"\(site.source.origin.dropFirst(7))\": {\"auth\": \"\(encoded)\"}}}")
+            // It demands a password, and refuses the one that it gets, echoing what it got.
+            site.source.answer(
+                .init(
+                    401, ["WWW-Authenticate": "Basic realm=\"x\""],
+                    text: "{\"errors\": [{\"code\": \"UNAUTHORIZED\", \"message\": \"no\"}]}"),
+                where: { _ in true })
+            try await Daemon.with(site, settings: "authFile: auth.json\nlog: {level: trace}\n") { daemon in
+                try await daemon.logs("\"pass finished\"", times: 2)
+                let told = try await [daemon.get("/status").text, daemon.get("/metrics").text, daemon.log]
+                // It was tried, or there would be nothing to hide.
+                #expect(told[2].contains("were refused"), "\(told[2])")
+                for text in told {
+                    #expect(!text.contains(password))
+                    #expect(!text.contains(encoded))
+                }
             }
         }
     }
@@ -178,6 +207,22 @@ import Transfer
     @Test func aStatusIsOneLine() {
         #expect(ServiceManager.Message.status("a\nSTOPPING=1\u{0}b").text == "STATUS=a STOPPING=1 b\n")
         #expect(ServiceManager.Message.reloading(microseconds: 12).text == "RELOADING=1\nMONOTONIC_USEC=12\n")
+    }
+}
+
+@Suite(.timeLimit(.minutes(5))) struct BellTests {
+    @Test func itRingsAgainAndAgain() async {
+        let bell = Bell()
+        bell.ring()
+        bell.ring()
+        // Once for both.
+        #expect(await bell.wait())
+        let waiting = Task { await bell.wait() }
+        waiting.cancel()
+        #expect(await !waiting.value)
+        // Who gave up takes nothing from the next.
+        bell.ring()
+        #expect(await bell.wait())
     }
 }
 
