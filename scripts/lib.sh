@@ -13,7 +13,7 @@ DEMO_PACKAGES=(curl jq python3 ca-certificates)
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
 # What the tests take beyond that: an S3 server, the means to install another one from PyPI, and a container engine.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv)
+TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv tmux chromium-headless-shell)
 
 # say WORDS...: tells what is being done, on standard error, so that standard output stays for results.
 say() { printf '==> %s\n' "$*" >&2; }
