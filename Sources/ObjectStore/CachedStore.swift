@@ -27,6 +27,8 @@ public struct CachedStore: ObjectStore {
 
     public func prepare() async throws(ObjectStoreError) { try await store.prepare() }
 
+    public func clockLead() async throws(ObjectStoreError) -> Double? { try await store.clockLead() }
+
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
         // Who brings an ETag has the object.
         let kept = etag == nil ? memory.object(key) ?? files?.object(key) : nil

@@ -42,6 +42,12 @@ public protocol ObjectStore: Sendable {
         below prefix: ObjectKey?, continuingFrom continuation: ListPage.Continuation?
     ) async throws(ObjectStoreError) -> ListPage
 
+    /// How many seconds this machine's clock is ahead of the store's, to about a second; negative where it is behind.
+    ///
+    /// - Returns: `nil` where the store has no clock of its own, or does not tell
+    /// - Throws: `ObjectStoreError`.
+    func clockLead() async throws(ObjectStoreError) -> Double?
+
     /// Deletes an object. One that does not exist is deleted already.
     ///
     /// - Throws: `ObjectStoreError`.
@@ -59,6 +65,9 @@ public enum ObjectStoreLimit {
 extension ObjectStore {
     /// Nothing to make sure of.
     public func prepare() async throws(ObjectStoreError) {}
+
+    /// None of its own.
+    public func clockLead() async throws(ObjectStoreError) -> Double? { nil }
 
     /// Reads an object; `nil` where there is none.
     ///

@@ -28,6 +28,18 @@ public struct S3Store: ObjectStore {
         _ = try await writes.probe(self, racing: true)
     }
 
+    /// By the `Date` of an answer (RFC 9110 section 6.6.1), against the middle of the time that it took.
+    public func clockLead() async throws(ObjectStoreError) -> Double? {
+        var call = S3Transport.Call(method: .get, key: nil)
+        call.query = [("list-type", "2"), ("max-keys", "1"), ("prefix", transport.bucket.prefix)]
+        let before = timing.unixTime()
+        let answer = try await transport.send(call) { $0.status == 200 }
+        let after = timing.unixTime()
+        guard let theirs = answer.headers["Date"].flatMap(HTTPDate.unixTime(of:)) else { return nil }
+        // The header has whole seconds, cut off.
+        return (before + after) / 2 - (Double(theirs) + 0.5)
+    }
+
     /// Reads an object. Its answer to a conditional read may lack an ETag: Ceph RGW 16 sends none with 304.
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
         let path = path(of: key)
