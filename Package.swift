@@ -15,6 +15,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -96,14 +97,33 @@ let package = Package(
             ]
         ),
 
+        // What is measured, as Prometheus reads it.
+        .target(name: "Telemetry", dependencies: [.product(name: "CoreMetrics", package: "swift-metrics")]),
+
+        // What probes, Prometheus and people ask the agent over HTTP.
+        .target(
+            name: "AgentServer",
+            dependencies: [
+                "Serving", "Telemetry",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+
         // What people see of the fleet: a page and a screen, as functions of values.
         .target(name: "Board", dependencies: ["Console", "OCI", "Readiness", "Trust"]),
 
-        // What pipelines ask over HTTP, and where the board is served. A module of its own, so that the server's dependencies stay out of the rest.
+        // What pipelines ask over HTTP, and where the board is served. A module of its own, so that the server's
+        // dependencies stay out of the rest.
         .target(
             name: "GateServer",
             dependencies: [
-                "Board", "CLibcrypto", "OCI", "Readiness", "Serving",
+                "Board", "CLibcrypto", "OCI", "Readiness", "Serving", "Telemetry",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -118,9 +138,11 @@ let package = Package(
         .executableTarget(
             name: "Agent",
             dependencies: [
-                "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout", "ObjectStore", "OCI", "Readiness",
-                "Registry", "Transfer", "Trust", "HTTP",
+                "AgentServer", "CGlibc", "ConfigurationFiles", "Console", "EmbeddedRegistry", "ImageLayout",
+                "ObjectStore",
+                "OCI", "Readiness", "Registry", "Serving", "Telemetry", "Transfer", "Trust", "HTTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -146,7 +168,7 @@ let package = Package(
         .executableTarget(
             name: "Bench",
             dependencies: [
-                "CLinux", "OCI", "Readiness", "Trust",
+                "CLinux", "OCI", "Readiness", "Transfer", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "bench/Sources"
@@ -183,9 +205,9 @@ let package = Package(
         .testTarget(
             name: "AgentTests",
             dependencies: [
-                "Agent", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness", "Registry",
-                "Transfer",
-                "Trust", "TestSupport",
+                "Agent", "AgentServer", "ConfigurationFiles", "Console", "HTTP", "ObjectStore", "OCI", "Readiness",
+                "Registry", "Serving", "Telemetry", "Transfer", "Trust", "TestSupport",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -202,6 +224,9 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: ["Telemetry", .product(name: "CoreMetrics", package: "swift-metrics")]),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
         .testTarget(
             name: "CoordinatorTests",

@@ -11,9 +11,13 @@ BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libcrypt-dev libssl-dev libnghtt
 DEMO_PACKAGES=(curl jq python3 ca-certificates)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
-# What the tests take beyond that: an S3 server, the means to install another one from PyPI, and a container engine.
+# What the tests take beyond that: an S3 server, the means to install another one from PyPI, a container engine, a terminal
+# and a browser.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv tmux chromium-headless-shell)
+# What the benchmarks take beyond RUN_PACKAGES.
+# shellcheck disable=SC2034
+BENCH_PACKAGES=(iproute2 python3-venv)
 
 # say WORDS...: tells what is being done, on standard error, so that standard output stays for results.
 say() { printf '==> %s\n' "$*" >&2; }

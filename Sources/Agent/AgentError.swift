@@ -2,7 +2,7 @@
 struct AgentError: Error, CustomStringConvertible {
     /// What happened.
     struct Code: Hashable {
-        private enum Kind { case state, locked, incomplete, interrupted, usage }
+        private enum Kind { case state, locked, incomplete, interrupted, usage, restart }
         private let kind: Kind
 
         /// The state directory cannot be used.
@@ -13,6 +13,8 @@ struct AgentError: Error, CustomStringConvertible {
         static let incomplete = Code(kind: .incomplete)
         /// A signal ended the command.
         static let interrupted = Code(kind: .interrupted)
+        /// Settings have changed that a running agent cannot take up.
+        static let needsRestart = Code(kind: .restart)
         /// Arguments that contradict each other.
         static let usage = Code(kind: .usage)
     }

@@ -6,7 +6,8 @@ import Readiness
 import ServiceLifecycle
 import Transfer
 
-/// `rollcall-agent run`: passes whenever the environment's record changes, something is missing, or time has passed.
+/// The loop of `rollcall-agent run` under one set of settings: passes whenever the environment's record changes, something
+/// is missing, or time has passed.
 ///
 /// No failure ends it: what is out of reach now is tried again after the next wait. On a graceful shutdown it stops
 /// waiting at once, and lets a pass that is under way go on until the service group's patience ends and cancels it.
@@ -17,11 +18,19 @@ struct AgentService: Service {
     let verifyInterval: Duration
     let timing: Timing
     let logger: Logger
+    /// Who is told how it goes.
+    var status = AgentStatus()
+    /// Whom each step is a sign of life to.
+    var heartbeat = Heartbeat()
+    /// What is looked at before it hurts.
+    var surroundings = Surroundings()
 
     func run() async throws {
         var schedule = RunSchedule(interval: interval, verifyInterval: verifyInterval)
         var known: CentralStore.VersionedRecord?
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
+            heartbeat.sign()
+            surroundings.look(status, logger)
             do {
                 try await poll(&known, &schedule)
             } catch is CancellationError {
@@ -29,18 +38,21 @@ struct AgentService: Service {
             } catch {
                 schedule.finished(at: timing.now(), complete: false)
                 if Task.isCancelled { break }
+                status.passFailed(error)
                 logger.error("the pass failed", metadata: ["reason": "\(error)"])
             }
             let wait = schedule.wait(chance: timing.chance(), now: timing.now())
+            heartbeat.waits(for: wait)
             let sleep = timing.sleep
             // Ends early, by an error, when the shutdown begins.
             try? await cancelWhenGracefulShutdown { try await sleep(wait) }
         }
-        logger.info("stopped")
+        status.passAbandoned()
     }
 
     private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
-        let fresh = try await pass.central.record(of: pass.environment, changedSince: known?.etag)
+        let fresh = try await readRecord(changedSince: known?.etag)
+        heartbeat.sign()
         // Its outbox is the coordinators' business.
         let changed =
             fresh.map {
@@ -52,19 +64,46 @@ struct AgentService: Service {
             return
         }
         let reason = changed ? "the record has changed" : isDamaged ? "damage was found" : "verification is due"
+        let number = status.passStarted(reason)
+        var logger = logger
+        logger[metadataKey: "pass"] = .stringConvertible(number)
         logger.info("pass started", metadata: ["reason": "\(reason)"])
         let start = timing.now()
+        var pass = pass
+        pass.witness = PassWitness(logger: logger, sign: heartbeat.sign) { [surroundings, status, logger] bytes in
+            surroundings.look(status, logger, toCome: bytes)
+        }
         let report = try await pass.run(.sync, record: record)
+        status.passFinished(report)
         let resumesIn = report.pause.map { Double($0.until) - timing.unixTime() }
         schedule.finished(
             at: timing.now(), complete: report.isComplete || report.isStuck,
             resumesAt: resumesIn.map { timing.now() + .seconds(max(0, $0)) })
-        log(report, duration: timing.now() - start)
+        log(report, duration: timing.now() - start, logger)
         try audit.update(report.closure)
     }
 
-    private func log(_ report: PassReport, duration: Duration) {
+    private func readRecord(changedSince etag: ETag?) async throws -> CentralStore.VersionedRecord? {
+        do {
+            let record = try await pass.central.record(of: pass.environment, changedSince: etag)
+            status.storeReached()
+            return record
+        } catch {
+            if !Task.isCancelled { status.storeFailed(error) }
+            throw error
+        }
+    }
+
+    private func log(_ report: PassReport, duration: Duration, _ logger: Logger) {
         for line in report.complaints { logger.warning("\(line)") }
+        for holding in report.holdings {
+            logger.log(
+                level: holding.missingEntries == 0 ? .info : .warning, "list verified",
+                metadata: PassWitness.name(holding.list, holding.generation).merging([
+                    "entries": .stringConvertible(holding.entries),
+                    "missing": .stringConvertible(holding.missingEntries),
+                ]) { $1 })
+        }
         logger.log(
             level: report.isComplete ? .info : .warning, "pass finished",
             metadata: [

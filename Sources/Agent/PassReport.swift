@@ -1,5 +1,6 @@
 import Console
 import OCI
+import Readiness
 import Transfer
 
 /// What a pass came to.
@@ -29,6 +30,8 @@ struct PassReport: Sendable {
     let pause: TransferPause?
     /// Sources that served wrong bytes or failed to the end, with the latest reason.
     let sourceFaults: [String: String]
+    /// What was published, list by list.
+    var holdings: [CacheManifest.Holding] = []
 
     /// Whether the site holds all that it should.
     var isComplete: Bool { missing.isEmpty && unreadableLists == 0 }

@@ -35,14 +35,16 @@ final class PassTurn: Sendable {
 
     /// Waits until the turn can be taken.
     ///
+    /// - Parameter onWait: called before each wait
     /// - Throws: `AgentError.stateUnusable`, `CancellationError`
-    static func waiting(in directory: String) async throws -> PassTurn {
+    static func waiting(in directory: String, onWait: () -> Void = {}) async throws -> PassTurn {
         while true {
             do throws(AgentError) {
                 return try PassTurn(in: directory)
             } catch {
                 guard error.code == .stateLocked else { throw error }
             }
+            onWait()
             try await Task.sleep(for: .milliseconds(500))
         }
     }

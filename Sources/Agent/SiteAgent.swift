@@ -23,15 +23,30 @@ struct SiteAgent: Sendable {
     let progress: ProgressBoard
     /// The site's own registry, where it has one.
     let layout: ImageLayout?
+    /// What brings content.
+    let engine: TransferEngine
     private let http: HTTPClient
     private let store: any ObjectStore
 
     /// Reads the file, takes the state directory, and opens what the file names. Nothing is sent yet.
-    init(_ options: SiteOptions) throws {
-        file = try AgentFile(path: options.config)
-        let file = file
-        http = HTTPClient()
-        let access = RegistryAccess(
+    init(_ options: SiteOptions) throws { try self.init(AgentFile(path: options.config), options) }
+
+    /// Takes the state directory, and opens what the file names. Nothing is sent yet.
+    ///
+    /// - Parameters:
+    ///   - file: what the file says
+    ///   - options: what the command line says
+    ///   - ledger: where it is written down what hosts answer
+    ///   - before: the agent of this process whose place this one takes: its state directory and its registry are taken
+    ///     over
+    init(
+        _ file: AgentFile, _ options: SiteOptions, ledger: HostLedger? = nil, replacing before: SiteAgent? = nil
+    ) throws {
+        self.file = file
+        var configuration = HTTPClient.Configuration()
+        configuration.ledger = ledger
+        http = HTTPClient(configuration: configuration)
+        let registries = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
             plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
         let sources = try file.sources.enumerated().map { index, source in
@@ -39,29 +54,30 @@ struct SiteAgent: Sendable {
             let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
             return TransferSource(
                 name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
-                client: try access.client(of: source.url), mapping: source.repositories, priority: source.priority,
+                client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
                 weight: source.weight)
         }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
-        let state = try StateDirectory(path: file.state)
-        let engine: TransferEngine
-        let ledger = "\(state.path)/ledger.sqlite"
+        let state = try before?.pass.state ?? StateDirectory(path: file.state)
+        let traffic = "\(state.path)/ledger.sqlite"
         switch file.registry {
         case .url(let url):
-            let client = try access.client(of: url)
+            let client = try registries.client(of: url)
             layout = nil
             engine = try TransferEngine(
                 sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
-                ledger: ledger, limits: TransferLimits(file))
+                ledger: traffic, limits: TransferLimits(file))
         case .embedded(let settings):
-            let layout = try ImageLayout(path: settings.layout)
+            let layout = try before?.layout ?? ImageLayout(path: settings.layout)
             self.layout = layout
             engine = try TransferEngine(
-                sources: sources, layout: layout, mapping: file.repositories, ledger: ledger,
+                sources: sources, layout: layout, mapping: file.repositories, ledger: traffic,
                 limits: TransferLimits(file))
         }
         progress = engine.progress
-        store = try file.objectStore.open(Self.access(to: file, options))
+        var access = Self.access(to: file, options)
+        access.ledger = ledger
+        store = try file.objectStore.open(access)
         budget = try ReadBudget(
             rate: file.audit.rate, perDay: file.audit.quotaPerDay, ledger: "\(state.path)/audit.sqlite",
             timeZone: file.windows.timeZone)
@@ -107,6 +123,15 @@ struct SiteAgent: Sendable {
         ContentAudit(
             registry: pass.registry, journal: pass.journal, budget: budget, settings: file.audit, timing: .system,
             logger: logger)
+    }
+
+    /// What is looked at before it hurts: the disks that are written to, and the clocks of the hosts in the ledger.
+    func surroundings(_ ledger: HostLedger) -> Surroundings {
+        switch file.registry {
+        case .url: Surroundings(ledger: ledger, directories: [(file.state, file.limits.spool)])
+        case .embedded(let settings):
+            Surroundings(ledger: ledger, directories: [(file.state, 0), (settings.layout, .max)])
+        }
     }
 
     /// Ends the connections. Idempotent.

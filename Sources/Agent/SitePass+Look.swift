@@ -72,7 +72,12 @@ extension SitePass {
     func events(_ surveyed: @escaping @Sendable (Inventory) async -> Void) -> PassEvents {
         let (journal, registry, now) = (journal, registry, now)
         var events = PassEvents()
-        events.surveyed = surveyed
+        events.surveyed = { [witness] found in
+            witness.surveyed(found.missing)
+            await surveyed(found)
+        }
+        events.brought = witness.brought
+        events.failed = witness.failed
         // What cannot be written down is not pruned later: no harm is done.
         events.pushed = { entry in
             guard let place = try? registry.place(of: entry.identity) else { return }

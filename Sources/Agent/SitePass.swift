@@ -32,6 +32,8 @@ struct SitePass: Sendable {
     let now: @Sendable () -> Timestamp
     /// How it tells how far it is; `nil` where it does not.
     var reporting: ProgressReporting?
+    /// Who sees what it does.
+    var witness = PassWitness()
 
     /// Reads the lists, brings what is missing, verifies at the destination, and publishes the cache manifest.
     ///
@@ -41,11 +43,13 @@ struct SitePass: Sendable {
     /// - Throws: where nothing can be said about the site: the central store or the regional registry is out of reach,
     ///   or the state directory is unusable. No manifest is published then, and the one before it runs out.
     func run(_ mode: Mode, record: EnvironmentRecord) async throws -> PassReport {
-        let turn = try await PassTurn.waiting(in: state.path)
+        let turn = try await PassTurn.waiting(in: state.path, onWait: witness.sign)
         defer { withExtendedLifetime(turn) {} }
         var failures: [String] = []
         let lists = try await lists(of: record, failures: &failures)
         let closure = Closure(lists.flatMap(\.closure.entries))
+        witness.sign()
+        witness.began(lists)
 
         let outcome: Outcome
         switch mode {
@@ -62,7 +66,8 @@ struct SitePass: Sendable {
             lists: lists.count, unreadableLists: Self.generations(of: record).count - lists.count,
             closure: closure, missing: found.missing, damaged: found.damaged, leftAlone: found.leftAlone,
             delivered: outcome.brought, failures: failures, postponed: outcome.delivery.postponed,
-            pause: outcome.delivery.pause, sourceFaults: outcome.delivery.sourceFaults)
+            pause: outcome.delivery.pause, sourceFaults: outcome.delivery.sourceFaults,
+            holdings: manifest.holdings)
     }
 
     /// What a pass that is under way has found missing, once it knows.

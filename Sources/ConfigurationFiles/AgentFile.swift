@@ -92,6 +92,10 @@ public struct AgentFile: Hashable, Sendable {
     public let authFile: String?
     /// Settings by host, `host` for its scheme's usual port or `host:port`, in lower case.
     public let hosts: [String: Host]
+    /// Where the agent tells over HTTP how it is; `nil` where it does not.
+    public let http: StatusServer?
+    /// What the agent logs, and how.
+    public var log: Log
 
     /// How a URL's host is spoken to; `nil` where the file says nothing about it.
     public func host(of url: HTTPURL) -> Host? {
@@ -118,7 +122,8 @@ public struct AgentFile: Hashable, Sendable {
 
     enum Key: String, MappingKey {
         case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
-        case interval, verifyInterval, audit, validity, signingKey, authFile, hosts
+        case interval, verifyInterval, audit, validity, signingKey, authFile, hosts, http
+        case log
     }
 
     enum SourceKey: String, MappingKey {
@@ -171,6 +176,8 @@ public struct AgentFile: Hashable, Sendable {
         signingKey = try file[.signingKey]?.path()
         authFile = try file[.authFile]?.path()
         hosts = try file[.hosts]?.hosts() ?? [:]
+        http = try file[.http].map { value throws(ConfigurationError) in try StatusServer(value) }
+        log = try file[.log].map { value throws(ConfigurationError) in try Log(value) } ?? Log()
     }
 }
 

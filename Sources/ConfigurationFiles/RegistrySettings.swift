@@ -81,19 +81,9 @@ extension RegistrySettings {
         guard writers.isEmpty || !anonymousPush else {
             throw keys.error(at: .anonymousPush, "with 'anonymousPush', 'writers' says nothing: leave one of them out")
         }
-        let listen = try keys.required(.listen)
-        guard let address = ListenAddress(try listen.string()) else {
-            throw listen.error(
-                .invalidValue,
-                "'\(try listen.string().shown)' is not an address to listen on: write HOST:PORT, such as 0.0.0.0:5000")
-        }
         return Embedded(
-            layout: try keys.required(.layout).path(), listen: address,
-            tls: try keys[.tls].map { value throws(ConfigurationError) in
-                let keys = try value.mapping(IdentityKey.self, title: "'tls'")
-                return Identity(
-                    certificate: try keys.required(.certificate).path(), key: try keys.required(.key).path())
-            },
+            layout: try keys.required(.layout).path(),
+            listen: try keys.required(.listen).listenAddress(example: "0.0.0.0:5000"), tls: try keys[.tls]?.identity(),
             users: users, anonymousPull: try keys[.anonymousPull]?.bool() ?? false, writers: writers,
             anonymousPush: anonymousPush, allowDelete: try keys[.allowDelete]?.bool() ?? false)
     }

@@ -10,19 +10,29 @@ public struct LineLogHandler: LogHandler {
         case plain
     }
 
-    public var logLevel: Logger.Level = .info
+    /// The volume, which all copies share.
+    public var logLevel: Logger.Level {
+        get { volume.level }
+        set { volume.level = newValue }
+    }
     public var metadata: Logger.Metadata = [:]
     public var metadataProvider: Logger.MetadataProvider?
     private let form: Form
+    private let volume: LogVolume
     private let now: @Sendable () -> String
     private let write: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - form: how a line is written
+    ///   - volume: how much is logged; one's own unless it is shared
     ///   - now: the time, as the line shows it
     ///   - write: takes each line with its line feed
-    public init(_ form: Form, now: @escaping @Sendable () -> String, write: @escaping @Sendable (String) -> Void) {
+    public init(
+        _ form: Form, volume: LogVolume = LogVolume(), now: @escaping @Sendable () -> String,
+        write: @escaping @Sendable (String) -> Void
+    ) {
         self.form = form
+        self.volume = volume
         self.now = now
         self.write = write
     }

@@ -1,5 +1,6 @@
 import Readiness
 import Synchronization
+import Telemetry
 
 /// The server's figures as Prometheus text (exposition format 0.0.4). The names are stable; docs/operations.md lists them.
 ///
@@ -53,30 +54,32 @@ final class GateMetrics: Sendable {
 
     /// - Parameter verdicts: how every gate stands now; `nil` where that is not known
     func text(_ verdicts: [Verdict]?) -> String {
-        var page = Page()
-        page.family("rollcall_info", .gauge, "The version that serves.", [([("version", version)], 1)])
-        page.family(
-            "rollcall_store_reachable", .gauge,
-            "Whether the object store and the fleet file could be read for this scrape.",
+        var page = ExpositionPage()
+        page.write(MetricFamily("rollcall_info", .gauge, "The version that serves."), [([("version", version)], 1)])
+        page.write(
+            MetricFamily(
+                "rollcall_store_reachable", .gauge,
+                "Whether the object store and the fleet file could be read for this scrape."),
             [([], verdicts == nil ? 0 : 1)])
         if let verdicts { gates(verdicts, &page) }
         let figures = figures.withLock { $0 }
-        page.family(
-            "rollcall_gate_answers_total", .counter, "Answers of gates.",
+        page.write(
+            MetricFamily("rollcall_gate_answers_total", .counter, "Answers of gates."),
             GateAnswer.Outcome.allCases.map { ([("answer", $0.rawValue)], Double(figures.answers[$0] ?? 0)) })
-        page.family(
-            "rollcall_http_requests_total", .counter, "Requests by route and status.",
+        page.write(
+            MetricFamily("rollcall_http_requests_total", .counter, "Requests by route and status."),
             figures.requests.sorted { ($0.key.route.rawValue, $0.key.status) < ($1.key.route.rawValue, $1.key.status) }
                 .map { ([("route", $0.key.route.rawValue), ("status", "\($0.key.status)")], Double($0.value)) })
-        page.histogram(
-            "rollcall_gate_answer_seconds", "How long gates took to answer.",
-            zip(Self.buckets, figures.bucketCounts).map { ($0, $1) }, sum: figures.seconds, count: figures.count)
+        let seconds = MetricFamily(
+            "rollcall_gate_answer_seconds", .histogram(Self.buckets), "How long gates took to answer.")
+        page.begin(seconds)
+        page.series(of: seconds, [], counts: figures.bucketCounts, sum: figures.seconds, count: figures.count)
         return page.text
     }
 
-    private func gates(_ verdicts: [Verdict], _ page: inout Page) {
-        page.family(
-            "rollcall_gates", .gauge, "Lists of all environments, by whether they are ready.",
+    private func gates(_ verdicts: [Verdict], _ page: inout ExpositionPage) {
+        page.write(
+            MetricFamily("rollcall_gates", .gauge, "Lists of all environments, by whether they are ready."),
             [true, false].map { ready in
                 ([("state", ready ? "ready" : "blocked")], Double(verdicts.count { $0.isReady == ready }))
             })
@@ -84,11 +87,11 @@ final class GateMetrics: Sendable {
         func labels(_ verdict: Verdict) -> [(String, String)] {
             [("environment", verdict.environment.text), ("list", verdict.list.text)]
         }
-        page.family(
-            "rollcall_gate_ready", .gauge, "Whether every site of the environment proved the list.",
+        page.write(
+            MetricFamily("rollcall_gate_ready", .gauge, "Whether every site of the environment proved the list."),
             shown.map { (labels($0), $0.isReady ? 1 : 0) })
-        page.family(
-            "rollcall_gate_sites", .gauge, "Sites of the environment, by whether they proved the list.",
+        page.write(
+            MetricFamily("rollcall_gate_sites", .gauge, "Sites of the environment, by whether they proved the list."),
             shown.flatMap { verdict in
                 [true, false].map { ready in
                     (
@@ -97,8 +100,9 @@ final class GateMetrics: Sendable {
                     )
                 }
             })
-        page.family(
-            "rollcall_gate_reasons", .gauge, "Sites that block, by the reason's code; a site can have several.",
+        page.write(
+            MetricFamily(
+                "rollcall_gate_reasons", .gauge, "Sites that block, by the reason's code; a site can have several."),
             shown.flatMap { verdict in
                 let codes =
                     verdict.sites.flatMap { Set($0.reasons.map(\.code.text)) } + verdict.reasons.map(\.code.text)
@@ -106,43 +110,5 @@ final class GateMetrics: Sendable {
                     (labels(verdict) + [("code", code)], Double(all.count))
                 }
             })
-    }
-
-    /// Prometheus text under construction.
-    private struct Page {
-        enum Kind: String { case gauge, counter }
-        private(set) var text = ""
-
-        mutating func family(_ name: String, _ kind: Kind, _ help: String, _ samples: [([(String, String)], Double)]) {
-            begin(name, kind.rawValue, help)
-            for (labels, value) in samples { sample(name, labels, value) }
-        }
-
-        mutating func histogram(
-            _ name: String, _ help: String, _ buckets: [(Double, Int)], sum: Double, count: Int
-        ) {
-            begin(name, "histogram", help)
-            for (bound, count) in buckets { sample("\(name)_bucket", [("le", Self.number(bound))], Double(count)) }
-            sample("\(name)_bucket", [("le", "+Inf")], Double(count))
-            sample("\(name)_sum", [], sum)
-            sample("\(name)_count", [], Double(count))
-        }
-
-        private mutating func begin(_ name: String, _ kind: String, _ help: String) {
-            text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
-        }
-
-        private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Double) {
-            let list = labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",")
-            text += "\(name)\(list.isEmpty ? "" : "{\(list)}") \(Self.number(value))\n"
-        }
-
-        private static func number(_ value: Double) -> String {
-            Int64(exactly: value).map { "\($0)" } ?? "\(value)"
-        }
-
-        private static func escaped(_ text: String) -> String {
-            text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
-        }
     }
 }

@@ -9,6 +9,8 @@ public final class HTTPClient: Sendable {
         public var idleConnections = 64
         /// The `User-Agent` header.
         public var userAgent = "rollcall"
+        /// Where it is written down what hosts answer; `nil` for nowhere.
+        public var ledger: HostLedger?
 
         /// The defaults.
         public init() {}
@@ -16,11 +18,13 @@ public final class HTTPClient: Sendable {
 
     private let loop: EventLoop
     private let userAgent: String
+    private let ledger: HostLedger?
 
     /// Starts the event-loop thread.
     public init(configuration: Configuration = Configuration()) {
         loop = EventLoop(idleConnections: configuration.idleConnections)
         userAgent = configuration.userAgent
+        ledger = configuration.ledger
     }
 
     deinit { shutdown() }
@@ -35,6 +39,7 @@ public final class HTTPClient: Sendable {
     /// - Throws: `HTTPError`
     public func send(_ request: HTTPRequest, into sink: (any BodySink)? = nil) async throws(HTTPError) -> HTTPResponse {
         let slot = ExchangeSlot()
+        let sentAt = ledger?.now ?? 0
         let result: Result<HTTPResponse, HTTPError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let exchange = Exchange(request, sink: sink, userAgent: userAgent, loop: loop) {
@@ -51,6 +56,7 @@ public final class HTTPClient: Sendable {
         } onCancel: {
             if let exchange = slot.cancel() { loop.submit(.cancel(exchange)) }
         }
+        ledger?.record(request, sentAt: sentAt, result)
         return try result.get()
     }
 

@@ -14,6 +14,8 @@ public struct ObjectStoreAccess: Sendable {
     /// When failed requests are sent again: five times at most, and 30 seconds of waiting for one operation.
     public var retry = RetryPolicy(
         attempts: 5, firstWait: .milliseconds(200), longestWait: .seconds(5), totalWait: .seconds(30))
+    /// Where it is written down what the store's server answers; `nil` for nowhere.
+    public var ledger: HostLedger?
     /// Time and chance.
     public var timing = Timing.system
 

@@ -9,7 +9,7 @@ public import OCI
 /// knows the registry: `${XDG_RUNTIME_DIR}/containers/auth.json` (without that variable, `/run/containers/UID/`),
 /// `${XDG_CONFIG_HOME:-~/.config}/containers/auth.json`, `${DOCKER_CONFIG:-~/.docker}/config.json`, `~/.dockercfg`.
 /// Within a file: `credHelpers`, then `auths`, each by the longest namespace, then `credsStore`. Files are read again
-/// when they change, since tokens rotate.
+/// when they change, since tokens rotate; one that became unreadable is used as it was before.
 public actor CredentialStore {
     private let paths: [String]
     private let requiresFile: Bool
@@ -109,9 +109,25 @@ public actor CredentialStore {
             return nil
         }
         if let known = files[path], known.stamp == stamp { return known.file }
-        let file = try CredentialFile(parsing: try CredentialFile.read(path: path), path: path)
-        files[path] = (stamp, file)
-        return file
+        do {
+            let file = try CredentialFile(parsing: try CredentialFile.read(path: path), path: path)
+            files[path] = (stamp, file)
+            return file
+        } catch {
+            // Half written, or wrong: what was good before goes on to be used until it is right.
+            guard let known = files[path] else { throw error }
+            return known.file
+        }
+    }
+
+    /// Reads a credentials file, to find out whether it can be used.
+    ///
+    /// - Throws: `RegistryError.credentialsUnreadable`
+    public static func check(_ path: String) throws(RegistryError) {
+        guard try CredentialFile.stamp(path: path) != nil else {
+            throw RegistryError(.credentialsUnreadable, "there is no such credentials file", url: path)
+        }
+        _ = try CredentialFile(parsing: try CredentialFile.read(path: path), path: path)
     }
 
     private func ask(_ name: String, for key: String, path: String) async throws(RegistryError) -> Credential? {

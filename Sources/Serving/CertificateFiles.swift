@@ -8,7 +8,7 @@ import Synchronization
 /// The files are looked at with each handshake, and read again when one has changed. While they cannot be used, as between
 /// the replacement of the one and of the other, the pair before goes on to be used.
 public final class CertificateFiles: Sendable {
-    private struct Pair {
+    struct Pair {
         var identity: [FileIdentity?]
         var chain: [NIOSSLCertificateSource]
         var key: NIOSSLPrivateKeySource
@@ -64,7 +64,7 @@ public final class CertificateFiles: Sendable {
         }
     }
 
-    private static func load(_ certificate: String, _ key: String) throws(FileFault) -> Pair {
+    static func load(_ certificate: String, _ key: String) throws(FileFault) -> Pair {
         let identity = [FileIdentity(of: certificate), FileIdentity(of: key)]
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }

@@ -112,11 +112,17 @@ final class BlobPump: @unchecked Sendable {
     }
 
     /// A body for one upload request: bytes `[start, end)`, following the hash. Any thread.
-    func feed(from start: Int64 = 0, to end: Int64? = nil) -> UploadFeed {
-        let feed = UploadFeed(start: start, end: end ?? descriptor.size) { [weak self] feed in
-            guard let self else { return feed.fail() }
-            self.queue.async { self.supply(feed) }
-        }
+    ///
+    /// - Parameter sent: called with each number of bytes that the request has taken
+    func feed(
+        from start: Int64 = 0, to end: Int64? = nil, sent: @escaping @Sendable (Int) -> Void = { _ in }
+    ) -> UploadFeed {
+        let feed = UploadFeed(
+            start: start, end: end ?? descriptor.size,
+            runsLow: { [weak self] feed in
+                guard let self else { return feed.fail() }
+                self.queue.async { self.supply(feed) }
+            }, sent: sent)
         queue.async {
             self.feeds.append(feed)
             self.supply(feed)

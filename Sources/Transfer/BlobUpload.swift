@@ -54,7 +54,7 @@ struct BlobUpload: Sendable {
         switch step {
         case .monolithic:
             let fresh = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
-            let feed = pump.feed()
+            let feed = pump.feed(sent: count)
             defer { pump.release(feed) }
             try await client.uploadMonolithic(fresh, digest: descriptor.digest, length: descriptor.size, source: feed)
             return .committed
@@ -63,7 +63,7 @@ struct BlobUpload: Sendable {
             return .sessionAt(0)
         case .chunk(let from, let to):
             guard let current = session else { return .sessionLost }
-            let feed = pump.feed(from: from, to: to)
+            let feed = pump.feed(from: from, to: to, sent: count)
             defer { pump.release(feed) }
             let receipt = try await client.uploadChunk(current, length: to - from, source: feed)
             session = receipt.session
@@ -87,6 +87,11 @@ struct BlobUpload: Sendable {
             return .committed
         case .giveUp: return .denied
         }
+    }
+
+    private var count: @Sendable (Int) -> Void {
+        let board = context.board
+        return { sent in board.update { $0.sentBytes += Int64(sent) } }
     }
 
     private static func outcome(of error: RegistryError) -> UploadPlan.Outcome {

@@ -5,13 +5,13 @@
 /// connection does not hold up the end.
 ///
 /// Legal order for one lease: `next` or `divide`, then any number of `advance`, then `finish`.
-struct RangePlanner {
+package struct RangePlanner {
     /// A range that one request has been given: `[start, end)` in bytes, of which all before `position` have arrived.
-    struct Lease: Equatable {
-        let id: Int
-        let start: Int64
-        var position: Int64
-        var end: Int64
+    package struct Lease: Equatable {
+        package let id: Int
+        package let start: Int64
+        package var position: Int64
+        package var end: Int64
         /// When it was handed out, in seconds of a monotonic clock.
         let since: Double
         /// How often its bytes were taken over from a request that was too slow.
@@ -41,19 +41,19 @@ struct RangePlanner {
     /// - Parameters:
     ///   - size: the blob's length in bytes
     ///   - done: what an earlier run left behind
-    init(size: Int64, done: ByteRanges = ByteRanges()) {
+    package init(size: Int64, done: ByteRanges = ByteRanges()) {
         self.size = size
         self.done = done
     }
 
     /// Whether every byte has arrived.
-    var isComplete: Bool { done.contains(0..<size) }
+    package var isComplete: Bool { done.contains(0..<size) }
 
     /// Whether some bytes are neither there nor in flight.
     var hasUnassigned: Bool { firstUnassigned() != nil }
 
     /// The lowest range that is neither there nor in flight, at most `length` bytes of it; `nil` when there is none.
-    mutating func next(length: Int64, now: Double) -> Lease? {
+    package mutating func next(length: Int64, now: Double) -> Lease? {
         guard let gap = firstUnassigned() else { return nil }
         return lease(gap.lowerBound..<gap.lowerBound + min(Int64(gap.count), max(1, length)), now: now)
     }
@@ -83,7 +83,7 @@ struct RangePlanner {
     /// Records that bytes have arrived at a lease's position; those beyond its end are not counted.
     ///
     /// - Returns: how many of them belong to the lease; 0 for a lease that is no more
-    mutating func advance(_ id: Int, by count: Int64) -> Int64 {
+    package mutating func advance(_ id: Int, by count: Int64) -> Int64 {
         guard var lease = leases[id] else { return 0 }
         let accepted = min(count, lease.remaining)
         guard accepted > 0 else { return 0 }
@@ -94,7 +94,7 @@ struct RangePlanner {
     }
 
     /// Gives a lease back. What has not arrived of it is to be handed out again.
-    mutating func finish(_ id: Int) {
+    package mutating func finish(_ id: Int) {
         leases[id] = nil
     }
 
@@ -118,10 +118,10 @@ struct RangePlanner {
 }
 
 /// A set of byte offsets, kept as ordered, disjoint, non-adjacent half-open ranges.
-struct ByteRanges: Equatable, Sendable {
+package struct ByteRanges: Equatable, Sendable {
     private(set) var ranges: [Range<Int64>] = []
 
-    init(_ ranges: some Sequence<Range<Int64>> = []) {
+    package init(_ ranges: some Sequence<Range<Int64>> = []) {
         for range in ranges { insert(range) }
     }
 

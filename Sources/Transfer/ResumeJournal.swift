@@ -2,7 +2,7 @@ import Dispatch
 import FoundationEssentials
 import GRDB
 import Glibc
-import OCI
+package import OCI
 import Registry
 import Synchronization
 
@@ -12,11 +12,16 @@ import Synchronization
 /// so that a fast link costs a few transactions a second and a slow one loses nothing. After `kill -9` everything
 /// recorded is there, since the operating system has it; after power loss the last transactions may be missing (WAL,
 /// `synchronous = NORMAL`), and bytes may be that were never written: checksums find those.
-final class ResumeJournal: Sendable {
+package final class ResumeJournal: Sendable {
     /// Bytes of one blob that are in its spool file.
-    struct Extent: Equatable, Sendable {
-        let range: Range<Int64>
-        let checksum: UInt64
+    package struct Extent: Equatable, Sendable {
+        package let range: Range<Int64>
+        package let checksum: UInt64
+
+        package init(range: Range<Int64>, checksum: UInt64) {
+            self.range = range
+            self.checksum = checksum
+        }
     }
 
     private enum Record {
@@ -43,7 +48,7 @@ final class ResumeJournal: Sendable {
     ///   - patience: seconds to wait for another process that writes to it
     ///   - now: seconds since 1970
     /// - Throws: `TransferError.spoolFailed` when the file cannot be opened or written
-    init(
+    package init(
         path: String, patience: Double = 5, now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) throws(TransferError) {
         self.now = now
@@ -108,7 +113,7 @@ final class ResumeJournal: Sendable {
     }
 
     /// Records bytes that are in the spool file. Returns at once; written in the next transaction.
-    func record(_ extent: Extent, of digest: Digest) {
+    package func record(_ extent: Extent, of digest: Digest) {
         submit(.extent(digest, extent))
     }
 
@@ -187,7 +192,7 @@ final class ResumeJournal: Sendable {
     }
 
     /// Waits until everything recorded so far is written.
-    func flush() {
+    package func flush() {
         writer.sync { self.write() }
     }
 

@@ -15,9 +15,10 @@ extension TransferEngine {
     /// - Throws: `TransferError.destinationFailed` as soon as one question gets no answer: what is not known to be there
     ///   or to be missing must not be taken for either
     public func inventory(of entries: [ClosureEntry]) async throws(TransferError) -> Inventory {
-        let destination = destination
+        let (destination, board) = (destination, context.board)
         let answers = await bounded(entries, atOnce: context.limits.checks) {
             entry -> Result<ContentProof, TransferError> in
+            defer { board.update { $0.answers += 1 } }
             do throws(TransferError) {
                 return .success(try await destination.proof(of: entry))
             } catch {

@@ -9,6 +9,10 @@ public struct PassEvents: Sendable {
     public var pushed: @Sendable (ClosureEntry) -> Void = { _ in }
     /// Called with each tag that was changed, as soon as it was.
     public var assigned: @Sendable (TagAssignment) -> Void = { _ in }
+    /// Called with each blob that the destination has taken and shows wherever it is needed.
+    public var brought: @Sendable (Digest, _ size: Int64) -> Void = { _, _ in }
+    /// Called with each entry that is given up, and why.
+    public var failed: @Sendable (ClosureEntry.Identity, TransferError) -> Void = { _, _ in }
 
     /// Nothing is called.
     public init() {}
@@ -199,6 +203,7 @@ struct TransferPass: Sendable {
             return
         }
         ledger.failures.append(.init(entry: entry, error: error))
+        events.failed(entry, error)
         context.board.update { $0.failures += 1 }
     }
 
@@ -258,6 +263,7 @@ struct TransferPass: Sendable {
                 board.deliveredBlobs += 1
                 board.deliveredBytes += task.size
             }
+            events.brought(task.digest, task.size)
         }
         return schedule.finish(blob: task, missing: lacking)
     }
@@ -332,6 +338,7 @@ struct TransferPass: Sendable {
     private func ask(_ entry: ClosureEntry, tag: Tag?) async -> Asked {
         // From before the question: the answer may be older than its arrival.
         let at = context.clock()
+        defer { context.board.update { $0.answers += 1 } }
         do throws(TransferError) {
             let found = try await destination.proof(of: entry, taggedAs: tag)
             return .success(Answer(proof: found.proof, isTagged: found.isTagged, at: at))

@@ -29,6 +29,8 @@ public struct TransferProgress: Sendable, Hashable {
     public var deliveredBytes: Int64 = 0
     /// Bytes that came over the network, those of failed attempts included.
     public var fetchedBytes: Int64 = 0
+    /// Bytes of uploads that the destination's connections took, those of failed attempts included.
+    public var sentBytes: Int64 = 0
     /// Bytes that an earlier run had left in the spool.
     public var resumedBytes: Int64 = 0
     /// Blobs to bring.
@@ -39,6 +41,8 @@ public struct TransferProgress: Sendable, Hashable {
     public var totalManifests = 0
     /// Manifests delivered.
     public var deliveredManifests = 0
+    /// Answers of the destination about single entries: what moves while a pass only looks.
+    public var answers = 0
     /// Blobs and manifests given up.
     public var failures = 0
     /// Requests sent again.
@@ -55,6 +59,9 @@ public struct TransferProgress: Sendable, Hashable {
     public var pause: TransferPause?
     /// Bytes a second over the network at present; only in a stream of snapshots, once there is something to compare.
     public var bytesPerSecond: Double?
+
+    /// All zero.
+    public init() {}
 
     /// Bytes of finished and unfinished blobs that are here.
     public var receivedBytes: Int64 { active.reduce(deliveredBytes) { $0 + $1.received } }

@@ -24,15 +24,21 @@ final class UploadFeed: BodySource {
     let end: Int64
     private let state: Mutex<State>
     private let runsLow: @Sendable (UploadFeed) -> Void
+    private let sent: @Sendable (Int) -> Void
 
     /// - Parameters:
     ///   - start: the first byte of the request's body
     ///   - end: the first byte after it
     ///   - runsLow: called when there is room again
-    init(start: Int64, end: Int64, runsLow: @escaping @Sendable (UploadFeed) -> Void) {
+    ///   - sent: called with each number of bytes that the request has taken
+    init(
+        start: Int64, end: Int64, runsLow: @escaping @Sendable (UploadFeed) -> Void,
+        sent: @escaping @Sendable (Int) -> Void = { _ in }
+    ) {
         self.end = end
         state = Mutex(State(position: start, wanted: start))
         self.runsLow = runsLow
+        self.sent = sent
     }
 
     /// Where the next segment is to start, if there is room for one and something left to send. A request that waits for
@@ -102,6 +108,7 @@ final class UploadFeed: BodySource {
                 runsLow: state.wanted < end && state.segments.count <= Self.depth / 2 && (drained || filled == 0))
         }
         guard case .answer(let answer, let low) = step else { return .fail }
+        if case .bytes(let count) = answer { sent(count) }
         if low { runsLow(self) }
         return answer
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -81,4 +82,32 @@ int bench_spawn(const struct bench_launch *launch) {
     }
     close(report[0]);
     return code != 0 ? -code : pid;
+}
+
+unsigned long long bench_calibrate(unsigned long long rounds) {
+    unsigned long long state = 0x9E3779B97F4A7C15ULL;
+    for (unsigned long long i = 0; i < rounds; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+    return state;
+}
+
+int bench_instructions_open(void) {
+    struct perf_event_attr attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.type = PERF_TYPE_HARDWARE;
+    attributes.size = sizeof attributes;
+    attributes.config = PERF_COUNT_HW_INSTRUCTIONS;
+    attributes.inherit = 1;
+    attributes.exclude_kernel = 1;
+    attributes.exclude_hv = 1;
+    long descriptor = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+long long bench_instructions_read(int descriptor) {
+    long long count = 0;
+    return read(descriptor, &count, sizeof count) == (ssize_t)sizeof count ? count : -EIO;
 }

@@ -24,7 +24,7 @@ struct LinkCommand: ParsableCommand {
 
     func run() throws {
         try Scratch.open(in: place.work)
-        let parameters = link.applied(to: .wan)
+        let parameters = link.settled().applied(to: .wan)
         print(parameters.text)
         guard hold else { return print(try LinkSelfTest.run(parameters, datagrams: datagrams).text) }
         let link = try Link(parameters)

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 
+extension LinkParameters.Emulation: ExpressibleByArgument {}
+
 /// Changes to a scenario's link.
 struct LinkOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The link's rate each way, in Mbit/s.", valueName: "mbit"))
@@ -16,11 +18,21 @@ struct LinkOptions: ParsableArguments {
         help: ArgumentHelp("Where the random numbers start: losses, and the moments of kills.", valueName: "number"))
     var seed: UInt64 = 1
 
+    @Option(help: "What carries the packets; the kernel's netem where it is there, unless said.")
+    var emulation: LinkParameters.Emulation?
+
     func validate() throws {
         // Below, a round trip's worth of packets fits neither the queue nor TCP; above, the forwarder is the limit.
         if let rate, !(0.1...2000).contains(rate) { throw ValidationError("--rate is 0.1 to 2000 Mbit/s") }
         if let rtt, !(0...2000).contains(rtt) { throw ValidationError("--rtt is 0 to 2000 ms") }
         if let loss, !(0...50).contains(loss) { throw ValidationError("--loss is 0 to 50 percent") }
+    }
+
+    /// These options with an emulation that this machine has.
+    func settled() -> LinkOptions {
+        var options = self
+        options.emulation = emulation ?? (Netem.isThere() ? .netem : .forwarder)
+        return options
     }
 
     /// A scenario's link with these changes.
@@ -30,6 +42,7 @@ struct LinkOptions: ParsableArguments {
         if let rtt { parameters.roundTrip = rtt }
         if let loss { parameters.loss = loss / 100 }
         parameters.seed = seed
+        parameters.emulation = emulation ?? .forwarder
         return parameters
     }
 }
@@ -82,6 +95,7 @@ extension LinkParameters {
     /// The link for a person.
     var text: String {
         "link: \(fixed(Double(rate) / 1e6, 1)) Mbit/s each way, round trip \(fixed(roundTrip, 1)) ms, "
-            + "loss \(fixed(loss * 100, 3)) % each way, drop-tail queue \(bytesText(queueBytes)), seed \(seed)"
+            + "loss \(fixed(loss * 100, 3)) % each way, drop-tail queue \(bytesText(queueBytes)), "
+            + (emulation == .netem ? "netem" : "seed \(seed)")
     }
 }

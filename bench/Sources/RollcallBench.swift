@@ -10,7 +10,7 @@ struct RollcallBench: ParsableCommand {
             Every run copies to an empty registry, and what the destination then serves is hashed again by a client that \
             is not ours. The emulated link needs root.
             """,
-        subcommands: [RunCommand.self, LinkCommand.self, ListCommand.self])
+        subcommands: [RunCommand.self, CompareCommand.self, MicroCommand.self, LinkCommand.self, ListCommand.self])
 
     static func main() {
         Cleanup.onSignals()

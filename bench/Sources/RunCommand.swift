@@ -18,6 +18,9 @@ struct RunCommand: ParsableCommand {
     @Argument(help: "The scenarios, by the names that `rollcall-bench list` shows; every one unless said.")
     var scenarios: [String] = []
 
+    @Option(help: ArgumentHelp("Leave out these scenarios, separated by commas.", valueName: "names"))
+    var except: String?
+
     @Option(help: ArgumentHelp("Runs of each tool.", valueName: "count"))
     var runs = 3
 
@@ -62,13 +65,15 @@ struct RunCommand: ParsableCommand {
             throw ValidationError("--runs and --kills are 1 to 1000")
         }
         let known = allBenchmarks(work, link).map(\.name)
-        for name in scenarios where !known.contains(name) {
+        for name in scenarios + excluded where !known.contains(name) {
             throw ValidationError("there is no scenario \(name): there are \(known.joined(separator: ", "))")
         }
     }
 
     func run() throws {
-        let chosen = allBenchmarks(work, link).filter { scenarios.isEmpty || scenarios.contains($0.name) }
+        let chosen = allBenchmarks(work, link.settled()).filter { benchmark in
+            (scenarios.isEmpty || scenarios.contains(benchmark.name)) && !excluded.contains(benchmark.name)
+        }
         try Scratch.open(in: place.work)
         if let logs { try Scratch.makeDirectory(logs) }
         let hashRate = Self.hashRate()
@@ -80,10 +85,13 @@ struct RunCommand: ParsableCommand {
         let date = Date().formatted(.iso8601)
         let files = try ReportFiles(directory: results ?? Self.resultsDirectory(date), json: output, markdown: markdown)
         var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
+        var failed: String?
+        let obstacle = chosen.lazy.compactMap(\.link).first.flatMap { Link.obstacle($0) }
         for benchmark in chosen {
-            if benchmark.link != nil, geteuid() != 0, scenarios.isEmpty {
-                warn("\(benchmark.name) is left out: its emulated link needs root")
-                report.omitted[benchmark.name] = "its emulated link needs root"
+            // Whoever asks for everything gets what this machine can do.
+            if benchmark.link != nil, let obstacle, scenarios.isEmpty {
+                warn("\(benchmark.name) is left out: \(obstacle)")
+                report.omitted[benchmark.name] = obstacle
                 continue
             }
             let before = report
@@ -94,29 +102,26 @@ struct RunCommand: ParsableCommand {
                     files.write(report)
                 }
                 print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.tables)")
+                fflush(nil)
                 report.scenarios.append(result)
             } catch let error as BenchError {
                 warn("\(benchmark.name) could not be measured: \(error.message)")
                 report.omitted[benchmark.name] = error.message
+                failed = failed ?? "\(benchmark.name) could not be measured: \(error.message)"
             }
             files.write(report)
         }
         report.isComplete = true
         files.write(report)
         if let directory = files.directory { print("\nThe report is in \(directory).") }
-        try Self.judge(report)
-    }
-
-    /// - Throws: `BenchError` where ours failed or a scenario was left out for another reason than a lack of root
-    private static func judge(_ report: Report) throws {
         let ours = report.scenarios.flatMap(\.tools).filter { $0.kind == .ours && $0.good < $0.runs }
         if let failed = ours.first {
             throw BenchError(.verification, "\(failed.tool): \(failed.runs - failed.good) runs: \(failed.note ?? "")")
         }
-        if let omitted = report.omitted.first(where: { !$0.value.contains("needs root") }) {
-            throw BenchError(.command, "\(omitted.key) could not be measured: \(omitted.value)")
-        }
+        if let failed { throw BenchError(.command, failed) }
     }
+
+    private var excluded: [String] { (except ?? "").split(separator: ",").map(String.init) }
 
     private func chosenTools() -> [Tool] {
         let all = Tool.all(binaries: binaries ?? ListCommand.ownDirectory)

@@ -22,7 +22,7 @@ struct S3Transport: Sendable {
     }
 
     let bucket: S3Bucket
-    private let http = HTTPClient()
+    private let http: HTTPClient
     private let gate = RequestGate(limit: concurrentRequests)
     private let credentials: S3CredentialSource
     private let tls: TLSConfiguration
@@ -36,6 +36,9 @@ struct S3Transport: Sendable {
         if let file = location.caFile { tls.caFile = file }
         self.tls = tls
         self.access = access
+        var configuration = HTTPClient.Configuration()
+        configuration.ledger = access.ledger
+        http = HTTPClient(configuration: configuration)
     }
 
     /// Sends a request until it has an answer that sending it again would not change.

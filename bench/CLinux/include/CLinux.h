@@ -34,4 +34,14 @@ struct bench_launch {
 /// Returns its id once the program was loaded.
 int bench_spawn(const struct bench_launch *launch);
 
+/// A loop of dependent arithmetic, the same on every machine: what others' times are measured in.
+unsigned long long bench_calibrate(unsigned long long rounds);
+
+/// Begins to count the instructions of the calling process in user mode, threads started later included, and returns the
+/// counter's descriptor (perf_event_open).
+int bench_instructions_open(void);
+
+/// The instructions counted so far; negative on failure.
+long long bench_instructions_read(int descriptor);
+
 #endif

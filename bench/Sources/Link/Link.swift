@@ -8,15 +8,22 @@ final class Link {
     static let farAddress = "198.18.0.1"
     static let nearAddress = "198.18.0.2"
 
+    /// What carries the packets.
+    private enum Carrier {
+        /// A thread of ours between two TUN devices.
+        case forwarder(Forwarder, devices: [Int32])
+        /// The kernel, between the ends of a pair of devices.
+        case netem
+    }
+
     let parameters: LinkParameters
     let far: Namespace
     let near: Namespace
-    private let devices: [Int32]
-    private let forwarder: Forwarder
+    private let carrier: Carrier
 
-    /// Makes both namespaces and starts the forwarder.
+    /// Makes both namespaces and what joins them.
     ///
-    /// - Throws: `BenchError` without root, `/dev/net/tun` or `ip`
+    /// - Throws: `BenchError` without root, `ip`, and `/dev/net/tun` or netem
     init(_ parameters: LinkParameters) throws {
         self.parameters = parameters
         Namespace.removeAbandoned()
@@ -24,19 +31,51 @@ final class Link {
         (far, near) = try NetworkSetting.with("ipv4/tcp_congestion_control", "cubic") {
             (try Namespace("far"), try Namespace("near"))
         }
-        let farDevice = try Self.join(far, own: Self.farAddress, peer: Self.nearAddress)
-        let nearDevice = try Self.join(near, own: Self.nearAddress, peer: Self.farAddress)
-        devices = [farDevice, nearDevice]
-        forwarder = try Forwarder(far: farDevice, near: nearDevice, parameters: parameters)
+        for side in [far, near] { try side.set("ipv6/conf/default/disable_ipv6", "1") }
+        switch parameters.emulation {
+        case .forwarder:
+            let farDevice = try Self.join(far, own: Self.farAddress, peer: Self.nearAddress)
+            let nearDevice = try Self.join(near, own: Self.nearAddress, peer: Self.farAddress)
+            carrier = .forwarder(
+                try Forwarder(far: farDevice, near: nearDevice, parameters: parameters),
+                devices: [farDevice, nearDevice])
+        case .netem:
+            try Command(Netem.pair(near: near.name)).run(in: far)
+            for (side, own, peer) in [
+                (far, Self.farAddress, Self.nearAddress), (near, Self.nearAddress, Self.farAddress),
+            ] {
+                for words in Netem.end(own: own, peer: peer, parameters) { try Command(words).run(in: side) }
+            }
+            carrier = .netem
+        }
     }
 
     deinit {
+        // The devices of a pair go with their namespaces.
+        guard case .forwarder(let forwarder, let devices) = carrier else { return }
         forwarder.stop()
         for device in devices { close(device) }
     }
 
+    /// Why no link can be made here; `nil` where one can.
+    static func obstacle(_ parameters: LinkParameters) -> String? {
+        do {
+            _ = try Link(parameters)
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
     /// What the link has carried so far.
-    var snapshot: Forwarder.Snapshot { forwarder.snapshot }
+    var snapshot: Forwarder.Snapshot {
+        switch carrier {
+        case .forwarder(let forwarder, devices: _): return forwarder.snapshot
+        case .netem:
+            let counters = Netem.counters((try? near.enter { kernelFile("/proc/thread-self/net/dev") }) ?? "")
+            return Forwarder.Snapshot(down: counters.received, up: counters.sent)
+        }
+    }
 
     /// The settings of TCP that figures depend on.
     var settings: [String: String] {
@@ -48,7 +87,6 @@ final class Link {
     }
 
     private static func join(_ side: Namespace, own: String, peer: String) throws -> Int32 {
-        try side.set("ipv6/conf/default/disable_ipv6", "1")
         let device = try side.enter { bench_tun_open("wan0") }
         guard device >= 0 else {
             throw BenchError(

@@ -1,5 +1,13 @@
 /// The wide-area link that is emulated, the same both ways but for the random numbers.
 struct LinkParameters: Hashable, Codable {
+    /// What carries the packets.
+    enum Emulation: String, Codable, CaseIterable {
+        /// A thread of the benchmark between two TUN devices.
+        case forwarder
+        /// The kernel's network emulator.
+        case netem
+    }
+
     /// Bits of IP packets a second, each way. TCP's payload gets 1448/1500 of it at best.
     var rate: Int
     /// Round trip time of an idle link, in milliseconds; half of it each way.
@@ -8,6 +16,7 @@ struct LinkParameters: Hashable, Codable {
     var loss: Double
     /// Where the random numbers start.
     var seed: UInt64
+    var emulation = Emulation.forwarder
 
     /// Bytes that fill the link: rate times round trip.
     var bandwidthDelayProduct: Int { Int(Double(rate) / 8 * roundTrip / 1000) }

@@ -1,6 +1,8 @@
 extension Report {
     /// The figures as Markdown: the tables of each scenario.
-    var markdown: String {
+    ///
+    /// - Parameter withPlots: whether the plots are shown, which lie beside the file
+    func markdown(withPlots: Bool = false) -> String {
         let state = isComplete ? "" : "**Stopped before its end:** what follows is what had been measured.\n\n"
         let missing = omitted.sorted { $0.key < $1.key }.map { "- \($0.key) was not measured: \($0.value)\n" }.joined()
         return "Measured \(date) on \(machine.text).\n\n" + state + (missing.isEmpty ? "" : missing + "\n")
@@ -8,6 +10,7 @@ extension Report {
                 "### \(scenario.name): \(scenario.summary)\n\n\(scenario.introduction)\n\n\(scenario.tables)\n\n"
                     + scenario.tools.map { "- \($0.tool): \($0.version); `\($0.command)`" }.joined(separator: "\n")
                     + "\n"
+                    + (withPlots ? scenario.plots.map { "\n![\($0.title)](\($0.name))\n" }.joined() : "")
             }.joined(separator: "\n")
     }
 }

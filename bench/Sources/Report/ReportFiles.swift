@@ -17,7 +17,7 @@ struct ReportFiles {
         self.directory = directory
         if let directory { try Scratch.makeDirectory(directory) }
         self.json = [json, directory.map { "\($0)/figures.json" }].compactMap(\.self)
-        self.markdown = [markdown, directory.map { "\($0)/report.md" }].compactMap(\.self)
+        self.markdown = [markdown].compactMap(\.self)
     }
 
     /// Writes what there is; what cannot be written is told, and does not end the benchmark.
@@ -25,7 +25,10 @@ struct ReportFiles {
         do {
             let text = String(decoding: try report.json, as: UTF8.self) + "\n"
             for path in json { try replace(path, text) }
-            for path in markdown { try replace(path, report.markdown) }
+            for path in markdown { try replace(path, report.markdown()) }
+            guard let directory else { return }
+            try replace("\(directory)/report.md", report.markdown(withPlots: true))
+            for plot in report.scenarios.flatMap(\.plots) { try replace("\(directory)/\(plot.name)", plot.svg) }
         } catch {
             warn("the report cannot be written: \(error)")
         }

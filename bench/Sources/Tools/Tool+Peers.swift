@@ -32,16 +32,36 @@ extension Tool {
         ]
     }
 
-    /// crane copies one image a call; eight calls at once for a release.
+    /// crane as its manual has it: one image a call, one call after another.
     static let crane = Tool(name: "crane", executable: "crane", versionArguments: ["version"], kind: .peer) { job in
-        try job.each(parallel: 8) { ["crane", "copy", "--insecure", $0, $1] }
+        try job.each(parallel: 1, craneCopy)
     }
 
-    /// oras with the concurrency that its manual names as the most useful change. It does not verify what it copies.
+    /// Eight calls of crane at once, for a release; `--jobs` is for the layers of one image, of which it takes four.
+    static let craneParallel = Tool(
+        name: "crane x8, 8 jobs", executable: "crane", versionArguments: ["version"], kind: .peer
+    ) { job in
+        try job.each(parallel: 8) { craneCopy($0, $1) + ["--jobs", "8"] }
+    }
+
+    private static func craneCopy(_ source: String, _ destination: String) -> [String] {
+        ["crane", "copy", "--insecure", source, destination]
+    }
+
+    /// oras as its manual has it. It does not verify what it copies.
     static let oras = Tool(name: "oras", executable: "oras", versionArguments: ["version"], kind: .peer) { job in
-        try job.each(parallel: 8) {
-            ["oras", "cp", "--from-plain-http", "--to-plain-http", "--concurrency", "8", "--no-tty", $0, $1]
-        }
+        try job.each(parallel: 1, orasCopy)
+    }
+
+    /// oras with the concurrency that its manual names as the most useful change, and eight calls at once for a release.
+    static let orasParallel = Tool(
+        name: "oras x8, concurrency 8", executable: "oras", versionArguments: ["version"], kind: .peer
+    ) { job in
+        try job.each(parallel: 8) { orasCopy($0, $1) + ["--concurrency", "8"] }
+    }
+
+    private static func orasCopy(_ source: String, _ destination: String) -> [String] {
+        ["oras", "cp", "--from-plain-http", "--to-plain-http", "--no-tty", source, destination]
     }
 
     /// regctl, one image a call; a release is regsync's work.
@@ -57,59 +77,52 @@ extension Tool {
         return command
     }
 
-    /// regsync with eight workers.
+    /// regsync as it is: one image after another.
     static let regsync = Tool(name: "regsync", executable: "regsync", versionArguments: ["version"], kind: .peer) {
-        job in
+        try regsync($0, defaults: "{}", reqConcurrent: nil)
+    }
+
+    /// regsync with eight images at once, and as many requests to each registry.
+    static let regsyncParallel = Tool(
+        name: "regsync, 8 at once", executable: "regsync", versionArguments: ["version"], kind: .peer
+    ) { try regsync($0, defaults: "{parallel: 8}", reqConcurrent: 8) }
+
+    private static func regsync(_ job: Job, defaults: String, reqConcurrent: Int?) throws -> Command? {
         guard job.work == .release else { return nil }
         let file = "\(job.directory)/regsync.yml"
-        let hosts = [job.source.authority, job.destination.authority].map { "  - {registry: '\($0)', tls: disabled}\n" }
+        let concurrency = reqConcurrent.map { ", reqConcurrent: \($0)" } ?? ""
+        let hosts = [job.source.authority, job.destination.authority].map {
+            "  - {registry: '\($0)', tls: disabled\(concurrency)}\n"
+        }
         let images = job.corpus.images.map {
             "  - {source: '\(job.reference($0, at: job.source))', target: '\(job.reference($0, at: job.destination))',"
                 + " type: image}\n"
         }
         try Scratch.write(
-            "version: 1\ncreds:\n" + hosts.joined() + "defaults: {parallel: 8}\nsync:\n" + images.joined(), to: file)
+            "version: 1\ncreds:\n" + hosts.joined() + "defaults: \(defaults)\nsync:\n" + images.joined(), to: file)
         return Command(["regsync", "once", "--config", file])
     }
 
-    /// curl, as an upper reference: it downloads every blob once, large ones in 32 ranges, 32 requests at a time, and
-    /// throws the bytes away.
-    static let curl = Tool(name: "curl, 32 at once, download only", executable: "curl", kind: .reference) { job in
-        guard job.rate == nil else { return nil }
-        let repositories = Dictionary(
-            job.corpus.images.flatMap { image in image.blobs.map { ($0.digest, image.repository) } },
-            uniquingKeysWith: { first, _ in first })
-        var requests: [String] = []
-        for blob in job.needed {
-            // What is in no repository as a blob is a manifest, of which there is little.
-            guard let repository = repositories[blob.digest] else { continue }
-            let url = "http://\(job.source.authority)/v2/\(repository)/blobs/\(blob.digest)"
-            let parts = blob.size >= 32 << 20 ? 32 : 1
-            for part in 0..<parts {
-                let (start, end) = (blob.size * part / parts, blob.size * (part + 1) / parts - 1)
-                requests.append("fail\nurl = \"\(url)\"\noutput = \"/dev/null\"\nrange = \"\(start)-\(end)\"\n")
-            }
-        }
-        guard !requests.isEmpty else { return nil }
-        let file = "\(job.directory)/curl"
-        try Scratch.write(requests.joined(separator: "next\n"), to: file)
-        return Command([
-            "curl", "--disable", "--silent", "--show-error", "--parallel", "--parallel-max", "32",
-            "--parallel-immediate", "--config", file,
-        ])
+    /// oc-mirror (v2), mirror to mirror, for a release. It keeps its state in a directory.
+    static let ocMirror = Tool(name: "oc-mirror", executable: "oc-mirror", versionArguments: ["version"], kind: .peer) {
+        try ocMirror($0, [])
     }
 
-    /// curl with its own limit, which is for each transfer: what a rate limit looks like on a single connection.
-    static let curlLimited = Tool(
-        name: "curl --limit-rate, one after another", executable: "curl", kind: .reference
-    ) { job in
-        guard let rate = job.rate, let image = job.corpus.images.first else { return nil }
-        let url = "http://\(job.source.authority)/v2/\(image.repository)/blobs"
-        let requests = job.needed.filter { image.blobs.contains($0) }.map {
-            "fail\nurl = \"\(url)/\($0.digest)\"\noutput = \"/dev/null\"\nlimit-rate = \(rate)\n"
-        }
-        let file = "\(job.directory)/curl"
-        try Scratch.write(requests.joined(separator: "next\n"), to: file)
-        return Command(["curl", "--disable", "--silent", "--show-error", "--config", file])
+    /// oc-mirror with as many images and layers at once as it takes.
+    static let ocMirrorParallel = Tool(
+        name: "oc-mirror, 10 images and 10 layers at once", executable: "oc-mirror", versionArguments: ["version"],
+        kind: .peer
+    ) { try ocMirror($0, ["--parallel-images", "10", "--parallel-layers", "10"]) }
+
+    private static func ocMirror(_ job: Job, _ settings: [String]) throws -> Command? {
+        guard job.work == .release else { return nil }
+        let file = "\(job.directory)/imageset.yaml"
+        try Scratch.write(
+            "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror:\n  additionalImages:\n"
+                + job.corpus.images.map { "    - name: \(job.reference($0, at: job.source))\n" }.joined(), to: file)
+        return Command(
+            ["oc-mirror", "--v2", "--config", file, "--workspace", "file://\(job.directory)/workspace"]
+                + ["--src-tls-verify=false", "--dest-tls-verify=false", "--remove-signatures"] + settings
+                + ["docker://\(job.destination.authority)"])
     }
 }

@@ -34,8 +34,9 @@ struct Tool: Sendable {
     ///
     /// - Parameter binaries: where Rollcall's executables lie
     static func all(binaries: String) -> [Tool] {
-        [rollcall(binaries), ownRegistry(binaries)] + [
-            skopeo, skopeoParallel, crane, regctl, regsync, oras, curl, curlLimited,
+        [
+            rollcall(binaries), ownRegistry(binaries), skopeo, skopeoParallel, crane, craneParallel, regctl, regsync,
+            regsyncParallel, oras, orasParallel, ocMirror, ocMirrorParallel, curl, curlLimited,
         ]
     }
 }

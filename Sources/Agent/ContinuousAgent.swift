@@ -1,0 +1,246 @@
+import AgentServer
+import ConfigurationFiles
+import Console
+import HTTP
+import Logging
+import Readiness
+import ServiceLifecycle
+import Serving
+
+/// What `rollcall-agent run` does, with other settings whenever the files on the disk change.
+///
+/// A pass that is under way when new settings come is stopped, and the next one goes on from where it was. New settings
+/// that cannot be used change nothing: those before stay in use, and the log and `/status` say why.
+final class ContinuousAgent: Service {
+    let options: SiteOptions
+    let status: AgentStatus
+    let heartbeat: Heartbeat
+    let ledger: HostLedger
+    let teller: AgentTeller
+    let manager: ServiceManager
+    let volume: LogVolume
+    let timing: Timing
+    let logger: Logger
+    private let first: SiteAgent
+    private let watch: SettingsWatch
+
+    /// - Parameters:
+    ///   - first: the agent to begin with
+    ///   - options: what the command line says
+    ///   - parts: what the rest of the process shares with it
+    ///   - hangups: yields where somebody asks to read the settings again (SIGHUP)
+    init(
+        _ first: SiteAgent, options: SiteOptions, parts: Parts, hangups: AsyncStream<Void>, timing: Timing,
+        logger: Logger
+    ) {
+        self.first = first
+        self.options = options
+        status = parts.status
+        heartbeat = parts.heartbeat
+        ledger = parts.ledger
+        teller = parts.teller
+        manager = parts.manager
+        volume = parts.volume
+        self.timing = timing
+        self.logger = logger
+        watch = SettingsWatch(config: options.config, hangups: hangups, timing: timing)
+    }
+
+    /// What the parts of the process share.
+    struct Parts: Sendable {
+        let status: AgentStatus
+        let heartbeat: Heartbeat
+        let ledger: HostLedger
+        let teller: AgentTeller
+        let manager: ServiceManager
+        let volume: LogVolume
+    }
+
+    func run() async throws {
+        var site = first
+        await watch.follow(site.file)
+        take(site)
+        while !Task.isShuttingDownGracefully, !Task.isCancelled {
+            guard let file = await serve(site) else { break }
+            do {
+                let next = try SiteAgent(file, options, ledger: ledger, replacing: site)
+                do {
+                    try await next.requireStore()
+                } catch {
+                    next.shutdown()
+                    throw error
+                }
+                site.shutdown()
+                site = next
+                take(site)
+                logger.info("new settings are in use", metadata: ["file": "\(options.config)"])
+            } catch {
+                refuse(error)
+            }
+            manager.tell(.ready)
+        }
+        site.shutdown()
+        logger.info("stopped")
+    }
+
+    private func take(_ site: SiteAgent) {
+        volume.level = Logger.Level(site.file.log.level)
+        teller.follow(site.engine, site.surroundings(ledger))
+        status.settingsLoaded(
+            site.file.site, site.file.environment, file: options.config, interval: site.file.interval)
+    }
+
+    private func refuse(_ error: any Error) {
+        status.settingsRefused(error)
+        logger.error("the settings before are still in use", metadata: ["reason": "\(error)"])
+    }
+
+    /// Makes passes, and reads content back, until there are new settings that can be used, or the end.
+    ///
+    /// - Returns: the new settings; `nil` at the end
+    private func serve(_ site: SiteAgent) async -> AgentFile? {
+        let surroundings = site.surroundings(ledger)
+        let audit = site.audit(logger: logger)
+        let service = AgentService(
+            pass: site.pass, audit: audit, interval: site.file.interval, verifyInterval: site.file.verifyInterval,
+            timing: timing, logger: logger, status: status, heartbeat: heartbeat, surroundings: surroundings)
+        enum End: Sendable { case passes, audit, settings(AgentFile?) }
+        return await withTaskGroup(of: End.self) { group in
+            group.addTask {
+                try? await service.run()
+                return .passes
+            }
+            group.addTask {
+                try? await audit.run()
+                return .audit
+            }
+            group.addTask { .settings(await self.nextSettings(after: site.file)) }
+            var next: AgentFile?
+            ends: for await end in group {
+                switch end {
+                // At a shutdown these end by themselves, and a pass that is under way has its time.
+                case .audit, .settings(nil): continue
+                case .settings(let file?):
+                    next = file
+                    break ends
+                case .passes: break ends
+                }
+            }
+            group.cancelAll()
+            return next
+        }
+    }
+
+    /// Waits until the files on the disk are settings that can be used, and others than those in use.
+    ///
+    /// - Returns: `nil` at the end
+    private func nextSettings(after file: AgentFile) async -> AgentFile? {
+        var current = file
+        while await watch.change() {
+            manager.tell(.reloading(microseconds: ServiceManager.monotonicMicroseconds))
+            do {
+                let new = try SettingsFiles.read(options.config)
+                try new.requireSameProcess(as: current, path: options.config)
+                let isOther = await watch.follow(new)
+                if new.differsInLogOnly(from: current) || (new == current && !isOther) {
+                    current.log = new.log
+                    volume.level = Logger.Level(new.log.level)
+                    status.settingsAsBefore()
+                    logger.info("settings were read again", metadata: ["level": "\(new.log.level.rawValue)"])
+                } else {
+                    return new
+                }
+            } catch {
+                refuse(error)
+            }
+            manager.tell(.ready)
+        }
+        return nil
+    }
+}
+
+/// Notices when the files of the settings change: the driver around `SettingsFiles`.
+actor SettingsWatch {
+    /// How often the files are looked at.
+    static let interval = Duration.seconds(5)
+
+    private let config: String
+    private let hangups: AsyncStream<Void>
+    private let timing: Timing
+    private var file: AgentFile?
+    /// The files that were read last.
+    private var read: SettingsFiles
+
+    init(config: String, hangups: AsyncStream<Void>, timing: Timing) {
+        self.config = config
+        self.hangups = hangups
+        self.timing = timing
+        read = SettingsFiles(config: config, nil)
+    }
+
+    /// These settings were read just now: what they name is looked at from now on.
+    ///
+    /// - Returns: whether keys or certificates of theirs are others than the last time
+    @discardableResult
+    func follow(_ file: AgentFile) -> Bool {
+        let files = SettingsFiles(config: config, file)
+        defer {
+            self.file = file
+            read = files
+            accepted = files.material
+        }
+        return files.material != accepted
+    }
+
+    /// The keys and certificates of the settings that were good last.
+    private var accepted: [String: FileIdentity?]?
+
+    /// Waits until somebody asks, or until files have changed and are the same at two looks: while a file is being
+    /// written, what is there may look right and lack its end.
+    ///
+    /// - Returns: `false` at the end
+    func change() async -> Bool {
+        let hangups = hangups
+        let isAsked = await withTaskGroup(of: Bool?.self) { group in
+            group.addTask {
+                for await _ in hangups { return true }
+                return nil
+            }
+            group.addTask { await self.changed() ? false : nil }
+            defer { group.cancelAll() }
+            for await end in group where end != nil { return end }
+            return Bool?.none
+        }
+        guard isAsked != nil, !Task.isCancelled else { return false }
+        read = SettingsFiles(config: config, file)
+        return true
+    }
+
+    private func changed() async -> Bool {
+        var before = read
+        while true {
+            let sleep = timing.sleep
+            guard (try? await cancelWhenGracefulShutdown({ try await sleep(Self.interval) })) != nil, !Task.isCancelled
+            else { return false }
+            let now = SettingsFiles(config: config, file)
+            if now != read, now == before { return true }
+            before = now
+        }
+    }
+}
+
+extension Logger.Level {
+    /// As the agent's file says it.
+    init(_ level: AgentFile.Log.Level) {
+        self =
+            switch level {
+            case .trace: .trace
+            case .debug: .debug
+            case .info: .info
+            case .notice: .notice
+            case .warning: .warning
+            case .error: .error
+            case .critical: .critical
+            }
+    }
+}

@@ -1,0 +1,78 @@
+import HTTP
+import Logging
+import Synchronization
+
+/// What an agent depends on and does not control: the space on its disks, and the clocks of those it speaks to. Looked at
+/// between the passes, so that a warning comes before the harm.
+final class Surroundings: Sendable {
+    /// A clock that is further off is warned of: a fifth of what makes a gate refuse a cache manifest.
+    static let clockTolerance = 60.0
+
+    private struct State {
+        var toCome: Int64 = 0
+        var short: Set<String> = []
+        var skewed: Set<String> = []
+    }
+
+    private let ledger: HostLedger
+    /// The directories that are written to, each with the most bytes that are on their way in it.
+    private let directories: [(path: String, most: Int64)]
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - ledger: what hosts answer
+    ///   - directories: the directories that are written to, each with the most bytes that are on their way in it
+    init(ledger: HostLedger = HostLedger(), directories: [(path: String, most: Int64)] = []) {
+        self.ledger = ledger
+        self.directories = directories
+    }
+
+    /// The disks now.
+    var disks: [DiskSpace] {
+        let toCome = state.withLock { $0.toCome }
+        return directories.compactMap { DiskSpace(of: $0.path, needed: min(toCome, $0.most)) }
+    }
+
+    /// How the hosts stand.
+    var hosts: [String: HostLedger.Standing] { ledger.hosts }
+
+    /// Looks, and warns of what was well before.
+    ///
+    /// - Parameter toCome: bytes that are being brought; what was said before where `nil`
+    func look(_ status: AgentStatus, _ logger: Logger, toCome: Int64? = nil) {
+        state.withLock { $0.toCome = toCome ?? status.current.finished?.missingBytes ?? 0 }
+        let disks = disks
+        status.update { $0.disks = disks }
+        let skewed = hosts.compactMap { host, standing in
+            standing.clockLead.flatMap { abs($0) > Self.clockTolerance ? (host, $0) : nil }
+        }
+        let (newlyShort, newlySkewed) = state.withLock { state in
+            defer {
+                state.short = Set(disks.filter(\.isShort).map(\.path))
+                state.skewed = Set(skewed.map(\.0))
+            }
+            return (
+                disks.filter { $0.isShort && !state.short.contains($0.path) },
+                skewed.filter { !state.skewed.contains($0.0) }
+            )
+        }
+        for disk in newlyShort {
+            logger.warning("a disk runs full", metadata: ["directory": "\(disk.path)", "reason": "\(disk.warning)"])
+        }
+        for (host, lead) in newlySkewed {
+            logger.warning(
+                "a clock is wrong",
+                metadata: [
+                    "host": "\(host)", "seconds": "\(Int64(lead.rounded()))",
+                    "reason": "\(Self.advice(host, lead: lead))",
+                ])
+        }
+    }
+
+    /// What a wrong clock means, and what to do.
+    static func advice(_ host: String, lead: Double) -> String {
+        let difference = "\(Int64(abs(lead).rounded())) s \(lead > 0 ? "ahead of" : "behind")"
+        return "the clock of \(host) is \(difference) this machine's: set both by a time server; gates refuse what was"
+            + " signed more than 300 s ahead of their clock, and S3 stores refuse requests 900 s away from theirs"
+    }
+}

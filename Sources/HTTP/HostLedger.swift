@@ -1,0 +1,94 @@
+import Synchronization
+
+/// What hosts answered lately, or did not: for people and for monitoring, never for a decision.
+public final class HostLedger: Sendable {
+    /// The most hosts that are remembered; others are not recorded.
+    public static let maximumHosts = 128
+
+    /// How one host stands.
+    public struct Standing: Hashable, Sendable {
+        /// When it answered last, in seconds since 1970, whatever it said; `nil` where it never did.
+        public var answeredAt: Double?
+        /// The latest fault: no complete answer, or one of 403, 429, 500 and above.
+        public var fault: Fault?
+        /// Faults since the process started.
+        public var faults = 0
+        /// How far its clock is ahead of ours, in seconds; negative where it is behind; `nil` while it sent no date.
+        public var clockLead: Double?
+    }
+
+    /// What a host did wrong.
+    public struct Fault: Hashable, Sendable {
+        /// When, in seconds since 1970.
+        public let at: Double
+        /// What, in words: method and path, never a query.
+        public let message: String
+    }
+
+    private let standings = Mutex<[String: Standing]>([:])
+    private let unixTime: @Sendable () -> Double
+
+    /// - Parameter unixTime: seconds since 1970
+    public init(unixTime: @escaping @Sendable () -> Double = Timing.system.unixTime) { self.unixTime = unixTime }
+
+    /// Every host, by its authority.
+    public var hosts: [String: Standing] { standings.withLock { $0 } }
+
+    /// The time, for `record`.
+    var now: Double { unixTime() }
+
+    /// Records how a request ended.
+    ///
+    /// - Parameters:
+    ///   - request: what was sent
+    ///   - sentAt: when, in seconds since 1970
+    ///   - result: its end
+    func record(_ request: HTTPRequest, sentAt: Double, _ result: Result<HTTPResponse, HTTPError>) {
+        let now = unixTime()
+        switch result {
+        case .success(let response):
+            let fault =
+                Self.isFault(response.status)
+                ? Fault(at: now, message: "HTTP \(response.status) to \(request.method.rawValue) \(request.url.path)")
+                : nil
+            let date = response.headers["Date"].flatMap { HTTPDate.unixTime(of: $0) }
+            update(request.url.authority) { standing in
+                standing.answeredAt = now
+                if let date { standing.clockLead = Self.lead(of: Double(date), between: sentAt, and: now) }
+                standing.note(fault)
+            }
+        case .failure(let error):
+            // What we ended ourselves is no fault of the host's.
+            guard error.code != .cancelled, error.code != .refusedBySink, error.code != .sourceFailed else { return }
+            let fault = Fault(at: now, message: "\(request.method.rawValue) \(request.url.path): \(error.message)")
+            update(request.url.authority) { $0.note(fault) }
+        }
+    }
+
+    private func update(_ host: String, _ change: (inout Standing) -> Void) {
+        standings.withLock { standings in
+            guard standings[host] != nil || standings.count < Self.maximumHosts else { return }
+            change(&standings[host, default: Standing()])
+        }
+    }
+
+    /// 401 is how a registry asks for credentials, and 404 and 416 are answers.
+    static func isFault(_ status: Int) -> Bool { status == 403 || status == 429 || status >= 500 }
+
+    /// How far a clock is ahead that showed `date`, to the second, at some time between two times of ours: at least so
+    /// far.
+    static func lead(of date: Double, between sent: Double, and received: Double) -> Double {
+        if date > received { return date - received }
+        // A date says the second that has begun.
+        if date + 1 < sent { return date + 1 - sent }
+        return 0
+    }
+}
+
+extension HostLedger.Standing {
+    fileprivate mutating func note(_ fault: HostLedger.Fault?) {
+        guard let fault else { return }
+        self.fault = fault
+        faults += 1
+    }
+}

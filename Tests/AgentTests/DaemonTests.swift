@@ -1,0 +1,256 @@
+import FoundationEssentials
+import Glibc
+import HTTP
+import Readiness
+import Synchronization
+import TestSupport
+import Testing
+import Transfer
+
+@testable import Agent
+@testable import Serving
+
+/// The daemon as a process: what it tells, what it takes up while it runs, and how it ends.
+@Suite(.timeLimit(.minutes(5))) struct DaemonTests {
+    @Test func itTellsHowItIs() async throws {
+        try await RealSite.with { site in
+            try await Daemon.with(site) { daemon in
+                try await daemon.logs("\"pass finished\"")
+                #expect(try await daemon.get("/healthz") == (200, "ok\n"))
+                #expect(try await daemon.get("/readyz") == (200, "ok\n"))
+                #expect(try await daemon.get("/nothing").status == 404)
+
+                let status = try await daemon.get("/status")
+                #expect(status.status == 200)
+                let document = try JSONDecoder().decode(Told.self, from: Data(status.text.utf8))
+                #expect(document.site == "lab-1")
+                #expect(document.faults.isEmpty)
+                #expect(document.lists.map(\.name) == ["web"])
+                #expect(document.lists.map(\.missing) == [0])
+                #expect(document.lists.first?.generation == "\(site.list.generation)")
+                #expect(document.sources.map(\.state) == ["usable"])
+                #expect(document.sources.first.map { $0.bytes > 3_000_000 } == true)
+                #expect(document.lastPass?.outcome == "complete")
+                #expect(document.hosts.count == 2)
+
+                let metrics = try await daemon.get("/metrics").text
+                #expect(metrics.contains("rollcall_agent_missing_entries 0\n"))
+                #expect(metrics.contains("rollcall_agent_delivered_blobs_total 3\n"))
+                #expect(metrics.contains("rollcall_agent_passes_total{outcome=\"complete\"} "))
+                #expect(metrics.contains("rollcall_agent_settings_good 1\n"))
+                #expect(metrics.contains("rollcall_metrics_dropped_total 0\n"))
+                // Counters do not grow by being read.
+                #expect(try await daemon.get("/metrics").text.contains("rollcall_agent_delivered_blobs_total 3\n"))
+
+                // Lines of one pass and of one list are found by what they share.
+                #expect(daemon.log.contains("\"generation\":\"\(site.list.generation)\""))
+                #expect(daemon.log.contains("\"pass\":1"))
+            }
+        }
+    }
+
+    private struct Told: Decodable {
+        struct List: Decodable { let name: String, generation: String, missing: Int }
+        struct Source: Decodable { let state: String, bytes: Int64 }
+        struct Pass: Decodable { let outcome: String }
+        struct Host: Decodable { let faults: Int }
+        let site: String
+        let faults: [String]
+        let lists: [List]
+        let sources: [Source]
+        let lastPass: Pass?
+        let hosts: [String: Host]
+    }
+
+    /// New settings are taken up at SIGHUP; wrong ones change nothing, and the place of the fault is told.
+    @Test func settingsAreReadAgain() async throws {
+        try await RealSite.with { site in
+            let socket = try NotifySocket(site.directory.file("notify"))
+            try await Daemon.with(
+                site, environment: ["NOTIFY_SOCKET": socket.address, "WATCHDOG_USEC": "200000"]
+            ) { daemon in
+                try await daemon.logs("\"pass finished\"")
+                let good = try daemon.settings
+
+                try daemon.write(good + "limits: {blobz: 3}\n")
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("the settings before are still in use")
+                let place = "agent.yaml:13:10: unknown key 'blobz' in 'limits': did you mean 'blobs'?"
+                #expect(daemon.log.contains(place))
+                var ready = try await daemon.get("/readyz")
+                #expect(ready.status == 503)
+                #expect(ready.text.contains(place))
+                #expect(try await daemon.get("/status").text.contains("\"current\" : false"))
+                #expect(try await daemon.get("/metrics").text.contains("rollcall_agent_settings_good 0\n"))
+                #expect(try await daemon.get("/healthz").status == 200)
+
+                // What cannot change is refused too.
+                try daemon.write(good.replacing("state: state", with: "state: elsewhere"))
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("'state' cannot change while the agent runs")
+
+                try daemon.write(good + "limits: {blobs: 3}\n")
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("new settings are in use")
+                ready = try await daemon.get("/readyz")
+                #expect(ready.status == 200, "\(ready.text)")
+                // It goes on with its work under them.
+                try await daemon.logs("\"pass finished\"", times: 2)
+
+                // A level alone disturbs nothing.
+                try daemon.write(good + "limits: {blobs: 3}\nlog: {level: debug}\n")
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("settings were read again")
+                try await daemon.waits("watchdog messages") {
+                    socket.told().contains("WATCHDOG=1\n")
+                }
+                daemon.process.signal(SIGTERM)
+                #expect(await daemon.process.ended() == 0)
+                #expect(socket.told().contains { $0.hasPrefix("STOPPING=1\n") })
+            }
+        }
+    }
+
+    /// Files are noticed without a signal.
+    @Test func aChangedFileIsNoticed() async throws {
+        try await RealSite.with { site in
+            try await Daemon.with(site) { daemon in
+                try await daemon.logs("\"pass finished\"")
+                try daemon.write(daemon.settings + "log: {level: debug}\n")
+                try await daemon.logs("settings were read again")
+                // A key file that is replaced by something else.
+                try site.directory.write("site.key", "no key\n")
+                try await daemon.logs("the settings before are still in use")
+                #expect(daemon.log.contains("site.key"))
+            }
+        }
+    }
+
+    @Test func theManagerIsTold() async throws {
+        try await RealSite.with { site in
+            let socket = try NotifySocket("@rollcall-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))")
+            try await Daemon.with(site, environment: ["NOTIFY_SOCKET": socket.address]) { daemon in
+                let told = Mutex<[String]>([])
+                try await daemon.waits("READY=1") {
+                    told.withLock { $0 += socket.told() }
+                    return told.withLock { $0.contains { $0.hasPrefix("READY=1\nSTATUS=") } }
+                }
+                daemon.process.signal(SIGHUP)
+                try await daemon.waits("RELOADING=1") {
+                    told.withLock { $0 += socket.told() }
+                    return told.withLock { lines in
+                        guard let index = lines.firstIndex(where: { $0.hasPrefix("RELOADING=1\nMONOTONIC_USEC=") })
+                        else { return false }
+                        return lines[index...].contains("READY=1\n")
+                    }
+                }
+            }
+        }
+    }
+}
+
+@Suite struct ServiceManagerTests {
+    @Test func addresses() {
+        #expect(ServiceManager.address(of: "/run/x") == Array("/run/x".utf8))
+        #expect(ServiceManager.address(of: "@x") == [0, UInt8(ascii: "x")])
+        for text in ["", "/", "vsock:2:1234", "x", "/" + String(repeating: "x", count: 107)] {
+            #expect(ServiceManager.address(of: text) == nil, "\(text)")
+        }
+    }
+
+    @Test(arguments: [
+        (["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "30000000"], Duration.seconds(30)),
+        (["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"], .seconds(30)),
+        (["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"], nil),
+        (["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "0"], nil), (["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "-1"], nil),
+        (["NOTIFY_SOCKET": "/x"], nil), (["WATCHDOG_USEC": "30000000"], nil),
+    ])
+    func theWatchdogIsRead(environment: [String: String], interval: Duration?) {
+        #expect(ServiceManager(environment: environment, processID: 7).watchdogInterval == interval)
+    }
+
+    @Test func nobodyIsToldWhereThereIsNobody() {
+        #expect(!ServiceManager(environment: [:]).tell(.ready))
+        #expect(!ServiceManager(environment: ["NOTIFY_SOCKET": "/nonexistent/socket"]).tell(.ready))
+    }
+
+    /// What others write must not become a state of its own.
+    @Test func aStatusIsOneLine() {
+        #expect(ServiceManager.Message.status("a\nSTOPPING=1\u{0}b").text == "STATUS=a STOPPING=1 b\n")
+        #expect(ServiceManager.Message.reloading(microseconds: 12).text == "RELOADING=1\nMONOTONIC_USEC=12\n")
+    }
+}
+
+@Suite struct LoopPulseTests {
+    private let start = ContinuousClock.now
+
+    @Test func aWaitIsNoSilence() {
+        var pulse = LoopPulse(at: start)
+        pulse.waits(for: .seconds(3600), at: start)
+        #expect(pulse.silence(at: start + .seconds(3600)) == .zero)
+        #expect(pulse.isAlive(at: start + .seconds(3600) + LoopPulse.patience))
+        #expect(!pulse.isAlive(at: start + .seconds(3601) + LoopPulse.patience))
+    }
+
+    /// A pass that takes days lives while anything moves.
+    @Test func movingFiguresAreSignsOfLife() {
+        var pulse = LoopPulse(at: start)
+        pulse.sign(at: start)
+        var figures = TransferProgress()
+        var now = start
+        for _ in 0..<10 {
+            now = now + LoopPulse.patience
+            figures.answers += 1
+            pulse.observe(figures, at: now)
+            #expect(pulse.isAlive(at: now))
+        }
+        pulse.observe(figures, at: now + LoopPulse.patience)
+        #expect(pulse.isAlive(at: now + LoopPulse.patience))
+        pulse.observe(figures, at: now + LoopPulse.patience + .seconds(1))
+        #expect(!pulse.isAlive(at: now + LoopPulse.patience + .seconds(1)))
+    }
+
+    /// What moves beside a loop that should have woken up is not its life.
+    @Test func figuresDoNotCoverAWaitThatNeverEnds() {
+        var pulse = LoopPulse(at: start)
+        pulse.waits(for: .seconds(60), at: start)
+        var figures = TransferProgress()
+        for minute in 0..<60 {
+            figures.answers += 1
+            pulse.observe(figures, at: start + .seconds(minute * 60))
+        }
+        #expect(!pulse.isAlive(at: start + .seconds(3600)))
+    }
+}
+
+@Suite struct SurroundingsTests {
+    private static let gibibyte: Int64 = 1 << 30
+    private static let mebibyte: Int64 = 1 << 20
+
+    /// Available, total, needed. A large disk keeps 1 GiB, a small one a twentieth.
+    private static let disks: [(Int64, Int64, Int64, Bool)] = [
+        (10 * gibibyte, 1024 * gibibyte, 0, false), (gibibyte, 1024 * gibibyte, 0, false),
+        (gibibyte - 1, 1024 * gibibyte, 0, true), (5 * mebibyte, 100 * mebibyte, 0, false),
+        (4 * mebibyte, 100 * mebibyte, 0, true), (10 * gibibyte, 1024 * gibibyte, 9 * gibibyte, false),
+        (10 * gibibyte, 1024 * gibibyte, 10 * gibibyte, true),
+    ]
+
+    @Test(arguments: disks)
+    func aDiskIsShort(available: Int64, total: Int64, needed: Int64, short: Bool) {
+        let disk = DiskSpace(path: "/x", available: available, total: total, needed: needed)
+        #expect(disk.isShort == short)
+    }
+
+    @Test func theDiskIsRead() throws {
+        let disk = try #require(DiskSpace(of: "/tmp", needed: 1))
+        #expect(disk.total > 0)
+        #expect(disk.available > 0)
+        #expect(DiskSpace(of: "/nonexistent/place") == nil)
+    }
+
+    @Test func aClockIsWrong() {
+        #expect(
+            Surroundings.advice("s3.example", lead: -75.2).hasPrefix(
+                "the clock of s3.example is 75 s behind this machine's: set both by a time server"))
+    }
+}
