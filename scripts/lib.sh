@@ -15,6 +15,11 @@ RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-ce
 # and a browser.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv tmux chromium-headless-shell)
+# What building the packages takes, and what looking at them does.
+# shellcheck disable=SC2034
+PACKAGE_PACKAGES=(binutils dpkg-dev podman ca-certificates tzdata)
+# shellcheck disable=SC2034
+PACKAGE_TEST_PACKAGES=(curl jq kubernetes-client man-db podman python3-venv systemd)
 # What the benchmarks take beyond RUN_PACKAGES.
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(iproute2 python3-venv)

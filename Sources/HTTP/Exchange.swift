@@ -74,8 +74,7 @@ final class Exchange: @unchecked Sendable {
         rollcall_setopt_long(raw, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         rollcall_setopt_long(raw, CURLOPT_TCP_KEEPALIVE, 1)
         if request.opensConnection { rollcall_setopt_long(raw, CURLOPT_FRESH_CONNECT, 1) }
-        // libcurl hands out at most 16 KiB at a time, but reads this much at once.
-        rollcall_setopt_long(raw, CURLOPT_BUFFERSIZE, 256 << 10)
+        rollcall_setopt_long(raw, CURLOPT_BUFFERSIZE, min(max(1 << 10, request.readSize), 256 << 10))
         if let share { rollcall_setopt_pointer(raw, CURLOPT_SHARE, share) }
         setTimeouts(raw)
         setTLS(raw)
@@ -325,6 +324,10 @@ final class Exchange: @unchecked Sendable {
     }
 
     private func complete(_ result: Result<HTTPResponse, HTTPError>) {
+        // Here, on the loop's thread: the handle's end touches what all handles share, and whoever lets go of this object
+        // last may be on any thread. The loop has taken the handle out of its set before.
+        if let easy { curl_easy_cleanup(easy) }
+        easy = nil
         completion?(result)
         completion = nil
     }

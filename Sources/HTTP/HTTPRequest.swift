@@ -31,6 +31,8 @@ public struct HTTPRequest: Sendable {
     /// libcurl sends a request a second time, unasked, where a connection that it reuses ends before the answer's first byte.
     /// Whoever must know how often a request was sent says `true`.
     public var opensConnection: Bool
+    /// How many bytes are read from the connection at once, 1 KiB to 256 KiB. A sink gets them in pieces of at most 16 KiB.
+    public var readSize: Int
 
     /// - Parameters:
     ///   - method: the method
@@ -51,6 +53,7 @@ public struct HTTPRequest: Sendable {
         self.timeouts = Timeouts()
         self.responseLimit = responseLimit
         self.opensConnection = false
+        self.readSize = 256 << 10
     }
 }
 
@@ -106,7 +109,7 @@ public struct Timeouts: Sendable, Hashable {
     ///   - stall: seconds of near silence after which a transfer is given up
     ///   - stallBytesPerSecond: the rate below which it counts as silence
     ///   - total: seconds for the whole request, or `nil`
-    public init(connect: Int = 20, stall: Int = 60, stallBytesPerSecond: Int = 16, total: Int? = nil) {
+    public init(connect: Int = 20, stall: Int = 60, stallBytesPerSecond: Int = 256, total: Int? = nil) {
         self.connect = connect
         self.stall = stall
         self.stallBytesPerSecond = stallBytesPerSecond

@@ -6,7 +6,7 @@ public struct RetryPolicy: Sendable, Hashable {
     public var firstWait: Duration
     /// The bound of any one wait of our own choice.
     public var longestWait: Duration
-    /// The most that one request waits in total, and that one answer may pause its host for.
+    /// The most that one request waits in total.
     public var totalWait: Duration
 
     /// - Parameters:

@@ -76,8 +76,18 @@ extension ImageLayout {
     /// Takes over a file that was verified: it becomes the blob, without a copy. The file must lie on the layout's file
     /// system (`spoolPath`) and must not be written to any more; its own name stays the caller's to remove.
     ///
-    /// - Throws: `LayoutError.unavailable` for a file on another file system
-    public func adopt(_ path: String, as digest: Digest, in repository: Repository) throws(LayoutError) {
+    /// - Parameter verified: the file whose bytes were hashed, all of them
+    /// - Throws: `LayoutError.unavailable` for a file on another file system, and where the path leads to another file
+    public func adopt(
+        _ path: String, verified: FileIdentity, as digest: Digest, in repository: Repository
+    ) throws(LayoutError) {
+        let file = try OpenFile(existing: path, O_RDONLY, doing: "adopt")
+        guard FileIdentity(try file.status()) == verified else { throw Self.disappeared(path) }
+        try adopt(path, as: digest, in: repository)
+    }
+
+    /// The same for a file that nobody else knows of.
+    private func adopt(_ path: String, as digest: Digest, in repository: Repository) throws(LayoutError) {
         try create(repository)
         let shared = paths.sharedBlob(digest)
         // One file on the disk for all repositories; but what is there is older than what was just verified.

@@ -125,7 +125,8 @@ public final class LayoutUpload: @unchecked Sendable {
                 .digestMismatch, "the upload hashes to \(actual), not to \(digest): start again", at: repository.name,
                 digests: [digest])
         }
-        try layout.adopt(file.file.path, as: digest, in: repository)
+        try layout.adopt(
+            file.file.path, verified: FileIdentity(try file.file.status()), as: digest, in: repository)
     }
 
     /// Ends the session. Idempotent.

@@ -11,6 +11,8 @@ struct Transport: Sendable {
 
     /// The most redirects of one request.
     static let maximumRedirects = 5
+    /// The longest pause that a host may ask for; after it, it is asked again.
+    static let longestPause = Duration.seconds(3600)
 
     /// Sends an exchange until it has an answer or a refusal that will not pass.
     ///
@@ -35,6 +37,8 @@ struct Transport: Sendable {
                     continue
                 }
                 failure = .status(reply.status, retryAfter: reply.head.retryAfter(unixTime: timing.unixTime()))
+            // The host is not asked for longer than anybody waits here.
+            case .failure(let error) where error.code == .rateLimited: throw error
             case .failure(let error):
                 failure = .transport(isTransient: error.isTransient)
             }
@@ -58,7 +62,7 @@ struct Transport: Sendable {
     private func pause(_ url: HTTPURL, status: Int, retryAfter: Duration?, decision: RetryPolicy.Decision) {
         let wait: Duration
         if case .retry(let after, _) = decision { wait = after } else { wait = retryAfter ?? .zero }
-        gates.gate(for: url).pause(until: timing.now() + min(wait, retry.totalWait))
+        gates.gate(for: url).pause(until: timing.now() + min(wait, Self.longestPause))
     }
 
     private struct Outcome {
@@ -98,7 +102,17 @@ struct Transport: Sendable {
         }
         request.proxy = endpoint.proxy
         request.timeouts = exchange.timeouts
+        request.readSize = exchange.readSize
         let gate = gates.gate(for: url)
+        if let left = gate.pauseLeft(), left > retry.totalWait {
+            var error = RegistryError(
+                .rateLimited,
+                "\(url.authority) asked everybody to wait: for another \(left.components.seconds) s, it is not asked",
+                url: url.redacted)
+            error.isTransient = true
+            error.retryAfter = left
+            return .failure(error)
+        }
         do {
             try await gate.acquire(exchange.lane)
         } catch {

@@ -33,6 +33,9 @@ struct BlobFetch: Sendable {
     /// While connections are idle, another for each so many bytes, up to `helpers`.
     static let bytesPerHelper: Int64 = 128 << 10
     static let helpers: Int64 = 3
+    /// Bytes of a request that broke off after which its source counts as one that delivers: more than comes of a request
+    /// that is given up for silence.
+    static let progress: Int64 = 16 << 10
     /// How long a connection without work waits before it looks for some again.
     static let recheck = Duration.milliseconds(200)
 
@@ -82,12 +85,13 @@ struct BlobFetch: Sendable {
             }
             do { try await source.gate.acquire(isTiny: isTiny) } catch { throw stopped }
             // Others may have found out meanwhile that it is not to be asked now: whoever waited must not ask it in turn.
-            guard source.availability == .usable else {
+            guard source.admits() else {
                 source.gate.release(isTiny: isTiny)
                 continue
             }
             guard let lease = takeLease(source, isHelper: isHelper) else {
                 source.gate.release(isTiny: isTiny)
+                source.answered()
                 // Others bring the rest. Stay near, in case one of them gets slow or fails.
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
@@ -96,9 +100,12 @@ struct BlobFetch: Sendable {
             planner.with { $0.finish(lease.id) }
             source.gate.release(isTiny: isTiny)
             switch result {
-            case .success, .failure(.ours): continue
-            case .failure(.unranged): source.ignoredRange()
+            case .success, .failure(.ours): source.answered()
+            case .failure(.unranged):
+                source.answered()
+                source.ignoredRange()
             case .failure(.refusal(let reason)):
+                source.answered()
                 refusals.add(source.name, reason)
                 context.board.update { $0.retries += 1 }
             case .failure(.passing(let error)):
@@ -170,18 +177,16 @@ struct BlobFetch: Sendable {
         }
         defer {
             sink.flush()
-            // Not for bytes that were there already, or it would be asked for them for ever.
-            if sink.acceptedBytes > 0 {
-                source.succeeded()
-                contributors.add(source.name)
-            }
+            // Not for bytes that were there already, or it would be asked for them for ever; nor for a few that it drips.
+            if sink.isSatisfied && sink.acceptedBytes > 0 || sink.acceptedBytes >= Self.progress { source.succeeded() }
+            if sink.acceptedBytes > 0 { contributors.add(source.name) }
         }
         do {
             guard let listed = task.missingIn.first else { return .failure(.ours) }
             let repository = try source.source.mapping.destination(of: listed)
             _ = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
-                into: sink)
+                into: sink, readSize: context.limits.readSize)
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)

@@ -5,9 +5,6 @@ protocol ByteMeter: Sendable {
     /// offered again.
     func admit(_ count: Int, of flow: MeteredFlow) -> ByteMeterAnswer
 
-    /// Counts bytes that were taken already: small bodies that come whole. What they are ahead of the cap, others wait.
-    func charge(_ count: Int)
-
     /// Whether transfers may run now.
     var standing: MeterStanding { get }
 
@@ -34,9 +31,27 @@ enum MeterStanding: Equatable {
 /// No limits.
 struct Unmetered: ByteMeter {
     func admit(_ count: Int, of flow: MeteredFlow) -> ByteMeterAnswer { .now }
-    func charge(_ count: Int) {}
     var standing: MeterStanding { .open }
     func flush() {}
+}
+
+extension ByteMeter {
+    /// Waits until a small body may come, and counts it.
+    ///
+    /// - Returns: `false` where the limits stop transfers for long, or the task was cancelled
+    func take(_ count: Int) async -> Bool {
+        let (turns, resume) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let flow = MeteredFlow { resume.yield() }
+        var turn = turns.makeAsyncIterator()
+        while !Task.isCancelled {
+            switch admit(count, of: flow) {
+            case .now: return true
+            case .later: _ = await turn.next()
+            case .stop: return false
+            }
+        }
+        return false
+    }
 }
 
 extension TransferContext {

@@ -73,7 +73,8 @@ struct ByteTally: Equatable {
 }
 
 extension Int64 {
-    fileprivate func saturatingAdding(_ other: Int64) -> Int64 {
+    /// The sum, or the greatest number where it is above that: figures come from outside.
+    func saturatingAdding(_ other: Int64) -> Int64 {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum
     }

@@ -158,7 +158,7 @@ public struct LayoutStore: DestinationStore {
             switch spooled.storage {
             case .file(let file):
                 try await perform { layout throws(LayoutError) in
-                    try layout.adopt(file.path, as: digest, in: repository)
+                    try layout.adopt(file.path, verified: file.identity(), as: digest, in: repository)
                 }
             case .memory:
                 let bytes = await pump.contents()

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The site's limits over all connections of an engine: a byte-rate cap, transfer windows, and quotas.
 ///
-/// What is limited, and counted, is the bodies that are read from sources: blobs in pieces of at most 16 KiB, each
-/// admitted before it is taken, and manifests after the fact. Headers and TLS are not, and the kernel's socket buffers
+/// What is limited, and counted, is the bodies that are read from sources: blobs in pieces of at most 16 KiB, and manifests
+/// whole, each admitted before it is taken. Headers and TLS are not, and the kernel's socket buffers
 /// are ahead of what is read: when transfers begin, they fill at the link's speed, once a connection. From then on TCP
 /// holds the sender to the rate at which they are emptied.
 ///
@@ -94,12 +94,6 @@ final class SiteMeter: ByteMeter {
             ledger?.count(Int64(count), at: now)
             return .now
         }
-    }
-
-    func charge(_ count: Int) {
-        let now = clock()
-        state.withLock { _ = $0.bucket?.spend(count, now: now) }
-        ledger?.count(Int64(count), at: unixTime())
     }
 
     var standing: MeterStanding {

@@ -6,6 +6,10 @@ import Registry
 /// Where blobs under way are kept: small ones in memory, large ones each in a file, within a bound on bytes of each.
 ///
 /// Files outlive the process: the journal says which of their bytes are good, and the next run goes on from there.
+///
+/// A file is named by digest and length. Lists may claim several lengths for one digest, and each claim is a transfer of
+/// its own, of which at most one succeeds: they must not write into the same file. The journal is of digests alone, since
+/// its checksums tell what a file holds.
 final class SpoolDirectory: Sendable {
     private let path: String
     private let memory: ByteBudget
@@ -13,6 +17,9 @@ final class SpoolDirectory: Sendable {
     private let smallBlobSize: Int64
     private let keepsFiles: Bool
     private let journal: ResumeJournal
+    /// Held as long as the directory is used, where files become blobs: two who wrote to one file would spoil each other's
+    /// bytes. Elsewhere the directory is a part of the agent's state, of which the agent sees to that.
+    private let lock: Int32
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
     static let memoryBlobSize: Int64 = 128 << 10
@@ -42,9 +49,27 @@ final class SpoolDirectory: Sendable {
                 "cannot create the spool directory \(path): \(String(cString: strerror(errno))): check its parent directory"
             )
         }
-        journal = try ResumeJournal(path: "\(path)/journal.sqlite")
+        lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard !keepsFiles || lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            if lock >= 0 { close(lock) }
+            throw TransferError(
+                .spoolFailed,
+                code == EWOULDBLOCK
+                    ? "another process uses the spool directory \(path): end it, or give each its own"
+                    : "cannot lock the spool directory \(path): \(String(cString: strerror(code))): it needs a file"
+                        + " system with flock")
+        }
+        do {
+            journal = try ResumeJournal(path: "\(path)/journal.sqlite")
+        } catch {
+            if lock >= 0 { close(lock) }
+            throw error
+        }
         removeLeftovers()
     }
+
+    deinit { if lock >= 0 { close(lock) } }
 
     /// Keeps room for a blob for the length of `body`.
     ///
@@ -67,7 +92,8 @@ final class SpoolDirectory: Sendable {
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
             let digest = descriptor.digest
-            let file = try SpoolFile(path: filePath(digest), size: descriptor.size, isKept: keepsFiles)
+            let file = try SpoolFile(
+                path: "\(path)/\(Self.fileName(descriptor))", size: descriptor.size, isKept: keepsFiles)
             let present = intactRanges(of: descriptor, in: file)
             return try await body(
                 SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))
@@ -81,7 +107,7 @@ final class SpoolDirectory: Sendable {
     /// taken it, and before it could tidy up.
     func discard(_ digest: Digest) {
         journal.forget(digest)
-        unlink(filePath(digest))
+        for name in files() where Self.digest(ofFile: name) == digest { unlink("\(path)/\(name)") }
     }
 
     /// Waits until the journal holds everything recorded so far.
@@ -107,23 +133,37 @@ final class SpoolDirectory: Sendable {
 
     private func removeLeftovers() {
         let known = journal.digests()
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        for name in files where !name.hasPrefix("journal.") {
-            let digest = try? Digest(name.replacing("-", with: ":", maxReplacements: 1))
+        let files = files()
+        for name in files {
+            guard let digest = Self.digest(ofFile: name) else { continue }
             let modified = (try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)"))?[.modificationDate]
             let isStale = (modified as? Date).map { $0.timeIntervalSinceNow < -Self.staleAfter } ?? true
-            guard let digest, !known.contains(digest.description) || isStale else { continue }
+            guard !known.contains(digest.description) || isStale else { continue }
             journal.forget(digest)
             unlink("\(path)/\(name)")
         }
+        let kept = Set(files.compactMap { Self.digest(ofFile: $0) })
         for name in known {
-            guard let digest = try? Digest(name), !files.contains(fileName(digest)) else { continue }
+            guard let digest = try? Digest(name), !kept.contains(digest) else { continue }
             journal.forget(digest)
         }
     }
 
-    private func fileName(_ digest: Digest) -> String { "\(digest.algorithm.rawValue)-\(digest.hex)" }
-    private func filePath(_ digest: Digest) -> String { "\(path)/\(fileName(digest))" }
+    /// The names of the files of blobs.
+    private func files() -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { !$0.hasPrefix("journal.") }
+    }
+
+    private static func fileName(_ descriptor: Descriptor) -> String {
+        "\(descriptor.digest.algorithm.rawValue)-\(descriptor.digest.hex)-\(descriptor.size)"
+    }
+
+    /// Whose file it is; `nil` for one of another name.
+    private static func digest(ofFile name: String) -> Digest? {
+        let parts = name.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 3, Int64(parts[2]) != nil else { return nil }
+        return try? Digest("\(parts[0]):\(parts[1])")
+    }
 }
 
 /// One blob's place in the spool, and what the journal says of it.

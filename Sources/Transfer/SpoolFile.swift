@@ -1,5 +1,6 @@
 import CGlibc
 import Glibc
+import ImageLayout
 import OCI
 import Synchronization
 
@@ -34,9 +35,12 @@ final class SpoolFile: Sendable {
         if lstat(path, &status) == 0, status.st_nlink > 1 { unlink(path) }
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw Self.failure(errno, path: path, doing: "open") }
-        // Leaves existing bytes alone.
+        // Leaves existing bytes alone. The length first, since the file may become the blob as it is.
         var code: Int32
-        repeat { code = posix_fallocate(descriptor, 0, off_t(size)) } while code == EINTR
+        repeat { code = ftruncate(descriptor, off_t(size)) == 0 ? 0 : errno } while code == EINTR
+        if code == 0 {
+            repeat { code = posix_fallocate(descriptor, 0, off_t(size)) } while code == EINTR
+        }
         if code != 0 {
             // Nothing of it is good, or it would have been allocated before. The descriptor is `deinit`'s to close, which
             // runs although this throws: closed twice, it might be another thread's by then.
@@ -75,6 +79,9 @@ final class SpoolFile: Sendable {
             filled += count
         }
     }
+
+    /// Which file it is, for whoever takes it over by its path.
+    func identity() throws(LayoutError) -> FileIdentity { try FileIdentity(of: descriptor) }
 
     /// Removes the file; the space is free once the last user closes it.
     func discard() {

@@ -26,6 +26,10 @@ public struct TransferLimits: Sendable, Hashable {
 
     /// The defaults.
     public init() {}
+
+    /// How many bytes are read from a connection at once. Pieces are taken whole: under a cap, one is at most a fortieth of
+    /// a second's bytes, and no less than libcurl's least.
+    var readSize: Int { rate.map { Int(min(max(1 << 10, $0 / 40), 256 << 10)) } ?? 256 << 10 }
 }
 
 /// What every part of a pass shares.

@@ -69,7 +69,10 @@ extension TransferEngine {
         let repository = try destination.name(of: entry.repository)
         if case .stopped(let pause) = budget.meter.standing { throw .pausedReading(pause) }
         if entry.kind == .manifest || entry.size == 0 {
-            budget.meter.charge(Int(clamping: entry.size))
+            guard await budget.meter.take(Int(clamping: entry.size)) else {
+                if case .stopped(let pause) = budget.meter.standing { throw .pausedReading(pause) }
+                throw TransferError(.cancelled, "reading \(entry.digest) back was stopped")
+            }
             do throws(TransferError) {
                 return try await destination.proof(of: entry)
             } catch {

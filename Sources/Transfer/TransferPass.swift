@@ -191,7 +191,7 @@ struct TransferPass: Sendable {
         guard totals != before else { return }
         ledger.totals = totals
         context.board.update { board in
-            board.totalBytes += totals.bytes - before.bytes
+            board.totalBytes = board.totalBytes.saturatingAdding(totals.bytes - before.bytes)
             board.totalBlobs += totals.blobs - before.blobs
             board.totalManifests += totals.manifests - before.manifests
         }
@@ -388,11 +388,13 @@ struct TransferPass: Sendable {
             switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
             case .use(let index, _):
                 let source = sources[index]
+                // Counted before it comes, and still where it does not come: a manifest is taken whole, and must not be
+                // what makes a second's bytes too many.
+                guard await context.meter.take(Int(clamping: entry.size)), source.admits() else { continue }
                 do {
                     let repository = try source.source.mapping.destination(of: entry.repository)
                     let manifest = try await source.source.client.manifest(repository, .digest(entry.digest))
                     source.succeeded()
-                    context.meter.charge(manifest.bytes.count)
                     return .success(manifest)
                 } catch {
                     if Task.isCancelled { break }
@@ -400,6 +402,7 @@ struct TransferPass: Sendable {
                     if let error = error as? RegistryError, error.isTransient || error.code == .network {
                         source.failed(error)
                     } else {
+                        source.answered()
                         if (error as? RegistryError)?.code == .digestMismatch {
                             source.servedBadBytes(for: entry.digest, "\(error)")
                         }

@@ -101,6 +101,18 @@ final class ActiveSource: Sendable {
         health.withLock { $0.ignoredRange(now: now) }
     }
 
+    /// Whether it may be asked now. One that failed is asked by one at first, who finds out for all whether it is well:
+    /// everyone who is told yes says `succeeded`, `answered` or `failed` afterwards.
+    func admits() -> Bool {
+        let now = clock()
+        return health.withLock { $0.admits(now: now) }
+    }
+
+    /// Records that a request has ended without a failure of the source's, whatever came of it.
+    func answered() {
+        health.withLock { $0.answered() }
+    }
+
     /// Records that it delivered something.
     func succeeded() {
         health.withLock { $0.succeeded() }
@@ -109,7 +121,7 @@ final class ActiveSource: Sendable {
     /// Records a failure that may pass: it rests for a while, and others take its place.
     func failed(_ error: RegistryError) {
         let isThere = error.status != nil || [.connectionReset, .truncatedBody].contains(error.transport)
-        failed("\(error)", hasAnswered: isThere)
+        failed("\(error)", hasAnswered: isThere, retryAfter: error.retryAfter.map { $0 / .seconds(1) })
     }
 
     /// Records a failure that may pass.
@@ -117,11 +129,14 @@ final class ActiveSource: Sendable {
     /// - Parameters:
     ///   - reason: what happened, where
     ///   - hasAnswered: whether somebody was there: busy, or breaking connections off, but not a wrong address
-    func failed(_ reason: String, hasAnswered: Bool) {
+    ///   - retryAfter: seconds for which it asked to be left alone
+    func failed(_ reason: String, hasAnswered: Bool, retryAfter: Double? = nil) {
         gate.pushedBack()
         let now = clock()
         let chance = chance()
-        health.withLock { $0.failed(reason, hasAnswered: hasAnswered, now: now, chance: chance) }
+        health.withLock {
+            $0.failed(reason, hasAnswered: hasAnswered, retryAfter: retryAfter, now: now, chance: chance)
+        }
         board.fault(of: name, reason)
     }
 
@@ -140,7 +155,11 @@ final class ActiveSource: Sendable {
 ///
 /// Failures that come together, from many connections at once, count as one. Each further one doubles the rest; one
 /// that has failed for long without delivering anything is given up, though later requests may find it
-/// again.
+/// again. After a rest one request finds out for all whether it is well: others do not wait with it in the dark, and
+/// sources of a higher number go on meanwhile.
+///
+/// A source that asks for time gets it (`Retry-After`), and that time does not count against it; but for longer than
+/// `longestWait` nobody waits, and it is given up until then.
 ///
 /// One that served bytes which did not hash to the digest is not asked for that blob again for `corruptionMemory`
 /// seconds, so that no link is filled with the same wrong bytes again and again; and for as long all other sources go
@@ -169,6 +188,12 @@ struct SourceHealth {
     }
     /// The longest rest, in seconds.
     static let longestRest = 15.0
+    /// Seconds that the one request has which finds out whether a source is well.
+    static let probeTime = 15.0
+    /// The most seconds for which a source that asked for time is waited for.
+    static let longestWait = 120.0
+    /// The most seconds of one run of failures that do not count, since it had asked for them.
+    static let longestExcuse = 600.0
     /// Seconds for which a blob that was served with wrong bytes is not asked for again.
     static let corruptionMemory = 3600.0
     /// The most blobs that are remembered so; the oldest are forgotten.
@@ -177,6 +202,12 @@ struct SourceHealth {
     private var failuresInARow = 0
     private var failingSince: Double?
     private var restUntil = -Double.infinity
+    /// Until when the one request that finds out may take.
+    private var probeUntil = -Double.infinity
+    /// Until when it asked to be left alone.
+    private var busyUntil = -Double.infinity
+    /// Seconds of the failures so far for which it had asked.
+    private var excused = 0.0
     private var standing = Standing.unknown
     private var ignoresRangesUntil = -Double.infinity
     private var corruptions: [Digest: (at: Double, reason: String)] = [:]
@@ -194,22 +225,44 @@ struct SourceHealth {
     }
 
     func availability(now: Double) -> Availability {
-        if let failingSince, now - failingSince > standing.patience,
-            now < restUntil + Self.longestRest
+        if busyUntil - now > Self.longestWait { return .givenUp }
+        if let failingSince, now - failingSince - excused > standing.patience,
+            now < max(restUntil, busyUntil) + Self.longestRest
         {
             return .givenUp
         }
-        return now < restUntil ? .resting(until: restUntil) : .usable
+        let until = max(restUntil, probeUntil, busyUntil)
+        return now < until ? .resting(until: until) : .usable
+    }
+
+    /// Whether a request may be sent now; of a source that failed, the first one keeps the others away for a while.
+    mutating func admits(now: Double) -> Bool {
+        guard availability(now: now) == .usable else { return false }
+        if failingSince != nil { probeUntil = now + Self.probeTime }
+        return true
+    }
+
+    mutating func answered() {
+        probeUntil = -.infinity
     }
 
     mutating func succeeded() {
         failuresInARow = 0
         failingSince = nil
+        excused = 0
+        probeUntil = -.infinity
         standing = .delivers
     }
 
-    mutating func failed(_ reason: String, hasAnswered: Bool, now: Double, chance: Double) {
+    mutating func failed(
+        _ reason: String, hasAnswered: Bool, retryAfter: Double? = nil, now: Double, chance: Double
+    ) {
         lastFailure = reason
+        probeUntil = -.infinity
+        if let retryAfter, now + retryAfter > busyUntil {
+            excused = min(Self.longestExcuse, excused + now + retryAfter - max(now, busyUntil))
+            busyUntil = now + retryAfter
+        }
         if hasAnswered { standing = max(standing, .answers) }
         if failingSince == nil { failingSince = now }
         guard now >= restUntil else { return }

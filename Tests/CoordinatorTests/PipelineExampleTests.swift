@@ -5,14 +5,22 @@ import Yams
 
 @testable import Coordinator
 
-/// The examples for pipelines are documentation: they are YAML, and every command line in them is one of ours.
+/// The examples for pipelines and for Kubernetes are documentation: they are YAML, and every command line in them is one
+/// of ours.
 @Suite struct PipelineExampleTests {
     private static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appending(path: "configs/pipelines").path
+        .deletingLastPathComponent().appending(path: "configs").path
 
-    static let files: [String] =
-        ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).filter { $0.hasSuffix(".yaml") }
-        .sorted()
+    private static func files(in folder: String) -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/\(folder)")) ?? [])
+            .filter { $0.hasSuffix(".yaml") }.sorted().map { "\(folder)/\($0)" }
+    }
+
+    static let files =
+        files(in: "pipelines")
+        + files(in: "kubernetes/base/coordinator").filter {
+            !$0.hasSuffix("kustomization.yaml")
+        }
 
     private static func documents(_ file: String) throws -> [Any] {
         let text = String(decoding: try Data(contentsOf: URL(filePath: "\(directory)/\(file)")), as: UTF8.self)
@@ -31,8 +39,11 @@ import Yams
     @Test func thereAreExamples() {
         #expect(
             Self.files == [
-                "argo-cd-presync.yaml", "kargo-stage.yaml", "serve-deployment.yaml", "talm-policy.yaml",
-                "tekton-task.yaml",
+                "pipelines/argo-cd-presync.yaml", "pipelines/kargo-stage.yaml", "pipelines/talm-policy.yaml",
+                "pipelines/tekton-task.yaml", "kubernetes/base/coordinator/deployment.yaml",
+                "kubernetes/base/coordinator/networkpolicy.yaml",
+                "kubernetes/base/coordinator/poddisruptionbudget.yaml",
+                "kubernetes/base/coordinator/podmonitor.yaml", "kubernetes/base/coordinator/service.yaml",
             ])
     }
 
@@ -46,7 +57,10 @@ import Yams
         }
     }
 
-    @Test(arguments: files.filter { !$0.hasPrefix("kargo") })
+    @Test(
+        arguments: files.filter {
+            $0 != "pipelines/kargo-stage.yaml" && !$0.hasPrefix("kubernetes") || $0.hasSuffix("deployment.yaml")
+        })
     func everyCommandLineIsOurs(_ file: String) throws {
         let ours = try Self.documents(file).flatMap(Self.commandLines).filter { $0.first == "rollcall" }
         #expect(!ours.isEmpty)
@@ -69,7 +83,8 @@ import Yams
     /// The step asks a path that the server knows, of names that are names.
     @Test func kargosStepAsksAGate() throws {
         let text = String(
-            decoding: try Data(contentsOf: URL(filePath: "\(Self.directory)/kargo-stage.yaml")), as: UTF8.self)
+            decoding: try Data(contentsOf: URL(filePath: "\(Self.directory)/pipelines/kargo-stage.yaml")), as: UTF8.self
+        )
         let line = try #require(text.split(separator: "\n").first { $0.contains("url: ") })
         let path = try #require(line.split(separator: ":8480").last)
         let parts = path.split(separator: "/").map(String.init)

@@ -79,14 +79,36 @@ struct LayoutTests {
             let file = "\(layout.spoolPath)/file"
             try write(bytes, to: file)
             let number = inode(file)
-            try layout.adopt(file, as: digest, in: a)
+            try layout.adopt(file, verified: identity(file), as: digest, in: a)
             unlink(file)
             #expect(inode(layout.blobPath(digest, in: a)) == number)
             #expect(try layout.bytes(digest, in: a) == bytes)
             // Another copy of the same content is not kept.
             try write(bytes, to: file)
-            try layout.adopt(file, as: digest, in: b)
+            try layout.adopt(file, verified: identity(file), as: digest, in: b)
             #expect(inode(layout.blobPath(digest, in: b)) == number)
+        }
+    }
+
+    private func identity(_ path: String) throws -> FileIdentity {
+        try FileIdentity(OpenFile(existing: path, O_RDONLY, doing: "read").status())
+    }
+
+    /// A path says nothing of what was verified: whoever put another file there must not have it served.
+    @Test func onlyTheFileThatWasVerifiedIsTakenOver() async throws {
+        try await withLayout { layout, _ in
+            let bytes = Array("verified".utf8)
+            let digest = Digest(of: bytes)
+            try layout.makeDirectory(layout.spoolPath)
+            let file = "\(layout.spoolPath)/file"
+            try write(bytes, to: file)
+            let verified = try identity(file)
+            try write(Array("something else".utf8), to: "\(file).other")
+            #expect(rename("\(file).other", file) == 0)
+            #expect(throws: LayoutError.self) { try layout.adopt(file, verified: verified, as: digest, in: a) }
+            try write(bytes + [0], to: file)
+            #expect(throws: LayoutError.self) { try layout.adopt(file, verified: verified, as: digest, in: a) }
+            #expect(try layout.blobSize(digest, in: a) == nil)
         }
     }
 
@@ -98,7 +120,8 @@ struct LayoutTests {
             damage(layout.blobPath(digest, in: a))
             try layout.makeDirectory(layout.spoolPath)
             try write(bytes, to: "\(layout.spoolPath)/file")
-            try layout.adopt("\(layout.spoolPath)/file", as: digest, in: a)
+            let file = "\(layout.spoolPath)/file"
+            try layout.adopt(file, verified: identity(file), as: digest, in: a)
             #expect(try layout.bytes(digest, in: a) == bytes)
             #expect(try layout.mount(digest, from: nil, to: b))
             #expect(try layout.bytes(digest, in: b) == bytes)

@@ -61,6 +61,45 @@ struct LayoutDestinationTests {
         }
     }
 
+    /// What a list says of a length may be wrong: the transfers of both claims are under way together, and only what was
+    /// verified becomes the blob.
+    @Test(arguments: [-1, 1, 70_000] as [Int64]) func aWrongLengthSpoilsNothing(_ difference: Int64) async throws {
+        try await withLayout { fixture, layout, engine in
+            let image = TestImage(seed: 1, layers: [3 << 20, 10])
+            let liar = try Repository("a/liar")
+            fixture.store(image)
+            fixture.source.store(image, in: liar.name)
+            let layer = image.blobs[1].descriptor
+            let claim = ClosureEntry(
+                repository: liar, digest: layer.digest, size: layer.size + difference, kind: .blob,
+                mediaType: layer.mediaType)
+            // Twice: the first pass leaves bytes behind, which the second one finds.
+            for _ in 0..<2 {
+                let report = await engine.bring(
+                    Inventory(present: [], missing: [claim] + (try fixture.missing(image).missing)))
+                #expect(report.failures.map(\.entry) == [claim.identity])
+                #expect(try layout.blobSize(layer.digest, in: repository) == layer.size)
+                #expect(try layout.blobSize(layer.digest, in: liar) == nil)
+                #expect(try layout.check().problems == [])
+                try layout.deleteManifest(image.descriptor.digest, in: repository)
+                try layout.deleteBlob(layer.digest, in: repository)
+                unlink("\(layout.path)/blobs/sha256/\(layer.digest.hex)")
+            }
+        }
+    }
+
+    /// Two agents that were given one layout would write into each other's files.
+    @Test func theSpoolHasOneUser() async throws {
+        try await withLayout { fixture, layout, engine in
+            let error = #expect(throws: TransferError.self) {
+                try TransferEngine(sources: [], layout: layout, limits: TransferLimits())
+            }
+            #expect(error?.code == .spoolFailed)
+            #expect(error?.message.contains("another process uses") == true)
+            withExtendedLifetime(engine) {}
+        }
+    }
+
     /// A blob of two repositories is on the disk once.
     @Test func aSharedLayerIsLinked() async throws {
         try await withLayout { fixture, layout, engine in

@@ -43,7 +43,6 @@ import Testing
             return answer
         }
 
-        func charge(_ bytes: Int) { meter.charge(bytes) }
         var standing: MeterStanding { meter.standing }
         func flush() { meter.flush() }
     }

@@ -111,7 +111,7 @@ import Testing
             }
             _ = try await cancelled(fixture, after: 1_200_000, at: image)
             isFirstRun.update { $0 = false }
-            let name = "spool/\(blob.descriptor.digest.description.replacing(":", with: "-"))"
+            let name = "spool/\(blob.descriptor.digest.description.replacing(":", with: "-"))-\(blob.descriptor.size)"
             var bytes = try fixture.directory.read(name)
             // At the start of a sector the checksum looks; further on only the digest does.
             for sector in stride(from: 0, to: bytes.count, by: 512) { bytes[sector + (isNoticed ? 3 : 200)] ^= 0xff }

@@ -132,6 +132,18 @@ import Testing
         }
     }
 
+    /// A source that asks for time is left in peace, and the next one does the work meanwhile.
+    @Test(arguments: [100, 3600]) func oneThatAsksForTimeIsDoneWithout(seconds: Int) async throws {
+        try await withTwo { fixture, second in
+            second.answer(ScriptedServer.Response(503, ["Retry-After": "\(seconds)"]), where: { _ in true })
+            let engine = try fixture.engine(sources: [second, fixture.source], isOrdered: true)
+            let report = await engine.bring(try fixture.missing(image))
+            #expect(report.failures.map(\.error.message) == [])
+            fixture.expectComplete(image)
+            #expect(engine.progress.snapshot.sources[second.authority] ?? 0 == 0)
+        }
+    }
+
     /// One that accepts requests and then says nothing, or next to nothing, holds up only what it was given.
     @Test func oneThatHangsIsOvertaken() async throws {
         try await withTwo { fixture, second in

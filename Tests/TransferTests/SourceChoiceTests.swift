@@ -107,6 +107,53 @@ import Testing
         #expect(health.availability(now: now) == .givenUp)
     }
 
+    /// `Retry-After` is honoured, and does not count against the source.
+    @Test func oneThatAsksForTimeGetsIt() {
+        var health = SourceHealth()
+        health.failed("HTTP 429", hasAnswered: true, retryAfter: 100, now: 0, chance: 1)
+        #expect(health.availability(now: 0) == .resting(until: 100))
+        // Another answer with less does not shorten it.
+        health.failed("HTTP 503", hasAnswered: true, retryAfter: 5, now: 20, chance: 1)
+        #expect(health.availability(now: 99) == .resting(until: 100))
+        #expect(health.availability(now: 100) == .usable)
+    }
+
+    @Test func oneThatAsksForTooMuchIsDoneWithout() {
+        var health = SourceHealth()
+        health.failed("HTTP 503", hasAnswered: true, retryAfter: 3600, now: 0, chance: 1)
+        #expect(health.availability(now: 0) == .givenUp)
+        #expect(health.availability(now: 3599) == .givenUp)
+        #expect(health.availability(now: 3615) == .usable)
+    }
+
+    /// Asking for time again and again is no way to be waited for without end.
+    @Test func excusesEnd() {
+        var health = SourceHealth()
+        var now = 0.0
+        while now < 2000, health.availability(now: now) != .givenUp {
+            health.failed("HTTP 503", hasAnswered: true, retryAfter: 50, now: now, chance: 1)
+            now += 50
+        }
+        #expect((600...700).contains(now))
+    }
+
+    /// After a rest one request finds out; the others go elsewhere until it is known.
+    @Test func oneFindsOutForAll() {
+        var health = SourceHealth()
+        func admitted(at times: Double...) -> [Bool] { times.map { health.admits(now: $0) } }
+        #expect(admitted(at: 0, 0, 0) == [true, true, true])
+        health.failed("reset", hasAnswered: true, now: 0, chance: 1)
+        #expect(admitted(at: 0.5, 1, 1) == [false, true, false])
+        #expect(health.availability(now: 1) == .resting(until: 16))
+        // It hangs: another one tries.
+        #expect(admitted(at: 16) == [true])
+        // An answer that says nothing of its health lets the next one try, and no more.
+        health.answered()
+        #expect(admitted(at: 17, 17) == [true, false])
+        health.succeeded()
+        #expect(admitted(at: 18, 18, 18) == [true, true, true])
+    }
+
     @Test func failuresThatComeTogetherAreOne() {
         var health = SourceHealth()
         for _ in 0..<20 { health.failed("reset", hasAnswered: false, now: 5, chance: 0) }

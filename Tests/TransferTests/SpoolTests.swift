@@ -22,7 +22,7 @@ import Testing
     }
 
     private func file(_ directory: TemporaryDirectory, _ digest: Digest) -> String {
-        directory.file("spool/\(digest.description.replacing(":", with: "-"))")
+        directory.file("spool/\(digest.description.replacing(":", with: "-"))-\(content.count)")
     }
 
     /// Spools segments of the content as a run does that is then killed.
@@ -82,11 +82,24 @@ import Testing
         }
     }
 
-    @Test func whatLiesBeyondTheBlobIsIgnored() async throws {
+    /// Some manifest lies about the length: what belongs to one claim is nothing to the other.
+    @Test func anotherLengthIsAnotherFile() async throws {
         try await withTemporaryDirectory { directory in
             try await leave([0..<700_000], in: directory)
-            // The same digest with a smaller size: some manifest lies about it.
-            #expect(try await present(directory, size: 524_288) == [0..<524_288])
+            #expect(try await present(directory, size: 524_288) == [])
+            #expect(try await present(directory) == [0..<700_000])
+        }
+    }
+
+    /// The file may become the blob as it is.
+    @Test func aFileThatGrewIsCut() async throws {
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<700_000], in: directory)
+            #expect(truncate(file(directory, content.digest()), 800_000) == 0)
+            #expect(try await present(directory) == [0..<700_000])
+            var status = stat()
+            #expect(stat(file(directory, content.digest()), &status) == 0)
+            #expect(status.st_size == 700_000)
         }
     }
 

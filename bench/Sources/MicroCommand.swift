@@ -44,6 +44,7 @@ struct MicroCommand: ParsableCommand {
         ]
         print(ScenarioFigures.table(header, rows))
         guard !write else { return try save(limits.replaced(by: results, build: build)) }
+        if limits.ratios[build] == nil { warn("there are no thresholds for a \(build) build: nothing is judged") }
         let faults = limits.faults(results, build: build)
         guard faults.isEmpty else { throw BenchError(.verification, faults.joined(separator: "\n")) }
     }

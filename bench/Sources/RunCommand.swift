@@ -84,7 +84,11 @@ struct RunCommand: ParsableCommand {
             timeout: timeout, hashRate: hashRate, logs: logs)
         let date = Date().formatted(.iso8601)
         let files = try ReportFiles(directory: results ?? Self.resultsDirectory(date), json: output, markdown: markdown)
+        _ = Cleanup.add {
+            if Cleanup.isEnding, let directory = files.directory { warn("what was measured is in \(directory)") }
+        }
         var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
+        files.write(report)
         var failed: String?
         let obstacle = chosen.lazy.compactMap(\.link).first.flatMap { Link.obstacle($0) }
         for benchmark in chosen {

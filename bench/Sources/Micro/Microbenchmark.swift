@@ -91,9 +91,9 @@ struct MicroThresholds: Codable, Equatable {
         #endif
     }
 
-    /// What is wrong with results, in words; nothing where all of them are within.
+    /// What is wrong with results, in words; nothing where all of them are within, or this kind of build has no thresholds.
     func faults(_ results: [Microbenchmark.Result], build: String) -> [String] {
-        let limits = ratios[build] ?? [:]
+        guard let limits = ratios[build] else { return [] }
         return results.compactMap { result in
             guard let limit = limits[result.name] else { return "\(result.name) has no threshold for a \(build) build" }
             guard result.ratio > limit else { return nil }

@@ -9,9 +9,20 @@ enum Cleanup {
     private struct State {
         var actions: [(id: Int, undo: @Sendable () -> Void)] = []
         var next = 0
+        var isEnding = false
     }
 
     private static let state = Mutex(State())
+
+    /// Whether a signal is ending the benchmark: what its children do from now on is no figure.
+    static var isEnding: Bool { state.withLock { $0.isEnding } }
+
+    /// Undoes everything because a signal ends the benchmark.
+    private static func end(by signal: Int32) {
+        state.withLock { $0.isEnding = true }
+        warn("ended by signal \(signal); removing namespaces and scratch files")
+        runAll()
+    }
 
     /// Notes how something is undone.
     ///
@@ -55,8 +66,7 @@ enum Cleanup {
                 for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
                 var number: Int32 = 0
                 sigwait(&signals, &number)
-                warn("ended by signal \(number); removing namespaces and scratch files")
-                Cleanup.runAll()
+                Cleanup.end(by: number)
                 _exit(128 + number)
             }, nil)
         if code == 0 { pthread_detach(thread) }

@@ -67,9 +67,13 @@ struct Verification {
         try Scratch.write(references.joined(separator: "\n") + "\n", to: file)
         let output: [UInt8]
         do {
+            // skopeo writes its answer in pieces, and those of four would mix: each is written by the shell, at once.
             output = try Command([
-                "xargs", "--arg-file", file, "--max-procs", "4", "-I{}", "skopeo", "inspect", "--tls-verify=false",
-                "--format", "{} {{.Digest}} {{.Architecture}}", "{}",
+                "xargs", "--arg-file", file, "--max-procs", "4", "-I{}", "sh", "-c",
+                """
+                answer=$(skopeo inspect --tls-verify=false --format '{{.Digest}} {{.Architecture}}' "$1") || exit
+                printf '%s %s\\n' "$1" "$answer"
+                """, "sh", "{}",
             ]).run(in: destination.namespace, timeout: 600)
         } catch let error as BenchError {
             throw BenchError(.verification, "skopeo cannot read every image: \(error.message.suffix(300))")
