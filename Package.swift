@@ -175,6 +175,17 @@ let package = Package(
         ),
 
         .target(name: "TestSupport", dependencies: ["OCI"], path: "Tests/TestSupport"),
+        .target(
+            name: "TestRegistry",
+            dependencies: [
+                "EmbeddedRegistry", "ImageLayout", "OCI", "TestSupport",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+            ],
+            path: "Tests/TestRegistry"
+        ),
         .testTarget(name: "OCITests", dependencies: ["OCI"]),
         .testTarget(name: "TrustTests", dependencies: ["Trust", "OCI", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "OCI", "TestSupport"]),
@@ -190,8 +201,15 @@ let package = Package(
         .testTarget(
             name: "EmbeddedRegistryTests",
             dependencies: [
-                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "Serving", "TestSupport",
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "Serving", "TestRegistry", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        // The blob pipeline between two embedded registries. Apart from TransferTests, which need no server of NIO's.
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: [
+                "EmbeddedRegistry", "HTTP", "ImageLayout", "OCI", "Registry", "TestRegistry", "TestSupport", "Transfer",
             ]
         ),
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore", "HTTP", "OCI", "TestSupport"]),

@@ -19,7 +19,7 @@ TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv tmux chromium-headl
 # shellcheck disable=SC2034
 PACKAGE_PACKAGES=(binutils dpkg-dev podman ca-certificates tzdata)
 # shellcheck disable=SC2034
-PACKAGE_TEST_PACKAGES=(curl jq kubernetes-client man-db podman python3-venv systemd)
+PACKAGE_TEST_PACKAGES=(curl man-db podman python3-venv systemd)
 # What the benchmarks take beyond RUN_PACKAGES.
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(iproute2 python3-venv)
@@ -136,6 +136,29 @@ need_seaweedfs() {
         mv "$program.$$" "$program"
     fi
     ln -sfn "$(basename "$program")" "$cache/weed"
+}
+
+# need_promtool: puts promtool, out of Debian's package `prometheus`, where the tests look for it. The package itself is
+# not installed: nobody wants its service here.
+need_promtool() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/rollcall
+    [[ ! -x $cache/promtool ]] || return 0
+    say "Unpacking promtool from Debian's package prometheus, as $cache/promtool"
+    [[ -n $work ]] || work_directory ""
+    mkdir -p "$cache" "$work/prometheus"
+    {
+        { cd "$work/prometheus" && apt-get download -q prometheus; } ||
+            { as_root apt-get update -q -o DPkg::Lock::Timeout=120 && apt-get download -q prometheus; }
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    } >"$work/promtool.log" 2>&1 || {
+        tail -n 20 "$work/promtool.log" >&2
+        die "promtool could not be had from Debian's package prometheus" "apt-get's own last messages are above" \
+            "check the network and /etc/apt/sources.list*, then try again"
+    }
+    cd - >/dev/null
+    # In two steps, so that the program is there whole or not at all.
+    mv "$work/prometheus/usr/bin/promtool" "$cache/promtool.$$"
+    mv "$cache/promtool.$$" "$cache/promtool"
 }
 
 # need_swift: puts a Swift of at least SWIFT_NEEDED on PATH.

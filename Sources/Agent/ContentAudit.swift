@@ -27,12 +27,12 @@ final class ContentAudit: Service {
     private let settings: AgentFile.Audit
     private let timing: Timing
     private let logger: Logger
+    private let shard: Shard?
     private let state: Mutex<State>
 
     init(
         registry: any SiteRegistry, journal: ProofJournal, budget: ReadBudget, settings: AgentFile.Audit,
-        timing: Timing,
-        logger: Logger
+        timing: Timing, logger: Logger, shard: Shard? = nil
     ) {
         self.registry = registry
         self.journal = journal
@@ -40,6 +40,7 @@ final class ContentAudit: Service {
         self.settings = settings
         self.timing = timing
         self.logger = logger
+        self.shard = shard
         state = Mutex(State(schedule: ContentSchedule(period: settings.period ?? .seconds(0))))
     }
 
@@ -54,7 +55,10 @@ final class ContentAudit: Service {
     /// Takes up what the site needs now, after a pass.
     func update(_ closure: Closure) throws {
         guard let period = settings.period, state.withLock({ $0.root != closure.root }) else { return }
+        let root = closure.root
         let readings = try journal.readings()
+        // Of several agents each reads what is its own.
+        let closure = shard.map { shard in Closure(closure.entries.filter { shard.owns($0.digest) }) } ?? closure
         // What is known is known by the registry's names.
         let places = try Dictionary(
             closure.entries.map { (try registry.place(of: $0.identity), $0.identity) },
@@ -74,7 +78,7 @@ final class ContentAudit: Service {
         }
         state.withLock { state in
             state.schedule = schedule
-            state.root = closure.root
+            state.root = root
         }
     }
 

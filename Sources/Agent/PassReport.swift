@@ -59,8 +59,14 @@ struct PassReport: Sendable {
             let waiting = postponed == 1 ? "1 entry waits" : "\(postponed) entries wait"
             lines.append("transfers are paused, \(waiting): \(pause)")
         }
+        if pause == nil, postponed > 0 {
+            lines.append(
+                postponed == 1
+                    ? "1 entry is left to the site's other shards"
+                    : "\(postponed) entries are left to the site's other shards")
+        }
         // Where reasons were named, they say why things are missing; naming those again would hide them.
-        if failures.isEmpty, pause == nil {
+        if failures.isEmpty, pause == nil, postponed == 0 {
             lines += Self.bounded(
                 missing.filter { damaged[$0.identity] == nil }.map {
                     "missing: \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"

@@ -16,6 +16,7 @@ struct RollcallAgent: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             SyncCommand.self, VerifyCommand.self, RunCommand.self, CopyCommand.self, PruneCommand.self,
+            DoctorCommand.self,
             RegistryCommand.self,
             KeygenCommand.self,
         ])

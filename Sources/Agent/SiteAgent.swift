@@ -57,6 +57,18 @@ struct SiteAgent: Sendable {
                 client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
                 weight: source.weight)
         }
+        let shard = try file.shard.map { settings throws(AgentError) in
+            let hostname = String(Product.processOwner.split(separator: "@").last ?? "")
+            guard let shard = settings.shard(hostname: hostname) else {
+                throw AgentError(
+                    .usage,
+                    "'shard.index' is hostname, and the host's name '\(hostname)' does not end in a number below"
+                        + " \(settings.of): write the number, or run it in a StatefulSet of \(settings.of) replicas")
+            }
+            return shard
+        }
+        var limits = TransferLimits(file)
+        limits.shard = shard
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try before?.pass.state ?? StateDirectory(path: file.state)
         let traffic = "\(state.path)/ledger.sqlite"
@@ -66,13 +78,13 @@ struct SiteAgent: Sendable {
             layout = nil
             engine = try TransferEngine(
                 sources: sources, destination: client, mapping: file.repositories, spool: "\(state.path)/spool",
-                ledger: traffic, limits: TransferLimits(file))
+                ledger: traffic, limits: limits)
         case .embedded(let settings):
             let layout = try before?.layout ?? ImageLayout(path: settings.layout)
             self.layout = layout
             engine = try TransferEngine(
                 sources: sources, layout: layout, mapping: file.repositories, ledger: traffic,
-                limits: TransferLimits(file))
+                limits: limits)
         }
         progress = engine.progress
         var access = Self.access(to: file, options)
@@ -89,7 +101,7 @@ struct SiteAgent: Sendable {
             journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.name),
             signingKey: signingKey,
             now: { Timestamp(.system) },
-            reporting: ProgressReporting(board: engine.progress, interval: file.interval))
+            reporting: ProgressReporting(board: engine.progress, interval: file.interval), shard: shard)
     }
 
     /// An S3 store's server is spoken to as the file says for its host.
@@ -122,7 +134,7 @@ struct SiteAgent: Sendable {
     func audit(logger: Logger) -> ContentAudit {
         ContentAudit(
             registry: pass.registry, journal: pass.journal, budget: budget, settings: file.audit, timing: .system,
-            logger: logger)
+            logger: logger, shard: pass.shard)
     }
 
     /// What is looked at before it hurts: the disks that are written to, and the clocks of the hosts in the ledger.

@@ -32,6 +32,8 @@ struct SitePass: Sendable {
     let now: @Sendable () -> Timestamp
     /// How it tells how far it is; `nil` where it does not.
     var reporting: ProgressReporting?
+    /// Which of the site's agents this is; `nil` where it is the only one.
+    var shard: Shard?
     /// Who sees what it does.
     var witness = PassWitness()
 
@@ -196,11 +198,11 @@ struct SitePass: Sendable {
             environment: environment, site: site, sequence: try state.nextSequence(after: published),
             issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
             holdings: lists.map { list in
-                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings)
+                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings, shard: shard)
                 return CacheManifest.Holding(
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
-            }, progress: progress, auditHead: auditHead)
+            }, progress: progress, auditHead: auditHead, shard: shard)
         // Before the manifest that they belong to; while figures of progress are all that changes, they are there.
         for list in lists where progress == nil {
             guard let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) else { continue }
@@ -231,6 +233,7 @@ struct SitePass: Sendable {
             var event = AuditEvent(
                 isComplete ? .siteComplete : .siteIncomplete, Act(by: owner, at: now(), key: signingKey?.publicKey))
             (event.environment, event.site, event.evidence) = (environment, site, [evidence])
+            if let shard { event.details["shard"] = shard.name }
             for holding in holdings {
                 event.details["\(holding.list)@\(holding.generation.short)"] =
                     holding.missingEntries == 0 ? "complete" : "\(holding.missingEntries) missing"
@@ -245,11 +248,12 @@ struct SitePass: Sendable {
 
     /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.
     static func oldestReading(
-        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp]
+        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp], shard: Shard? = nil
     ) -> Timestamp? {
         let absent = Set(missing.map(\.identity))
         var oldest: Timestamp?
-        for entry in list.closure.entries where !absent.contains(entry.identity) {
+        for entry in list.closure.entries
+        where !absent.contains(entry.identity) && shard?.owns(entry.digest) ?? true {
             guard let at = readings[entry.digest] else { return nil }
             oldest = min(oldest ?? at, at)
         }
@@ -261,12 +265,12 @@ struct SitePass: Sendable {
     private func lastSequence() async throws -> Int64? {
         let keys = signingKey.map { [$0.publicKey] } ?? []
         let published: Int64?
-        switch try await central.report(of: site, in: environment, keys: keys)?.content {
+        switch try await central.report(of: site, in: environment, shard: shard, keys: keys)?.content {
         case .signed(let manifest, by: _): published = manifest.sequence
         case .unproved(let manifest): published = signingKey == nil ? manifest.sequence : nil
         case .wronglySigned, .unreadable, nil: published = nil
         }
-        let seen = try await central.lastSequence(of: site, in: environment)
+        let seen = try await central.lastSequence(of: site, in: environment, shard: shard)
         return [published, seen].compactMap { $0 }.max()
     }
 }

@@ -1,4 +1,5 @@
 public import HTTP
+public import OCI
 
 extension AgentFile {
     /// Where the agent tells over HTTP how it is.
@@ -31,6 +32,50 @@ extension AgentFile {
 
         /// The defaults.
         public init() {}
+    }
+}
+
+extension AgentFile {
+    /// Which of several agents of one site it is.
+    public struct ShardSettings: Hashable, Sendable {
+        /// Where the number of the agent comes from.
+        public enum Index: Hashable, Sendable {
+            /// The file says it.
+            case number(Int)
+            /// The number at the end of the host's name, as a StatefulSet gives it to its pods.
+            case hostname
+        }
+
+        /// The number of the agent, from 0.
+        public let index: Index
+        /// How many agents serve the site.
+        public let of: Int
+
+        /// The shard; `nil` where the host's name ends in no number, or in one that is too large.
+        ///
+        /// - Parameter hostname: the host's name
+        public func shard(hostname: String) -> Shard? {
+            switch index {
+            case .number(let number): Shard(index: number, of: of)
+            case .hostname:
+                // Without its domain: `rollcall-2.rollcall.svc`.
+                hostname.prefix { $0 != "." }.split(separator: "-", omittingEmptySubsequences: false).last
+                    .flatMap { $0.allSatisfy(\.isNumber) ? Int($0) : nil }.flatMap { Shard(index: $0, of: of) }
+            }
+        }
+    }
+}
+
+extension AgentFile.ShardSettings {
+    enum Key: String, MappingKey {
+        case index, of
+    }
+
+    init(_ value: Value) throws(ConfigurationError) {
+        let keys = try value.mapping(Key.self, title: "'shard'")
+        of = try keys.required(.of).integer(in: 2...Shard.maximum)
+        let index = try keys.required(.index)
+        self.index = try index.string() == "hostname" ? .hostname : .number(try index.integer(in: 0...of - 1))
     }
 }
 

@@ -96,6 +96,8 @@ public struct AgentFile: Hashable, Sendable {
     public let http: StatusServer?
     /// What the agent logs, and how.
     public var log: Log
+    /// Which of several agents of the site it is; `nil` where it is the only one.
+    public let shard: ShardSettings?
 
     /// How a URL's host is spoken to; `nil` where the file says nothing about it.
     public func host(of url: HTTPURL) -> Host? {
@@ -123,7 +125,7 @@ public struct AgentFile: Hashable, Sendable {
     enum Key: String, MappingKey {
         case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
         case interval, verifyInterval, audit, validity, signingKey, authFile, hosts, http
-        case log
+        case log, shard
     }
 
     enum SourceKey: String, MappingKey {
@@ -178,6 +180,7 @@ public struct AgentFile: Hashable, Sendable {
         hosts = try file[.hosts]?.hosts() ?? [:]
         http = try file[.http].map { value throws(ConfigurationError) in try StatusServer(value) }
         log = try file[.log].map { value throws(ConfigurationError) in try Log(value) } ?? Log()
+        shard = try file[.shard].map { value throws(ConfigurationError) in try ShardSettings(value) }
     }
 }
 

@@ -55,11 +55,26 @@ struct AccessControl: Sendable {
     /// The user whose password came with the request; `nil` where none came, or nobody has one.
     private func authenticated(_ request: RegistryRequest) async throws(RegistryProblem) -> String? {
         guard let passwords, let header = request.headers[.authorization] else { return nil }
-        guard let credentials = Self.basic(header), try await passwords.accepts(credentials) else {
+        let credentials = Self.basic(header)
+        // What skopeo, podman and CRI-O without credentials answer a challenge with: nobody's name and no password
+        // (containers/image, docker/docker_client.go, setupRequestAuth).
+        if let credentials, credentials.user.isEmpty, credentials.password.isEmpty { return nil }
+        guard let credentials, try await passwords.accepts(credentials) else {
             throw Self.challenge("the user's name or password is wrong")
         }
         return credentials.user
     }
+
+    /// What `/v2/` tells those who need not log in: that they can (RFC 9110 section 11.6.1 allows it with any status).
+    ///
+    /// skopeo, podman and CRI-O look there, and nowhere else, for whether credentials are wanted at all; without a
+    /// challenge they push without any. A 401 would keep those from pulling who take a challenge for a demand: docker,
+    /// and distribution as a cache.
+    func invitation(to user: String?) -> HTTPFields {
+        passwords != nil && user == nil ? [.wwwAuthenticate: Self.scheme] : [:]
+    }
+
+    private static let scheme = "Basic realm=\"rollcall\", charset=\"UTF-8\""
 
     /// The user's name and password of a `Basic` header (RFC 7617).
     static func basic(_ header: String) -> PasswordCheck.Credentials? {
@@ -74,7 +89,7 @@ struct AccessControl: Sendable {
 
     private static func challenge(_ message: String) -> RegistryProblem {
         var problem = RegistryProblem(.unauthorized, message)
-        problem.headers[.wwwAuthenticate] = "Basic realm=\"rollcall\", charset=\"UTF-8\""
+        problem.headers[.wwwAuthenticate] = scheme
         return problem
     }
 }

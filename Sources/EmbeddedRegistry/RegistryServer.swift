@@ -4,7 +4,7 @@ import HummingbirdCore
 import HummingbirdTLS
 public import ImageLayout
 public import Logging
-import NIOCore
+package import NIOCore
 import NIOPosix
 public import ServiceLifecycle
 public import Serving
@@ -19,6 +19,8 @@ public struct RegistryServer: Service {
     private let certificate: CertificateFiles?
     private let passwords: PasswordCheck?
     private let onListening: @Sendable (Int) async -> Void
+    /// What stands between each connection and the registry: in tests, faults.
+    package var connectionHandlers: @Sendable () -> [any RemovableChannelHandler] = { [] }
 
     /// Reads the files that the configuration names. Nothing listens yet.
     ///
@@ -53,11 +55,13 @@ public struct RegistryServer: Service {
             layout: layout, access: AccessControl(configuration: configuration, passwords: passwords),
             sessions: UploadSessions(), disk: disk, logger: logger)
         let responder = RegistryResponder(service: service, disk: disk, logger: logger)
+        let handlers = connectionHandlers
         let base = RegistryChannel(
             HTTP1Channel(
                 responder: { request, writer, channel in
                     try await responder.respond(to: request, writer, channel)
-                }, configuration: .init(idleTimeout: .seconds(120))))
+                },
+                configuration: .init(additionalChannelHandlers: handlers(), idleTimeout: .seconds(120))))
         let serverConfiguration = ServerConfiguration(
             address: .hostname(configuration.host, port: configuration.port),
             availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))

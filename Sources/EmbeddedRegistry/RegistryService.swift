@@ -11,6 +11,17 @@ struct RegistryService: Sendable {
     let disk: DiskThreads
     let logger: Logger
     let uploadBudget = PieceBudget()
+    private let attachments = AttachmentReadings()
+
+    init(
+        layout: ImageLayout, access: AccessControl, sessions: UploadSessions, disk: DiskThreads, logger: Logger
+    ) {
+        self.layout = layout
+        self.access = access
+        self.sessions = sessions
+        self.disk = disk
+        self.logger = logger
+    }
 
     /// The most bytes of a manifest: the spec asks for 4 MiB at least.
     static let manifestLimit = 4 << 20
@@ -57,7 +68,9 @@ struct RegistryService: Sendable {
         let query = admission.query
         switch (request.method, admission.route) {
         case (.get, .base), (.head, .base):
-            return RegistryAnswer(200, [.contentType: "application/json"], .bytes(Array("{}".utf8)))
+            var answer = RegistryAnswer(200, access.invitation(to: admission.user), .bytes(Array("{}".utf8)))
+            answer.headers[.contentType] = "application/json"
+            return answer
         case (.get, .catalog): return try await catalog(query)
         case (.get, .tags(let name)): return try await tags(of: name, query)
         case (.get, .manifest(let name, let reference)): return try await manifest(name, reference, isHead: false)
@@ -140,27 +153,19 @@ struct RegistryService: Sendable {
     private func referrers(
         to subject: Digest, in name: Repository, _ query: QueryItems
     ) async throws -> RegistryAnswer {
-        let all = try await disk.run { [layout] () throws(LayoutError) in
-            try layout.referrers(to: subject, in: name)
-        }
         let type = query["artifactType"].flatMap { $0.isEmpty ? nil : $0 }
         let last = query["last"].flatMap { try? Digest($0) }
-        let matching = all.filter { referrer in
-            (type == nil || referrer.artifactType == type) && (last.map { referrer.digest > $0 } ?? true)
+        let reading = try await attachments.complete(name, layout, disk)
+        let page = try await disk.run { [layout] () throws(LayoutError) in
+            try layout.referrers(
+                to: subject, in: name, reading, type: type, after: last, limit: Self.referrersSize)
         }
-        var page: [Referrer] = []
-        var size = 0
-        for referrer in matching {
-            size += JSON.encode(referrer).count
-            guard size <= Self.referrersSize || page.isEmpty else { break }
-            page.append(referrer)
-        }
-        var answer = RegistryAnswer(json: ReferrersIndex(manifests: page), type: MediaType.ociIndex.name)
+        var answer = RegistryAnswer(json: ReferrersIndex(manifests: page.referrers), type: MediaType.ociIndex.name)
         if type != nil { answer.headers[.filtersApplied] = "artifactType" }
-        if page.count < matching.count, let last = page.last {
+        if let last = page.next {
             let filter = type.map { "artifactType=\($0.percentEncoded)&" } ?? ""
             answer.headers[.link] =
-                "</v2/\(name)/referrers/\(subject)?\(filter)last=\("\(last.digest)".percentEncoded)>; rel=\"next\""
+                "</v2/\(name)/referrers/\(subject)?\(filter)last=\("\(last)".percentEncoded)>; rel=\"next\""
         }
         return answer
     }

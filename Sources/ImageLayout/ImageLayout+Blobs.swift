@@ -162,7 +162,8 @@ extension ImageLayout {
 
     /// Takes a blob away from a repository.
     ///
-    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it
+    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it; `.damaged` where a
+    ///   manifest cannot be read, so that nobody knows
     public func deleteBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.blobUnknown, "the repository has no blob \(digest)", at: repository.name)
         guard try blobSize(digest, in: repository) != nil else { throw unknown }
@@ -170,6 +171,12 @@ extension ImageLayout {
             let index = try index(of: repository) ?? RepositoryIndex()
             var reach = Reach()
             try reach.extend(over: index, in: repository, of: self)
+            if let unreadable = reach.unreadable.first {
+                throw LayoutError(
+                    .damaged,
+                    "the manifest \(unreadable) cannot be read, and may name \(digest): run 'rollcall-agent registry"
+                        + " check'", at: repository.name)
+            }
             guard !reach.digests.contains(digest) else {
                 throw LayoutError(
                     .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)

@@ -30,10 +30,10 @@ extension ImageLayout {
     ) throws(LayoutError) -> CheckReport {
         var report = CheckReport()
         // By file, not by name: what several repositories have is read once.
-        var files: [UInt64: Bool] = [:]
+        var files: [FileVersion: Bool] = [:]
         for repository in try repositories() {
             report.repositories += 1
-            var damaged: Set<Digest> = []
+            var damaged: [Digest: FileVersion] = [:]
             for algorithm in Digest.Algorithm.all {
                 let directory = paths.blobDirectory(algorithm, in: repository)
                 for entry in try DirectoryEntry.all(of: directory) where entry.isFile {
@@ -42,26 +42,22 @@ extension ImageLayout {
                         continue
                     }
                     guard readsContents else { continue }
-                    if try !isIntact(digest, in: repository, &files, &report, progress) {
-                        damaged.insert(digest)
+                    if let version = try damagedVersion(digest, in: repository, &files, &report, progress) {
+                        damaged[digest] = version
                     }
                 }
             }
-            for digest in damaged.sorted() {
-                let path = paths.blob(digest, in: repository)
+            for (digest, version) in damaged.sorted(by: { $0.key < $1.key }) {
                 guard removesDamaged else {
                     report.problems.append(
-                        "\(path): the bytes are not those of the digest: run 'registry check --remove-damaged', then"
-                            + " fetch them again")
+                        "\(paths.blob(digest, in: repository)): the bytes are not those of the digest: run 'registry"
+                            + " check --remove-damaged', then fetch them again")
                     continue
                 }
-                report.removed += 1
-                unlink(path)
-                // Others would be given it by a mount.
-                if try hash(paths.sharedBlob(digest), digest.algorithm) != digest { unlink(paths.sharedBlob(digest)) }
+                if try removeDamaged(digest, version, in: repository) { report.removed += 1 }
             }
             do throws(LayoutError) {
-                try checkIndex(of: repository, damaged: removesDamaged ? [] : damaged, &report)
+                try checkIndex(of: repository, damaged: removesDamaged ? [] : Set(damaged.keys), &report)
             } catch {
                 guard error.code == .damaged else { throw error }
                 report.problems.append("\(error)")
@@ -70,20 +66,49 @@ extension ImageLayout {
         return report
     }
 
-    private func isIntact(
-        _ digest: Digest, in repository: Repository, _ files: inout [UInt64: Bool], _ report: inout CheckReport,
+    /// Reads a blob, unless it is known under another name.
+    ///
+    /// - Returns: which file it was whose bytes are wrong; `nil` where they are right, or the file is gone
+    private func damagedVersion(
+        _ digest: Digest, in repository: Repository, _ files: inout [FileVersion: Bool], _ report: inout CheckReport,
         _ progress: (Int64) -> Void
-    ) throws(LayoutError) -> Bool {
-        let path = paths.blob(digest, in: repository)
+    ) throws(LayoutError) -> FileVersion? {
         // Collected meanwhile.
-        guard let status = try status(path) else { return true }
-        if let known = files[UInt64(status.st_ino)] { return known }
-        let isIntact = try hash(path, digest.algorithm) == digest
-        files[UInt64(status.st_ino)] = isIntact
+        guard let file = try OpenFile(paths.blob(digest, in: repository), O_RDONLY, doing: "read") else { return nil }
+        let status = try file.status()
+        let version = FileVersion(status)
+        if let isIntact = files[version] { return isIntact ? nil : version }
+        let isIntact = try hash(file, upTo: .max, DigestComputation(digest.algorithm)).finish() == digest
+        files[version] = isIntact
         report.blobs += 1
         report.bytes += Int64(status.st_size)
         progress(report.bytes)
-        return isIntact
+        return isIntact ? nil : version
+    }
+
+    /// Takes a damaged file away, unless another one has its name by now: somebody may just have brought it again.
+    private func removeDamaged(
+        _ digest: Digest, _ version: FileVersion, in repository: Repository
+    ) throws(LayoutError) -> Bool {
+        // Blobs get their names under the shared lock.
+        let isRemoved = try locked(repository, LOCK_EX) { () throws(LayoutError) in
+            try remove(paths.blob(digest, in: repository), ifStill: version)
+        }
+        // Others would be given it by a mount. The store has no lock; a good file that came in this very moment would
+        // lose this name only, and its repositories have it by theirs.
+        let shared = paths.sharedBlob(digest)
+        guard let file = try OpenFile(shared, O_RDONLY, doing: "read") else { return isRemoved }
+        let sharedVersion = FileVersion(try file.status())
+        if try hash(file, upTo: .max, DigestComputation(digest.algorithm)).finish() != digest {
+            _ = try remove(shared, ifStill: sharedVersion)
+        }
+        return isRemoved
+    }
+
+    private func remove(_ path: String, ifStill version: FileVersion) throws(LayoutError) -> Bool {
+        guard let status = try status(path), FileVersion(status) == version else { return false }
+        guard unlink(path) == 0 || errno == ENOENT else { throw .from(errno: errno, doing: "delete", at: path) }
+        return true
     }
 
     private func checkIndex(
@@ -101,7 +126,9 @@ extension ImageLayout {
                 continue
             }
             guard let manifest = try parsed(digest, in: repository, type: entry.mediaType), size == entry.size else {
-                report.problems.append("\(repository)@\(digest): the file is no manifest of \(entry.size) bytes")
+                report.problems.append(
+                    "\(repository)@\(digest): the file is not the manifest of \(entry.size) bytes that was pushed: push it"
+                        + " again")
                 continue
             }
             for child in manifest.manifests + manifest.blobs where !child.mediaType.isNondistributable {

@@ -18,10 +18,10 @@ extension ImageLayout {
 
     func versionedIndex(
         of repository: Repository
-    ) throws(LayoutError) -> (index: RepositoryIndex, version: IndexCache.Version)? {
+    ) throws(LayoutError) -> (index: RepositoryIndex, version: FileVersion)? {
         let path = paths.index(of: repository)
         guard let file = try OpenFile(path, O_RDONLY, doing: "read") else { return nil }
-        let version = IndexCache.Version(try file.status())
+        let version = FileVersion(try file.status())
         if let index = indexes.index(of: repository, version) { return (index, version) }
         let index = try RepositoryIndex(parsing: file.readAll(limit: RepositoryIndex.maximumSize), path: path)
         indexes.keep(index, of: repository, version)
@@ -149,13 +149,20 @@ extension ImageLayout {
             var index = try index(of: repository) ?? RepositoryIndex()
             guard try body(&index) else { return }
             let path = paths.index(of: repository)
-            let incoming = try writeIncoming(index.encoded)
+            let bytes = index.encoded
+            guard bytes.count <= RepositoryIndex.maximumSize else {
+                // With what other programs have written there.
+                throw LayoutError(
+                    .tooMany, "the repository's index would have more than \(RepositoryIndex.maximumSize) bytes",
+                    at: path)
+            }
+            let incoming = try writeIncoming(bytes)
             guard let status = try status(incoming), rename(incoming, path) == 0 else {
                 let code = errno
                 unlink(incoming)
                 throw .from(errno: code, doing: "write", at: path)
             }
-            indexes.keep(index, of: repository, IndexCache.Version(status))
+            indexes.keep(index, of: repository, FileVersion(status))
             try synchronize(directory: paths.directory(of: repository))
         }
     }
@@ -195,11 +202,20 @@ extension ImageLayout {
         }
     }
 
-    /// What a manifest of a repository names; `nil` where its bytes are gone or no manifest.
+    /// What a manifest of a repository names; `nil` where its bytes are gone, are not those of its digest, or are no
+    /// manifest. They are hashed: with one digit of a digest turned into another one, it would still be a manifest, and
+    /// what it named before would pass for garbage.
     func parsed(_ digest: Digest, in repository: Repository, type: MediaType? = nil) throws(LayoutError) -> Manifest? {
+        guard let bytes = try intactManifest(digest, in: repository) else { return nil }
+        return try? Manifest(parsing: bytes, contentType: type)
+    }
+
+    /// A manifest's bytes; `nil` where they are gone, or are not those of its digest.
+    func intactManifest(_ digest: Digest, in repository: Repository) throws(LayoutError) -> [UInt8]? {
         guard let file = try OpenFile(paths.blob(digest, in: repository), O_RDONLY, doing: "read"),
             try file.status().st_size <= Manifest.maximumSize
         else { return nil }
-        return try? Manifest(parsing: file.readAll(limit: Manifest.maximumSize), contentType: type)
+        let bytes = try file.readAll(limit: Manifest.maximumSize)
+        return Digest(of: bytes, algorithm: digest.algorithm) == digest ? bytes : nil
     }
 }

@@ -2,60 +2,53 @@ import Glibc
 import OCI
 import Synchronization
 
-/// The indexes that were read last, each as long as its file is the same.
+/// The indexes that were read last, each as long as its file is the same, and which manifests are attached to which.
 final class IndexCache: Sendable {
-    /// What tells one version of a file from another: every version is a file of its own, renamed into place.
-    struct Version: Hashable {
-        let inode: UInt64
-        let size: Int64
-        let seconds: Int64
-        let nanoseconds: Int64
-
-        init(_ status: stat) {
-            inode = UInt64(status.st_ino)
-            size = Int64(status.st_size)
-            seconds = Int64(status.st_mtim.tv_sec)
-            nanoseconds = Int64(status.st_mtim.tv_nsec)
-        }
-    }
-
     private struct State {
-        var indexes: [Repository: (version: Version, index: RepositoryIndex)] = [:]
-        var referrers: [Repository: (version: Version, referrers: Referrers)] = [:]
-        var entries = 0
+        var indexes: [Repository: (version: FileVersion, index: RepositoryIndex)] = [:]
+        /// Only of repositories whose index is kept.
+        var attachments: [Repository: Attachments] = [:]
+        var bytes: Int64 = 0
     }
 
-    /// The most entries of all indexes together; some 400 bytes each.
-    static let limit = 50_000
+    /// The most bytes of all indexes together, as files: any single one may be kept, and an index of the most entries
+    /// that we write has 40 MiB. In memory they take about three times as much, and as much again what is attached.
+    static let limit = Int64(RepositoryIndex.maximumSize)
+    private let limit: Int64
     private let state = Mutex(State())
 
-    func index(of repository: Repository, _ version: Version) -> RepositoryIndex? {
+    init(limit: Int64 = IndexCache.limit) { self.limit = limit }
+
+    func index(of repository: Repository, _ version: FileVersion) -> RepositoryIndex? {
         state.withLock { $0.indexes[repository].flatMap { $0.version == version ? $0.index : nil } }
     }
 
-    func keep(_ index: RepositoryIndex, of repository: Repository, _ version: Version) {
+    func keep(_ index: RepositoryIndex, of repository: Repository, _ version: FileVersion) {
         state.withLock { state in
-            state.entries -= state.indexes.removeValue(forKey: repository)?.index.entries.count ?? 0
-            guard index.entries.count <= Self.limit else { return }
-            while state.entries + index.entries.count > Self.limit, let other = state.indexes.keys.first {
-                state.entries -= state.indexes.removeValue(forKey: other)?.index.entries.count ?? 0
-                state.referrers[other] = nil
+            state.bytes -= state.indexes.removeValue(forKey: repository)?.version.size ?? 0
+            guard version.size <= limit else {
+                state.attachments[repository] = nil
+                return
+            }
+            while state.bytes + version.size > limit, let other = state.indexes.keys.first {
+                state.bytes -= state.indexes.removeValue(forKey: other)?.version.size ?? 0
+                state.attachments[other] = nil
             }
             state.indexes[repository] = (version, index)
-            state.entries += index.entries.count
+            state.bytes += version.size
         }
     }
 
-    /// What is known of a repository's referrers, of whatever version: what a manifest says never changes.
-    func referrers(of repository: Repository) -> Referrers {
-        state.withLock { $0.referrers[repository]?.referrers ?? Referrers() }
+    /// What is known of a repository, whichever version of its index it is from: what a manifest says never changes.
+    func attachments(of repository: Repository) -> Attachments {
+        state.withLock { $0.attachments[repository] ?? Attachments() }
     }
 
-    func keep(_ referrers: Referrers, of repository: Repository, _ version: Version) {
+    func keep(_ attachments: Attachments, of repository: Repository) {
         state.withLock { state in
             // Bounded as the indexes are: none without one.
             guard state.indexes[repository] != nil else { return }
-            state.referrers[repository] = (version, referrers)
+            state.attachments[repository] = attachments
         }
     }
 }

@@ -121,6 +121,21 @@ struct OpenFile: ~Copyable {
     func lockIfFree() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
 }
 
+/// What tells one version of a file from another: files of a layout are renamed into place, and not written to after.
+struct FileVersion: Hashable {
+    let inode: UInt64
+    let size: Int64
+    let seconds: Int64
+    let nanoseconds: Int64
+
+    init(_ status: stat) {
+        inode = UInt64(status.st_ino)
+        size = Int64(status.st_size)
+        seconds = Int64(status.st_mtim.tv_sec)
+        nanoseconds = Int64(status.st_mtim.tv_nsec)
+    }
+}
+
 /// Names and their kinds in a directory.
 struct DirectoryEntry {
     let name: String

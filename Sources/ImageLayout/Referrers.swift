@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 public import OCI
+import Synchronization
 
 /// A manifest that is attached to another one, as a referrers list describes it.
 public struct Referrer: Sendable, Hashable, Codable {
@@ -16,53 +17,134 @@ public struct Referrer: Sendable, Hashable, Codable {
     public let annotations: [String: String]?
 }
 
-/// What is attached to what in a repository.
-struct Referrers: Sendable {
+/// Which manifests of a repository are attached to which: digests only, so that an entry's size is known. What a list of
+/// them says besides is read when one is asked for.
+struct Attachments: Sendable {
     /// The manifests that were looked at.
     var seen: Set<Digest> = []
     /// By subject.
-    var bySubject: [Digest: [Referrer]] = [:]
+    var bySubject: [Digest: Set<Digest>] = [:]
+}
 
-    private struct Document: Decodable {
-        struct Config: Decodable {
-            let mediaType: String?
-        }
-        let subject: Descriptor?
-        let artifactType: String?
-        let config: Config?
-        let annotations: [String: String]?
+/// What a manifest says about itself in a list of referrers.
+private struct AttachedManifest: Decodable {
+    struct Config: Decodable {
+        let mediaType: String?
     }
+    let subject: Descriptor?
+    let artifactType: String?
+    let config: Config?
+    let annotations: [String: String]?
 
-    /// Looks at a manifest's bytes.
-    mutating func add(_ entry: RepositoryIndex.Entry, _ bytes: [UInt8]) {
-        seen.insert(entry.digest)
-        guard let document = try? JSONDecoder().decode(Document.self, from: Data(bytes)), let subject = document.subject
-        else { return }
-        bySubject[subject.digest, default: []].append(
-            Referrer(
-                mediaType: entry.mediaType, digest: entry.digest, size: entry.size,
-                artifactType: document.artifactType.flatMap { $0.isEmpty ? nil : $0 } ?? document.config?.mediaType,
-                annotations: document.annotations))
+    init?(_ bytes: [UInt8]) {
+        guard let manifest = try? JSONDecoder().decode(Self.self, from: Data(bytes)) else { return nil }
+        self = manifest
     }
 }
 
+/// A page of a list of referrers.
+public struct ReferrerPage: Sendable, Hashable {
+    /// In the order of their digests.
+    public let referrers: [Referrer]
+    /// Where the next page begins: after this digest; `nil` on the last one.
+    public let next: Digest?
+}
+
 extension ImageLayout {
+    /// The most manifests that `readAttachments` reads in one call, and `referrers` looks at for one page: a tenth of a
+    /// second's work.
+    public static let attachmentStep = 256
+
+    /// Looks at manifests of a repository that were not looked at since the layout was opened, for what they are attached
+    /// to; at most `attachmentStep` of them.
+    ///
+    /// Nothing but the manifests says what is attached to what; so the first list of a repository's referrers takes a
+    /// look at all of them, and whoever serves others meanwhile does so step by step.
+    ///
+    /// - Parameter reading: what was read in the steps before
+    /// - Returns: whether that was all
+    public func readAttachments(
+        of repository: Repository, _ reading: AttachmentReading
+    ) throws(LayoutError) -> Bool {
+        guard let (index, _) = try versionedIndex(of: repository) else { return true }
+        return try reading.state.withLock { state throws(LayoutError) in
+            if !state.hasBegun {
+                state.hasBegun = true
+                state.attachments = indexes.attachments(of: repository)
+            }
+            // What was deleted since is still known: not for ever.
+            if state.attachments.seen.count > 2 * index.entries.count + 100 { state.attachments = Attachments() }
+            var left = Self.attachmentStep
+            for digest in index.digests
+            where !state.attachments.seen.contains(digest) && !state.unreadable.contains(digest) {
+                guard left > 0 else { return false }
+                left -= 1
+                guard let bytes = try intactManifest(digest, in: repository) else {
+                    // For this time: it may be pushed again.
+                    state.unreadable.insert(digest)
+                    continue
+                }
+                state.attachments.seen.insert(digest)
+                guard let subject = AttachedManifest(bytes)?.subject else { continue }
+                state.attachments.bySubject[subject.digest, default: []].insert(digest)
+            }
+            if left < Self.attachmentStep { indexes.keep(state.attachments, of: repository) }
+            return true
+        }
+    }
+
     /// The manifests of a repository whose `subject` is a digest, whether that is there or not
     /// (distribution-spec v1.1.1, Listing Referrers).
-    public func referrers(to subject: Digest, in repository: Repository) throws(LayoutError) -> [Referrer] {
-        guard let (index, version) = try versionedIndex(of: repository) else { return [] }
-        var known = indexes.referrers(of: repository)
-        // What was deleted since is still known: not for ever.
-        if known.seen.count > 2 * index.entries.count + 100 { known = Referrers() }
-        let before = known.seen.count
-        for digest in index.digests where !known.seen.contains(digest) {
-            guard let entry = index.entry(.digest(digest)),
-                let file = try OpenFile(paths.blob(digest, in: repository), O_RDONLY, doing: "read")
-            else { continue }
-            known.add(entry, try file.readAll(limit: Manifest.maximumSize))
+    ///
+    /// - Parameters:
+    ///   - reading: a reading that is complete
+    ///   - type: the only `artifactType` that is wanted; `nil` for any
+    ///   - last: the digest that the page comes after
+    ///   - limit: the most bytes of JSON that the page's descriptors have together; one descriptor may be longer
+    /// - Returns: a page, which may be empty where a further one is not
+    public func referrers(
+        to subject: Digest, in repository: Repository, _ reading: AttachmentReading, type: String? = nil,
+        after last: Digest? = nil, limit: Int = .max
+    ) throws(LayoutError) -> ReferrerPage {
+        guard let index = try index(of: repository) else { return ReferrerPage(referrers: [], next: nil) }
+        let known = reading.state.withLock { $0.attachments.bySubject[subject, default: []] }
+        let attached = known.filter { digest in
+            index.entry(.digest(digest)) != nil && last.map { digest > $0 } ?? true
         }
-        if known.seen.count != before { indexes.keep(known, of: repository, version) }
-        return (known.bySubject[subject] ?? []).filter { index.entry(.digest($0.digest)) != nil }
-            .sorted { $0.digest < $1.digest }
+        var page: [Referrer] = []
+        var size = 0
+        var former = last
+        for (number, digest) in attached.sorted().enumerated() {
+            guard number < Self.attachmentStep else { return ReferrerPage(referrers: page, next: former) }
+            guard let entry = index.entry(.digest(digest)), let bytes = try intactManifest(digest, in: repository),
+                let manifest = AttachedManifest(bytes)
+            else { continue }
+            let referrer = Referrer(
+                mediaType: entry.mediaType, digest: digest, size: entry.size,
+                artifactType: manifest.artifactType.flatMap { $0.isEmpty ? nil : $0 } ?? manifest.config?.mediaType,
+                annotations: manifest.annotations)
+            if type == nil || referrer.artifactType == type {
+                size += (try? JSONEncoder().encode(referrer).count) ?? 0
+                guard size <= limit || page.isEmpty else { return ReferrerPage(referrers: page, next: former) }
+                page.append(referrer)
+            }
+            former = digest
+        }
+        return ReferrerPage(referrers: page, next: nil)
     }
+}
+
+/// What is known so far of which manifests of a repository are attached to which. Several threads may share one.
+public final class AttachmentReading: Sendable {
+    fileprivate struct State {
+        var attachments = Attachments()
+        var hasBegun = false
+        /// What was not there, or damaged.
+        var unreadable: Set<Digest> = []
+    }
+
+    fileprivate let state = Mutex(State())
+
+    /// Nothing read yet.
+    public init() {}
 }

@@ -38,7 +38,8 @@ extension CacheManifest {
                 issuedAt: fields.issuedAt,
                 expiresAt: fields.expiresAt, agentVersion: fields.agentVersion, holdings: fields.lists,
                 progress: fields.progress,
-                auditHead: fields.auditHead.map { text throws(ReadinessError) in try AuditHead(text) })
+                auditHead: fields.auditHead.map { text throws(ReadinessError) in try AuditHead(text) },
+                shard: fields.shard)
         } catch {
             throw ReadinessError(error.code, error.message, in: origin)
         }
@@ -55,6 +56,7 @@ extension CacheManifest {
         let lists: [Holding]
         let progress: Progress?
         let auditHead: String?
+        let shard: Shard?
 
         init(_ manifest: CacheManifest) {
             schema = Schema.cacheManifest.id
@@ -67,6 +69,7 @@ extension CacheManifest {
             lists = manifest.holdings
             progress = manifest.progress
             auditHead = manifest.auditHead?.description
+            shard = manifest.shard
         }
 
         init(from decoder: any Decoder) throws {
@@ -82,6 +85,7 @@ extension CacheManifest {
             lists = try container.decode([Holding].self, forKey: .lists)
             progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
             auditHead = try container.decodeIfPresent(String.self, forKey: .auditHead)
+            shard = try container.decodeIfPresent(Shard.self, forKey: .shard)
         }
     }
 }

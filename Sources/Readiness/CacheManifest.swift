@@ -175,6 +175,9 @@ public struct CacheManifest: Hashable, Sendable {
     /// The furthest end of the audit chain that the site has seen: with its signature, a witness that the chain was that
     /// long. `nil` where it has seen none.
     public let auditHead: AuditHead?
+    /// Which of the site's agents says it, where several serve it; `nil` where one does. Each of them looks at everything,
+    /// brings the blobs that are its own, and reads their content back: `contentVerifiedAt` is about those.
+    public let shard: Shard?
 
     /// - Parameters:
     ///   - environment: the environment that the site belongs to
@@ -186,11 +189,13 @@ public struct CacheManifest: Hashable, Sendable {
     ///   - holdings: what the site verified, in any order
     ///   - progress: how far a transfer is that is under way
     ///   - auditHead: the furthest end of the audit chain that the site has seen
+    ///   - shard: which of the site's agents says it, where several serve it
     /// - Throws: `ReadinessError.invalidManifest` for times out of order, a negative sequence, or two holdings of one
     ///   generation.
     public init(
         environment: EnvironmentName, site: SiteName, sequence: Int64, issuedAt: Timestamp, expiresAt: Timestamp,
-        agentVersion: String, holdings: [Holding], progress: Progress? = nil, auditHead: AuditHead? = nil
+        agentVersion: String, holdings: [Holding], progress: Progress? = nil, auditHead: AuditHead? = nil,
+        shard: Shard? = nil
     ) throws(ReadinessError) {
         func refuse(_ message: String) -> ReadinessError { ReadinessError(.invalidManifest, message) }
         guard sequence >= 0 else { throw refuse("its sequence number is \(sequence)") }
@@ -222,5 +227,6 @@ public struct CacheManifest: Hashable, Sendable {
         self.holdings = holdings.sorted { ($0.list, $0.generation) < ($1.list, $1.generation) }
         self.progress = progress
         self.auditHead = auditHead
+        self.shard = shard
     }
 }

@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 import ObjectStore
 
 extension CentralStore {
@@ -66,16 +66,16 @@ extension CentralStore {
     func evidence(of environment: Fleet.Environment, act: Act) async throws -> Evidence {
         for attempt in 0..<Self.maximumAttempts {
             let (memory, etag) = try await settledMemory(of: environment.name)
-            let (reports, waivers) = (try await reports(of: environment), try await waivers(of: environment))
+            let (reports, waivers) = (try await allReports(of: environment), try await waivers(of: environment))
             var latest = memory
-            latest.remember(reports, of: environment)
+            latest.remember(reports.sites, shards: reports.shards, of: environment)
             if let event = latest.noteKeys(of: environment, act: act) {
                 latest.outbox.add(event, after: try await auditEnd().sequence)
             }
-            if latest == memory { return Evidence(reports: reports, memory: memory, waivers: waivers) }
+            if latest == memory { return evidence(reports, memory, waivers) }
             if try await swap(latest, against: etag) {
                 if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name).memory }
-                return Evidence(reports: reports, memory: latest, waivers: waivers)
+                return evidence(reports, latest, waivers)
             }
             await backoff(attempt)
         }
@@ -87,8 +87,11 @@ extension CentralStore {
     /// - Throws: as `reports(of:)`.
     public func observe(_ environment: Fleet.Environment) async throws -> Evidence {
         let (memory, _) = try await memory(of: environment.name)
-        return Evidence(
-            reports: try await reports(of: environment), memory: memory, waivers: try await waivers(of: environment))
+        return evidence(try await allReports(of: environment), memory, try await waivers(of: environment))
+    }
+
+    private func evidence(_ reports: Reports, _ memory: GateMemory, _ waivers: [WaiverReport]) -> Evidence {
+        Evidence(reports: reports.sites, memory: memory, waivers: waivers, shards: reports.shards)
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list.
@@ -138,8 +141,10 @@ extension CentralStore {
     /// The highest sequence number that a gate has seen of a site: what its agent must not go back behind.
     ///
     /// - Throws: as `memory(of:)`.
-    public func lastSequence(of site: SiteName, in environment: EnvironmentName) async throws -> Int64? {
-        try await memory(of: environment).memory.sites[site]?.sequence
+    public func lastSequence(
+        of site: SiteName, in environment: EnvironmentName, shard: Shard? = nil
+    ) async throws -> Int64? {
+        try await memory(of: environment).memory.sighting(of: site, shard: shard)?.sequence
     }
 
     func changeMemory(of environment: EnvironmentName, _ change: (inout GateMemory) -> Void) async throws {
@@ -178,6 +183,12 @@ extension AuditEvent {
             return Site(
                 site: site.name, manifest: report?.digest, sequence: report?.manifest?.sequence,
                 reasons: site.reasons.map(\.code.text), waiver: site.waiver?.id, unsigned: site.isUnproved)
+        }
+        for (site, shards) in evidence.shards.sorted(by: { $0.key < $1.key }) {
+            for (shard, report) in shards.sorted(by: { $0.key < $1.key }) {
+                guard let key = try? CentralStore.key(of: site, in: verdict.environment, shard: shard) else { continue }
+                self.evidence.append(Object(key.path, report.digest))
+            }
         }
         for waiver in verdict.waivers {
             guard let report = evidence.waivers.first(where: { $0.id == waiver.id }),

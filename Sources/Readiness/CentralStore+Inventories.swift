@@ -71,7 +71,7 @@ extension CentralStore {
                     used.insert(try Self.inventoryKey(pointer.closureRoot))
                 }
             }
-            for report in try await reports(of: environment).values {
+            for report in try await allReports(of: environment).all {
                 for holding in report.manifest?.holdings ?? [] { used.insert(try Self.inventoryKey(holding.root)) }
             }
         }

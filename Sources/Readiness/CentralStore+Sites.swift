@@ -1,4 +1,4 @@
-import OCI
+public import OCI
 import ObjectStore
 public import Trust
 
@@ -14,7 +14,7 @@ extension CentralStore {
     public func publish(
         _ manifest: CacheManifest, signedBy key: PrivateKey? = nil
     ) async throws -> AuditEvent.Object {
-        let place = try Self.key(of: manifest.site, in: manifest.environment)
+        let place = try Self.key(of: manifest.site, in: manifest.environment, shard: manifest.shard)
         let object = try manifest.objectBytes(signedBy: key)
         _ = try await objects.put(object, at: place, condition: .none)
         return AuditEvent.Object(place.path, Digest(of: object))
@@ -25,46 +25,83 @@ extension CentralStore {
     /// - Parameters:
     ///   - site: the site
     ///   - environment: where it is
+    ///   - shard: which of its agents, where several serve it
     ///   - keys: the keys that may have signed it
     /// - Throws: `ObjectStoreError` where the store cannot be reached. A report that cannot be understood is an answer.
     public func report(
-        of site: SiteName, in environment: EnvironmentName, keys: [PublicKey] = []
+        of site: SiteName, in environment: EnvironmentName, shard: Shard? = nil, keys: [PublicKey] = []
     ) async throws -> SiteReport? {
-        try await report(at: Self.key(of: site, in: environment), keys: keys)
+        try await report(at: Self.key(of: site, in: environment, shard: shard), keys: keys)
     }
 
-    /// What every site of an environment reported last, also those that the fleet does not name, with their signatures
-    /// checked.
+    /// What every site of an environment that one agent serves reported last, also those that the fleet does not name, with
+    /// their signatures checked.
+    ///
+    /// - Throws: as `allReports(of:)`.
+    public func reports(of environment: Fleet.Environment) async throws -> [SiteName: SiteReport] {
+        try await allReports(of: environment).sites
+    }
+
+    /// What the agents of an environment reported last.
+    struct Reports {
+        /// Of sites that one agent serves.
+        var sites: [SiteName: SiteReport] = [:]
+        /// Of sites that several serve.
+        var shards: [SiteName: [Shard: SiteReport]] = [:]
+
+        /// All of them.
+        var all: [SiteReport] { Array(sites.values) + shards.values.flatMap(\.values) }
+    }
+
+    /// What every agent of an environment reported last, also those of sites that the fleet does not name, with their
+    /// signatures checked.
     ///
     /// - Throws: `ObjectStoreError` where the store cannot be reached; `ReadinessError.invalidRecord` for an object among
     ///   the cache manifests that has no site's name.
-    public func reports(of environment: Fleet.Environment) async throws -> [SiteName: SiteReport] {
+    func allReports(of environment: Fleet.Environment) async throws -> Reports {
         let keys = Dictionary(
             environment.sites.map { ($0.name, $0.keys.map(\.publicKey)) }, uniquingKeysWith: { first, _ in first })
-        var sites: [(SiteName, ObjectKey)] = []
+        var places: [(SiteName, Shard?, ObjectKey)] = []
         for key in try await objects.list(below: Self.sitesKey(of: environment.name)) {
-            guard key.name.hasSuffix(".json"), let site = try? SiteName(String(key.name.dropLast(".json".count))),
-                try Self.key(of: site, in: environment.name) == key
-            else {
+            guard let (site, shard) = try Self.site(at: key, in: environment.name) else {
                 throw ReadinessError(
                     .invalidRecord, "an object among the cache manifests has no site's name: delete it", in: key.path)
             }
-            sites.append((site, key))
+            places.append((site, shard, key))
         }
-        return try await withThrowingTaskGroup(of: (SiteName, SiteReport?).self) { group in
-            var reports: [SiteName: SiteReport] = [:]
-            var waiting = sites.makeIterator()
+        return try await withThrowingTaskGroup(of: (SiteName, Shard?, SiteReport?).self) { group in
+            var reports = Reports()
+            var waiting = places.makeIterator()
             func addNext() {
-                guard let (site, key) = waiting.next() else { return }
-                group.addTask { (site, try await report(at: key, keys: keys[site] ?? [])) }
+                guard let (site, shard, key) = waiting.next() else { return }
+                group.addTask { (site, shard, try await report(at: key, keys: keys[site] ?? [])) }
             }
             for _ in 0..<Self.maximumConcurrentReads { addNext() }
-            while let (site, report) = try await group.next() {
-                reports[site] = report
+            while let (site, shard, report) = try await group.next() {
+                if let shard {
+                    reports.shards[site, default: [:]][shard] = report
+                } else {
+                    reports.sites[site] = report
+                }
                 addNext()
             }
             return reports
         }
+    }
+
+    /// Whose place a key is; `nil` for a key that is no agent's.
+    private static func site(
+        at key: ObjectKey, in environment: EnvironmentName
+    ) throws(ObjectStoreError) -> (SiteName, Shard?)? {
+        let parts = key.path.split(separator: "/").map(String.init)
+        guard key.name.hasSuffix(".json") else { return nil }
+        let last = String(key.name.dropLast(".json".count))
+        let (name, shard): (String, Shard?) =
+            parts.count == 5 ? (parts[3], Shard(last)) : (last, nil)
+        guard let site = try? SiteName(name), try Self.key(of: site, in: environment, shard: shard) == key else {
+            return nil
+        }
+        return (site, shard)
     }
 
     private func report(at key: ObjectKey, keys: [PublicKey]) async throws -> SiteReport? {
@@ -76,22 +113,26 @@ extension CentralStore {
         }
     }
 
-    /// Deletes a site's cache manifest, and what the gate remembers of it.
+    /// Deletes a site's cache manifest, or those of all of its agents, and what the gate remembers of it.
     ///
     /// - Returns: whether there was a manifest
     /// - Throws: `ObjectStoreError`; `ReadinessError.contention` and `.brokenChain`.
     public func forget(_ site: SiteName, in environment: EnvironmentName, act: Act) async throws -> Bool {
-        let key = try Self.key(of: site, in: environment)
-        let manifest = try await objects.get(key)
-        let seen = try await lastSequence(of: site, in: environment)
-        guard manifest != nil || seen != nil else { return false }
-        // Recorded first: the chain may name what was then not done, and never lacks what was.
+        var keys = [try Self.key(of: site, in: environment)]
+        keys += try await objects.list(below: ObjectKey("environments/\(environment)/sites/\(site)"))
         var event = AuditEvent(.siteForgotten, act)
         (event.environment, event.site) = (environment, site)
-        if let manifest { event.evidence = [.init(key.path, Digest(of: manifest.bytes))] }
+        for key in keys {
+            guard let manifest = try await objects.get(key) else { continue }
+            event.evidence.append(.init(key.path, Digest(of: manifest.bytes)))
+        }
+        let isRemembered = try await memory(of: environment).memory.remembers(site)
+        guard !event.evidence.isEmpty || isRemembered else { return false }
+        let isThere = !event.evidence.isEmpty
+        // Recorded first: the chain may name what was then not done, and never lacks what was.
         try await record(event)
-        if manifest != nil { try await objects.delete(key) }
-        try await changeMemory(of: environment) { $0.sites[site] = nil }
-        return manifest != nil
+        if isThere { for key in keys { try await objects.delete(key) } }
+        try await changeMemory(of: environment) { $0.forget(site) }
+        return isThere
     }
 }

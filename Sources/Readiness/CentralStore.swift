@@ -10,6 +10,7 @@ public import Trust
 /// | `inventories/ROOT-HEX.txt` | the lines of a closure: of a list, or of what a site has of one | once, never changed |
 /// | `environments/ENV/record.json` | environment record | by compare-and-swap |
 /// | `environments/ENV/sites/SITE.json` | cache manifest | by the site's agent alone, whole |
+/// | `environments/ENV/sites/SITE/INDEX-of-COUNT.json` | cache manifest of one of several agents | by that agent alone, whole |
 /// | `environments/ENV/gate.json` | gate memory | by compare-and-swap |
 /// | `environments/ENV/waivers/ID.json` | waiver | once, never changed |
 /// | `environments/ENV/waivers/ID.revoked.json` | revocation of a waiver | once, never changed |
@@ -168,7 +169,9 @@ public struct CentralStore: Sendable {
         try ObjectKey("environments/\(environment)/sites")
     }
 
-    static func key(of site: SiteName, in environment: EnvironmentName) throws(ObjectStoreError) -> ObjectKey {
-        try ObjectKey("environments/\(environment)/sites/\(site).json")
+    static func key(
+        of site: SiteName, in environment: EnvironmentName, shard: Shard? = nil
+    ) throws(ObjectStoreError) -> ObjectKey {
+        try ObjectKey("environments/\(environment)/sites/\(site)\(shard.map { "/\($0.name)" } ?? "").json")
     }
 }

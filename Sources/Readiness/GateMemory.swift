@@ -44,6 +44,8 @@ public struct GateMemory: Hashable, Sendable {
     public let environment: EnvironmentName
     /// The latest cache manifest of each site.
     public internal(set) var sites: [SiteName: Sighting] = [:]
+    /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
+    var shards: [String: Sighting] = [:]
     /// The IDs of the keys of each site (`NAME`) and approver (`approver NAME`), as the last decision's fleet file had them.
     var keys: [String: [Digest]] = [:]
     /// The last recorded answer for each list.
@@ -59,10 +61,26 @@ public struct GateMemory: Hashable, Sendable {
     /// Remembers the latest cache manifests of the fleet's sites, and forgets sites that it no longer has.
     ///
     /// Only what is a site's own counts: signed by its key, or taken on its word where the environment does that.
-    mutating func remember(_ reports: [SiteName: SiteReport], of environment: Fleet.Environment) {
+    mutating func remember(
+        _ reports: [SiteName: SiteReport], shards reportsOfShards: [SiteName: [Shard: SiteReport]] = [:],
+        of environment: Fleet.Environment
+    ) {
         var latest: [SiteName: Sighting] = [:]
+        var latestOfShards: [String: Sighting] = [:]
         for site in environment.sites {
             latest[site.name] = sites[site.name]
+            for (place, sighting) in shards where Self.site(ofPlace: place) == site.name.text {
+                latestOfShards[place] = sighting
+            }
+            for (shard, report) in reportsOfShards[site.name] ?? [:] {
+                guard report.isOwn(of: site, in: environment, shard: shard), let manifest = report.manifest else {
+                    continue
+                }
+                let place = Self.place(of: site.name, shard)
+                if let last = latestOfShards[place], last.sequence >= manifest.sequence { continue }
+                latestOfShards[place] = Sighting(
+                    sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest)
+            }
             guard let report = reports[site.name], report.isOwn(of: site, in: environment),
                 let manifest = report.manifest
             else { continue }
@@ -71,6 +89,35 @@ public struct GateMemory: Hashable, Sendable {
                 sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest)
         }
         sites = latest
+        shards = latestOfShards
+    }
+
+    private static func place(of site: SiteName, _ shard: Shard) -> String { "\(site)/\(shard.name)" }
+    private static func site(ofPlace place: String) -> String { String(place.prefix { $0 != "/" }) }
+
+    /// The latest cache manifest of a site's agent.
+    func sighting(of site: SiteName, shard: Shard?) -> Sighting? {
+        shard.map { shards[Self.place(of: site, $0)] } ?? sites[site]
+    }
+
+    /// When the latest cache manifest of the site was issued that an agent of another number of agents wrote.
+    func latest(of site: SiteName, exceptOf count: Int) -> Timestamp? {
+        var latest: Timestamp? = count == 1 ? nil : sites[site]?.issuedAt
+        for (place, sighting) in shards where Self.site(ofPlace: place) == site.text {
+            guard let shard = Shard(String(place.dropFirst(site.text.count + 1))), shard.of != count else { continue }
+            latest = max(latest ?? sighting.issuedAt, sighting.issuedAt)
+        }
+        return latest
+    }
+
+    /// Whether anything of a site is remembered.
+    func remembers(_ site: SiteName) -> Bool {
+        sites[site] != nil || shards.keys.contains { Self.site(ofPlace: $0) == site.text }
+    }
+
+    mutating func forget(_ site: SiteName) {
+        sites[site] = nil
+        shards = shards.filter { Self.site(ofPlace: $0.key) != site.text }
     }
 
     /// Remembers the sites' keys.
@@ -106,7 +153,9 @@ public struct GateMemory: Hashable, Sendable {
 
     /// Whether a report is an older one of its site than was seen before, or not the one of its number.
     func contradiction(of report: SiteReport, _ manifest: CacheManifest) -> Contradiction? {
-        guard let last = sites[manifest.site], manifest.sequence <= last.sequence, report.digest != last.digest else {
+        guard let last = sighting(of: manifest.site, shard: manifest.shard), manifest.sequence <= last.sequence,
+            report.digest != last.digest
+        else {
             return nil
         }
         let isOld = manifest.sequence < last.sequence && manifest.issuedAt <= last.issuedAt
@@ -124,8 +173,10 @@ public struct GateMemory: Hashable, Sendable {
 
 extension SiteReport {
     /// Whether the report can be believed to be the site's.
-    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment) -> Bool {
-        guard let manifest, manifest.site == site.name, manifest.environment == environment.name else { return false }
+    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment, shard: Shard? = nil) -> Bool {
+        guard let manifest, manifest.site == site.name, manifest.environment == environment.name,
+            manifest.shard == shard
+        else { return false }
         switch content {
         case .signed: return true
         case .unproved: return site.keys.isEmpty && environment.acceptsUnsigned
@@ -135,13 +186,14 @@ extension SiteReport {
 }
 
 extension GateMemory: Codable {
-    private enum CodingKeys: CodingKey { case schema, environment, sites, keys, answers, outbox }
+    private enum CodingKeys: CodingKey { case schema, environment, sites, shards, keys, answers, outbox }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         try Schema.gateMemory.require(try container.decode(String.self, forKey: .schema))
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
+        shards = try container.decodeIfPresent([String: Sighting].self, forKey: .shards) ?? [:]
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
         outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
@@ -152,6 +204,7 @@ extension GateMemory: Codable {
         try container.encode(Schema.gateMemory.id, forKey: .schema)
         try container.encode(environment, forKey: .environment)
         try container.encode(sites, forKey: .sites)
+        if !shards.isEmpty { try container.encode(shards, forKey: .shards) }
         try container.encode(keys, forKey: .keys)
         try container.encode(answers, forKey: .answers)
         if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }

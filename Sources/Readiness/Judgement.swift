@@ -12,8 +12,10 @@ struct Judgement {
 
     /// The site's part of the answer. A waiver that counts takes the place of proof; one that does not is named, so that
     /// nobody wonders.
-    func verdict(on report: SiteReport?, waivers: [WaiverReport]) -> Verdict.Site {
-        var verdict = verdict(on: report)
+    func verdict(
+        on report: SiteReport?, shards: [Shard: SiteReport] = [:], waivers: [WaiverReport]
+    ) -> Verdict.Site {
+        var verdict = shards.isEmpty ? verdict(on: report) : verdict(on: report, shards)
         guard !verdict.reasons.isEmpty, !waivers.isEmpty else { return verdict }
         let judged = waivers.map { (report: $0, reason: $0.judgement(of: staged.generation, at: now)) }
         if let counting = judged.first(where: { $0.reason == nil })?.report.claim {
@@ -26,7 +28,8 @@ struct Judgement {
             holding: verdict.holding, isUnproved: verdict.isUnproved, progress: verdict.progress)
     }
 
-    private func verdict(on report: SiteReport?) -> Verdict.Site {
+    /// - Parameter shard: whose place the report is at
+    func verdict(on report: SiteReport?, shard: Shard? = nil) -> Verdict.Site {
         guard let report else {
             return blocked(
                 Reason(
@@ -42,14 +45,24 @@ struct Judgement {
             return blocked(wronglySigned(keyIDs))
         case .unproved(let manifest):
             if let reason = distrust { return blocked(reason) }
-            return verdict(on: report, manifest, isUnproved: true)
+            return verdict(on: report, manifest, shard, isUnproved: true)
         case .signed(let manifest, let key):
             if let reason = expiry(of: key) { return blocked(reason) }
-            return verdict(on: report, manifest, isUnproved: false)
+            return verdict(on: report, manifest, shard, isUnproved: false)
         }
     }
 
-    private func verdict(on report: SiteReport, _ manifest: CacheManifest, isUnproved: Bool) -> Verdict.Site {
+    private func verdict(
+        on report: SiteReport, _ manifest: CacheManifest, _ shard: Shard?, isUnproved: Bool
+    ) -> Verdict.Site {
+        guard manifest.shard == shard else {
+            return blocked(
+                Reason(
+                    .misplaced,
+                    "the cache manifest at the place of \(shard.map { "\($0)" } ?? "the site") is of"
+                        + " \(manifest.shard.map { "\($0)" } ?? "a site that one agent serves"): run 'rollcall-agent"
+                        + " verify' there, and look for who moved the other"))
+        }
         guard manifest.environment == environment.name, manifest.site == site.name else {
             return blocked(
                 Reason(
@@ -58,6 +71,13 @@ struct Judgement {
                         + " 'rollcall-agent verify' at '\(site.name)', and look for who moved the other"))
         }
         if let reason = contradiction(of: report, manifest) { return blocked(reason) }
+        if let latest = memory.latest(of: site.name, exceptOf: shard?.of ?? 1), latest > manifest.issuedAt {
+            return blocked(
+                Reason(
+                    .replayed,
+                    "its cache manifest of \(manifest.issuedAt) is older than one of \(latest), which was seen before, of"
+                        + " another number of shards: wait for its agents, or run 'rollcall-agent verify' there"))
+        }
         let generations = manifest.holdings.filter { $0.list == list }
         let holding = generations.first { $0.generation == staged.generation }
         return Verdict.Site(
@@ -70,7 +90,7 @@ struct Judgement {
     // MARK: Whose word it is
 
     /// Why a manifest that nobody vouches for does not count; `nil` where the environment takes it.
-    private var distrust: Reason? {
+    var distrust: Reason? {
         guard site.keys.isEmpty else {
             return Reason(
                 .unsigned,

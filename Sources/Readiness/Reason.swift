@@ -59,6 +59,10 @@ public struct Reason: Hashable, Sendable {
         public static let incomplete = Code(text: "incomplete")
         /// The site's root and its missing entries contradict each other.
         public static let contradictory = Code(text: "contradictory")
+        /// Several agents serve the site, and one of them has no cache manifest.
+        public static let shardMissing = Code(text: "shard-missing")
+        /// The site's agents do not agree on how many they are.
+        public static let shardsDisagree = Code(text: "shards-disagree")
         /// The site's waiver has expired.
         public static let waiverExpired = Code(text: "waiver-expired")
         /// The site's waiver is for another generation.

@@ -66,8 +66,10 @@ public struct SiteReport: Hashable, Sendable {
 
 /// All that a decision about an environment rests on, beside what is staged there.
 public struct Evidence: Hashable, Sendable {
-    /// What the central object store holds of each site.
+    /// What the central object store holds of each site that one agent serves.
     public var reports: [SiteName: SiteReport]
+    /// What it holds of the agents of sites that several serve.
+    public var shards: [SiteName: [Shard: SiteReport]]
     /// What the gate saw of the sites before.
     public var memory: GateMemory
     /// The waivers that were given, also those that do not count.
@@ -77,8 +79,13 @@ public struct Evidence: Hashable, Sendable {
     ///   - reports: what the central object store holds of each site
     ///   - memory: what the gate saw of the sites before
     ///   - waivers: the waivers that were given
-    public init(reports: [SiteName: SiteReport], memory: GateMemory, waivers: [WaiverReport] = []) {
+    ///   - shards: what it holds of the agents of sites that several serve
+    public init(
+        reports: [SiteName: SiteReport], memory: GateMemory, waivers: [WaiverReport] = [],
+        shards: [SiteName: [Shard: SiteReport]] = [:]
+    ) {
         self.reports = reports
+        self.shards = shards
         self.memory = memory
         self.waivers = waivers
     }

@@ -124,13 +124,15 @@ public func compare(
                     + " sites"))
     }
     let known = Set(environment.sites.map(\.name))
-    let unknown = evidence.reports.keys.filter { !known.contains($0) }.sorted()
+    let unknown = Set(evidence.reports.keys).union(evidence.shards.keys).subtracting(known).sorted()
     // With nothing staged there is nothing to hold a site to.
     let sites = staged.map { staged in
         environment.sites.map { site in
             Judgement(
                 list: list, staged: staged, environment: environment, site: site, memory: evidence.memory, now: now
-            ).verdict(on: evidence.reports[site.name], waivers: evidence.waivers(for: site.name, of: list))
+            ).verdict(
+                on: evidence.reports[site.name], shards: evidence.shards[site.name] ?? [:],
+                waivers: evidence.waivers(for: site.name, of: list))
         }
     }
     return Verdict(

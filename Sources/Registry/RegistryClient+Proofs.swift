@@ -106,7 +106,7 @@ extension RegistryClient {
 }
 
 /// A body of bytes that are in memory.
-private final class BytesSource: BodySource {
+final class BytesSource: BodySource {
     private let bytes: [UInt8]
     // Event-loop thread only.
     nonisolated(unsafe) private var position = 0

@@ -1,8 +1,11 @@
-import OCI
+public import OCI
 import Synchronization
 
 /// The bounds of a pass.
 public struct TransferLimits: Sendable, Hashable {
+    /// Whose blobs are brought where several agents serve the site; `nil` brings all. Those of others are asked for, and
+    /// are postponed with what needs them while they are missing.
+    public var shard: Shard?
     /// Large blobs on their way at once.
     public var blobs = 4
     /// Other blobs on their way at once.

@@ -93,7 +93,8 @@ struct TransferPass: Sendable {
             inventory,
             limits: TransferSchedule.Limits(
                 questions: context.limits.checks, largeBlobs: context.limits.blobs,
-                middlingBlobs: context.limits.smallBlobs * 3 / 4, tinyBlobs: context.limits.smallBlobs / 4))
+                middlingBlobs: context.limits.smallBlobs * 3 / 4, tinyBlobs: context.limits.smallBlobs / 4,
+                shard: context.limits.shard))
         let tags = Dictionary(self.tags.map { ($0.identity, $0) }) { first, _ in first }
         let faultsBefore = context.board.snapshot.sourceFaults
         let leftovers = spool.leftovers()
@@ -125,6 +126,14 @@ struct TransferPass: Sendable {
                     case .ask(let entry):
                         group.addTask { .asked(entry, await ask(entry, tag: tags[entry.identity]?.tag)) }
                     case .blob(let task):
+                        guard context.limits.shard?.owns(task.digest) ?? true else {
+                            let left = TransferError(.paused, "\(task.digest) is left to another shard of the site")
+                            group.addTask {
+                                .blob(
+                                    task, Dictionary(uniqueKeysWithValues: task.missingIn.map { ($0, .failure(left)) }))
+                            }
+                            continue
+                        }
                         group.addTask { .blob(task, await transfer(task)) }
                     case .fetchManifest(let entry):
                         group.addTask { .fetched(entry, await fetch(entry)) }

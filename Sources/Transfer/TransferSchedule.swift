@@ -93,6 +93,8 @@ struct TransferSchedule {
         var largeBlobSize: Int64 = 8 << 20
         /// Blobs of at most this many bytes are tiny.
         var tinyBlobSize: Int64 = 64 << 10
+        /// Whose blobs are to be brought; others are handed out all the same, and are no part of the totals.
+        var shard: Shard?
     }
 
     /// What is to be brought, as far as it is known.
@@ -269,16 +271,25 @@ struct TransferSchedule {
         let task = BlobTask(
             digest: content.digest, size: content.size, mediaType: known.mediaType, missingIn: known.missing.sorted(),
             presentIn: known.present.sorted())
+        // What is left to another shard is nothing that this one has to do.
+        guard limits.shard?.owns(content.digest) ?? true else {
+            queue(task)
+            return nil
+        }
         totals.blobs += 1
         // Sizes are what manifests claim: each is bounded, their sum is not.
         let (sum, isTooMuch) = totals.bytes.addingReportingOverflow(content.size)
         totals.bytes = isTooMuch ? .max : sum
-        switch lane(ofBlobOf: content.size) {
+        queue(task)
+        return nil
+    }
+
+    private mutating func queue(_ task: BlobTask) {
+        switch lane(ofBlobOf: task.size) {
         case .large: large.insert(Sized(task: task))
         case .middling: middling.insert(Sized(task: task))
         default: tiny.insert(Sized(task: task))
         }
-        return nil
     }
 
     /// Records a blob's end.

@@ -126,6 +126,32 @@ import Transfer
         }
     }
 
+    /// Whatever goes wrong, and however much is told: no password, no token, and no form of them.
+    @Test func noSecretIsTold() async throws {
+        try await RealSite.with { site in
+            let password = "correct-horse-battery-staple"
+            let encoded = Data("agent:\(password)".utf8).base64EncodedString()
+            try site.directory.write(
+                "auth.json", "{\"auths\": {\"\(site.source.origin.dropFirst(7))\": {\"auth\": \"\(encoded)\"}}}")
+            // It demands a password, and refuses the one that it gets, echoing what it got.
+            site.source.answer(
+                .init(
+                    401, ["WWW-Authenticate": "Basic realm=\"x\""],
+                    text: "{\"errors\": [{\"code\": \"UNAUTHORIZED\", \"message\": \"no\"}]}"),
+                where: { _ in true })
+            try await Daemon.with(site, settings: "authFile: auth.json\nlog: {level: trace}\n") { daemon in
+                try await daemon.logs("\"pass finished\"", times: 2)
+                let told = try await [daemon.get("/status").text, daemon.get("/metrics").text, daemon.log]
+                // It was tried, or there would be nothing to hide.
+                #expect(told[2].contains("were refused"), "\(told[2])")
+                for text in told {
+                    #expect(!text.contains(password))
+                    #expect(!text.contains(encoded))
+                }
+            }
+        }
+    }
+
     @Test func theManagerIsTold() async throws {
         try await RealSite.with { site in
             let socket = try NotifySocket("@rollcall-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))")

@@ -43,7 +43,8 @@ import Transfer
             spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.WindowKey.self)
             + spelling(AgentFile.Limits.Key.self) + spelling(AgentFile.Host.Key.self)
             + spelling(AgentFile.Audit.Key.self) + spelling(AgentFile.StatusServer.Key.self)
-            + spelling(AgentFile.Log.Key.self) + spelling(RegistrySettings.IdentityKey.self)
+            + spelling(AgentFile.Log.Key.self) + spelling(AgentFile.ShardSettings.Key.self)
+            + spelling(RegistrySettings.IdentityKey.self)
             + spelling(Value.ObjectStoreKey.self)
         #expect(Set(known).subtracting(try keys("agent")).isEmpty)
         let ofRegistries =

@@ -93,3 +93,33 @@ import Testing
                 + " --fleet or ROLLCALL_FLEET")
     }
 }
+
+@Suite struct ShardSettingsTests {
+    @Test(arguments: [
+        ("rollcall-0", 0), ("rollcall-2", 2), ("rollcall-agent-1.rollcall.svc.cluster.local", 1), ("rollcall-3", nil),
+        ("rollcall", nil), ("rollcall-", nil), ("rollcall-x1", nil), ("", nil), ("2", 2),
+        ("rollcall-99999999999999999999", nil),
+    ])
+    func theHostsNameHasTheNumber(hostname: String, index: Int?) throws {
+        let file = try AgentFile(
+            text: """
+                {site: a, environment: b, sources: [url: 'http://c'], registry: {url: 'http://d'},
+                 objectStore: {url: 'file:///e'}, state: f, shard: {index: hostname, of: 3}}
+                """, path: "agent.yaml")
+        #expect(file.shard?.shard(hostname: hostname)?.index == index)
+    }
+
+    @Test(arguments: [
+        "{index: 0, of: 1}", "{index: 0, of: 65}", "{index: 3, of: 3}", "{index: -1, of: 3}", "{of: 3}",
+        "{index: host, of: 3}",
+    ])
+    func others(shard: String) {
+        #expect(throws: ConfigurationError.self) {
+            try AgentFile(
+                text: """
+                    {site: a, environment: b, sources: [url: 'http://c'], registry: {url: 'http://d'},
+                     objectStore: {url: 'file:///e'}, state: f, shard: \(shard)}
+                    """, path: "agent.yaml")
+        }
+    }
+}

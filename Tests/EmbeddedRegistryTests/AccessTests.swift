@@ -106,6 +106,14 @@ struct AccessTests {
         }) { registry in
             let pulled = try await registry.send(.get, "/v2/")
             #expect(pulled.status == 200)
+            // Who can log in is told so, as clients that look nowhere else need.
+            #expect(pulled.headers["WWW-Authenticate"]?.hasPrefix("Basic realm=") == true)
+            let known = try await registry.send(.get, "/v2/", basic("ci", "c"))
+            #expect(known.status == 200 && known.headers["WWW-Authenticate"] == nil)
+            // skopeo's way of saying that it has no credentials.
+            #expect(try await registry.send(.get, "/v2/a/tags/list", basic("", "")).status == 404)
+            #expect(try await registry.send(.post, "/v2/a/blobs/uploads/", basic("", "")).status == 401)
+            #expect(try await registry.send(.get, "/v2/", basic("", "c")).status == 401)
             #expect(try await registry.send(.post, "/v2/a/blobs/uploads/").status == 401)
             #expect(try await registry.send(.post, "/v2/a/blobs/uploads/", basic("ci", "c")).status == 202)
             // Who says a wrong password is told.

@@ -13,7 +13,7 @@ enum ConformanceTests {}
 extension ConformanceTests {
     @Suite(.timeLimit(.minutes(5)))
     struct Pull {
-        @Test func determiningSupport() async throws {
+        @Test("Determining Support (end-1)") func determiningSupport() async throws {
             try await withEmbeddedRegistry { registry in
                 let answer = try await registry.send(.get, "/v2/")
                 #expect(answer.status == 200)
@@ -24,7 +24,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: [false, true])
+        @Test("Pulling manifests by tag and by digest (end-3)", arguments: [false, true])
         func pullingManifests(isDocker: Bool) async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1, isDocker: isDocker)
@@ -48,7 +48,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingManifestsThatAreNotThere() async throws {
+        @Test("Pulling manifests: 404 for what is not there (end-3)") func pullingManifestsThatAreNotThere()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let nothing = Digest(of: [1])
                 for target in ["/v2/a/manifests/1", "/v2/a/manifests/\(nothing)"] {
@@ -64,7 +66,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingBlobs() async throws {
+        @Test("Pulling blobs; Checking if content exists (end-2)") func pullingBlobs() async throws {
             try await withEmbeddedRegistry { registry in
                 let bytes = GeneratedBytes(count: 3_000_000, seed: 7).all
                 let digest = try await registry.push(bytes, to: "a")
@@ -81,7 +83,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingBlobsThatAreNotThere() async throws {
+        @Test("Pulling blobs: 404 for what is not there (end-2)") func pullingBlobsThatAreNotThere() async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push([1], to: "a")
                 for target in ["/v2/a/blobs/\(Digest(of: [2]))", "/v2/b/blobs/\(digest)"] {
@@ -93,11 +95,13 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: [
-            ("bytes=0-0", 0..<1), ("bytes=10-19", 10..<20), ("bytes=999-", 999..<1000), ("bytes=0-", 0..<1000),
-            ("bytes=990-5000", 990..<1000), ("bytes=-10", 990..<1000), ("bytes=-5000", 0..<1000),
-            ("Bytes=3-4", 3..<5),
-        ])
+        @Test(
+            "Pulling blobs: Range requests, RFC 9110 (end-2)",
+            arguments: [
+                ("bytes=0-0", 0..<1), ("bytes=10-19", 10..<20), ("bytes=999-", 999..<1000), ("bytes=0-", 0..<1000),
+                ("bytes=990-5000", 990..<1000), ("bytes=-10", 990..<1000), ("bytes=-5000", 0..<1000),
+                ("Bytes=3-4", 3..<5),
+            ])
         func pullingRangesOfBlobs(range: String, expected: Range<Int>) async throws {
             try await withEmbeddedRegistry { registry in
                 let bytes = GeneratedBytes(count: 1000, seed: 7).all
@@ -110,7 +114,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: ["bytes=1000-", "bytes=1000-2000", "bytes=99999999999999999999-", "bytes=-0"])
+        @Test(
+            "Pulling blobs: 416 for a range that is not there (end-2)",
+            arguments: ["bytes=1000-", "bytes=1000-2000", "bytes=99999999999999999999-", "bytes=-0"])
         func pullingRangesThatAreNotThere(range: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push(GeneratedBytes(count: 1000, seed: 7).all, to: "a")
@@ -120,7 +126,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: ["bytes=0-1,5-6", "bytes=5-4", "bytes=a-b", "lines=0-1", "bytes", "bytes=-", "bytes=1--2"])
+        @Test(
+            "Pulling blobs: 200 for ranges that may be ignored (end-2)",
+            arguments: ["bytes=0-1,5-6", "bytes=5-4", "bytes=a-b", "lines=0-1", "bytes", "bytes=-", "bytes=1--2"])
         func pullingWholeBlobsForOtherRanges(range: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push(GeneratedBytes(count: 1000, seed: 7).all, to: "a")
@@ -130,7 +138,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingARangeOfAnotherVersion() async throws {
+        @Test("Pulling blobs: If-Range (end-2)") func pullingARangeOfAnotherVersion() async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push(GeneratedBytes(count: 1000, seed: 7).all, to: "a")
                 let target = "/v2/a/blobs/\(digest)"
@@ -142,7 +150,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingTheEmptyBlob() async throws {
+        @Test("Pulling blobs: the empty one (end-2)") func pullingTheEmptyBlob() async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push([], to: "a")
                 let got = try await registry.send(.get, "/v2/a/blobs/\(digest)")
@@ -152,7 +160,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pullingContentOfSHA512() async throws {
+        @Test("Pulling blobs and manifests by sha512 (end-2, end-3)") func pullingContentOfSHA512() async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = try await registry.push([1, 2, 3], to: "a", algorithm: .sha512)
                 #expect(digest.algorithm == .sha512)
@@ -168,12 +176,14 @@ extension ConformanceTests {
 extension ConformanceTests {
     @Suite(.timeLimit(.minutes(5)))
     struct Names {
-        @Test(arguments: [
-            // libcurl resolves dot segments before it sends them: see RawRequestTests.
-            "/v2/A/tags/list", "/v2/a//b/tags/list", "/v2/_blobs/tags/list",
-            "/v2/.hidden/tags/list", "/v2/a%2Fb/tags/list", "/v2/%2e%2e/tags/list", "/v2/a/_uploads/tags/list",
-            "/v2/\(String(repeating: "a", count: 256))/tags/list",
-        ])
+        @Test(
+            "Endpoints: NAME_INVALID for a <name> outside the grammar",
+            arguments: [
+                // libcurl resolves dot segments before it sends them: see RawRequestTests.
+                "/v2/A/tags/list", "/v2/a//b/tags/list", "/v2/_blobs/tags/list",
+                "/v2/.hidden/tags/list", "/v2/a%2Fb/tags/list", "/v2/%2e%2e/tags/list", "/v2/a/_uploads/tags/list",
+                "/v2/\(String(repeating: "a", count: 256))/tags/list",
+            ])
         func repositoriesOutsideTheGrammar(target: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let answer = try await registry.send(.get, target)
@@ -182,10 +192,12 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: [
-            "sha256:abc", "sha256:\(String(repeating: "A", count: 64))", "md5:\(String(repeating: "0", count: 32))",
-            "sha256:..%2F..%2F..%2Fetc%2Fpasswd", "x",
-        ])
+        @Test(
+            "Endpoints: DIGEST_INVALID for a <digest> outside the grammar",
+            arguments: [
+                "sha256:abc", "sha256:\(String(repeating: "A", count: 64))", "md5:\(String(repeating: "0", count: 32))",
+                "sha256:..%2F..%2F..%2Fetc%2Fpasswd", "x",
+            ])
         func digestsOutsideTheGrammar(digest: String) async throws {
             try await withEmbeddedRegistry { registry in
                 for target in ["/v2/a/blobs/\(digest)", "/v2/a/referrers/\(digest)"] {
@@ -196,7 +208,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: [".a", "-a", "a%2Fb", "..%2F..%2Fx", "a%00", String(repeating: "a", count: 129), "%ff", "%zz"])
+        @Test(
+            "Pulling manifests: the grammar of <reference> as a tag (end-3)",
+            arguments: [".a", "-a", "a%2Fb", "..%2F..%2Fx", "a%00", String(repeating: "a", count: 129), "%ff", "%zz"])
         func tagsOutsideTheGrammar(tag: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let answer = try await registry.send(.get, "/v2/a/manifests/\(tag)")
@@ -208,7 +222,9 @@ extension ConformanceTests {
         }
 
         /// Names that are also names within a layout, and names of end points.
-        @Test(arguments: ["blobs", "a/blobs", "index.json", "a/oci-layout", "tags/list", "manifests", "a/uploads", "a"])
+        @Test(
+            "Pulling manifests: the grammar of <name> (end-3)",
+            arguments: ["blobs", "a/blobs", "index.json", "a/oci-layout", "tags/list", "manifests", "a/uploads", "a"])
         func repositoriesWithOddNames(name: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
@@ -222,7 +238,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func methodsThatAreNotAllowed() async throws {
+        @Test("Endpoints: methods that they do not have") func methodsThatAreNotAllowed() async throws {
             try await withEmbeddedRegistry { registry in
                 for (method, target) in [
                     (HTTPMethod.post, "/v2/a/manifests/1"), (.put, "/v2/a/tags/list"), (.get, "/v2/a/blobs/uploads/"),
@@ -250,7 +266,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func listingTags() async throws {
+        @Test("Listing Tags, in lexical order (end-8a)") func listingTags() async throws {
             try await withEmbeddedRegistry { registry in
                 try await tags(["b", "a", "C", "1.10", "1.9"], in: "r", registry)
                 let answer = try await registry.send(.get, "/v2/r/tags/list")
@@ -260,7 +276,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func listingTagsInPages() async throws {
+        @Test("Listing Tags: n, last and Link (end-8b)") func listingTagsInPages() async throws {
             try await withEmbeddedRegistry { registry in
                 try await tags((0..<7).map { "t\($0)" }, in: "r", registry)
                 let first = try await registry.send(.get, "/v2/r/tags/list?n=3")
@@ -279,7 +295,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func listingTagsOfAnUnknownRepository() async throws {
+        @Test("Listing Tags: 404 for a repository that is not there (end-8a)") func listingTagsOfAnUnknownRepository()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let answer = try await registry.send(.get, "/v2/r/tags/list")
                 #expect(answer.status == 404)
@@ -287,7 +305,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func listingReferrers() async throws {
+        @Test("Listing Referrers, and filtered by artifactType (end-12a, end-12b)") func listingReferrers() async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let subject = TestImage(seed: 1)
                 // Attached before what it is attached to is there.
@@ -324,7 +343,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func listingReferrersOfNothing() async throws {
+        @Test("Listing Referrers: an empty index and no 404 (end-12a)") func listingReferrersOfNothing() async throws {
             try await withEmbeddedRegistry { registry in
                 let answer = try await registry.send(.get, "/v2/r/referrers/\(Digest(of: [1]))")
                 #expect(answer.status == 200)

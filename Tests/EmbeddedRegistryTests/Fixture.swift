@@ -2,8 +2,8 @@ import EmbeddedRegistry
 import FoundationEssentials
 import HTTP
 import ImageLayout
-import Logging
 import OCI
+import TestRegistry
 import TestSupport
 
 /// An embedded registry in this process, and a client that says exactly what it is told to.
@@ -72,15 +72,6 @@ extension HTTPResponse {
     }
 }
 
-extension ScriptedRegistry.Content {
-    var all: [UInt8] {
-        switch self {
-        case .bytes(let bytes): bytes
-        case .generated(let content): content.all
-        }
-    }
-}
-
 /// Runs `body` with an embedded registry that anyone may push to and delete from.
 func withEmbeddedRegistry(layout path: String? = nil, _ body: (EmbeddedFixture) async throws -> Void) async throws {
     try await withEmbeddedRegistry(layout: path, configure: { _, _ in }, body)
@@ -92,39 +83,11 @@ func withEmbeddedRegistry<Result: Sendable>(
     configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void,
     _ body: (EmbeddedFixture) async throws -> Result
 ) async throws -> Result {
-    try await withTemporaryDirectory("embedded") { directory in
-        var configuration = RegistryConfiguration(host: "127.0.0.1", port: 0)
-        configuration.pushers = .anyone
-        configuration.allowsDelete = true
-        try await configure(&configuration, directory)
-        let layout = try ImageLayout(path: path ?? directory.file("layout"))
-        let (ports, listening) = AsyncStream.makeStream(of: Int.self)
-        let server = try RegistryServer(
-            layout, configuration: configuration,
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        ) { listening.yield($0) }
-        let running = Task {
-            defer { listening.finish() }
-            try await server.run()
-        }
+    try await withTestRegistry(layout: path, configure: configure) { registry in
         let http = HTTPClient()
         defer { http.shutdown() }
-        guard let port = await ports.first(where: { _ in true }) else {
-            try await running.value
-            throw TestSupportError("the server ended at once")
-        }
-        let scheme = configuration.tls == nil ? "http" : "https"
-        let outcome: Swift.Result<Result, any Error>
-        do {
-            outcome = .success(
-                try await body(
-                    EmbeddedFixture(
-                        layout: layout, origin: "\(scheme)://127.0.0.1:\(port)", directory: directory, http: http)))
-        } catch {
-            outcome = .failure(error)
-        }
-        running.cancel()
-        _ = try? await running.value
-        return try outcome.get()
+        return try await body(
+            EmbeddedFixture(
+                layout: registry.layout, origin: registry.origin, directory: registry.directory, http: http))
     }
 }

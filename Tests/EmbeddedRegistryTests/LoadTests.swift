@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import ImageLayout
 import OCI
+import TestRegistry
 import TestSupport
 import Testing
 
@@ -88,6 +89,42 @@ struct LoadTests {
                 try await group.waitForAll()
             }
             #expect(try registry.layout.check().problems == [])
+        }
+    }
+
+    /// Many ask at once for what is attached, before anybody has looked: one looks for all, and others have their turn.
+    @Test func manyListsOfReferrersAtOnce() async throws {
+        try await withEmbeddedRegistry { registry in
+            let subject = TestImage(seed: 1, layers: [10])
+            let repository = try Repository("a")
+            try registry.layout.put(subject, in: repository, as: "1")
+            let attached = (0..<ImageLayout.attachmentStep * 2).map {
+                TestImage(seed: 1, layers: [], subject: subject.descriptor, artifactType: "a/b\($0)")
+            }
+            for image in attached { try registry.layout.put(image, in: repository) }
+            // What the server does not know yet.
+            let target = "/v2/a/referrers/\(subject.descriptor.digest)"
+            let texts = try await withThrowingTaskGroup(of: String.self) { group in
+                for _ in 0..<32 {
+                    group.addTask {
+                        let answer = try await registry.send(.get, target)
+                        #expect(answer.status == 200)
+                        return answer.text
+                    }
+                }
+                return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+            }
+            #expect(texts.count == 1)
+            var digests: [String] = []
+            var next: String? = target
+            while let page = next {
+                let answer = try await registry.send(.get, page)
+                digests += answer.text.split(separator: "\"digest\":\"").dropFirst().map { String($0.prefix(71)) }
+                next = answer.headers["Link"]?.split(separator: "<").last?.split(separator: ">").first.map {
+                    String($0)
+                }
+            }
+            #expect(digests == attached.map { "\($0.descriptor.digest)" }.sorted())
         }
     }
 

@@ -22,7 +22,8 @@ extension ConformanceTests {
             try await registry.send(.get, "/v2/a/blobs/\(digest)").body
         }
 
-        @Test func pushingABlobMonolithicallyPOSTThenPUT() async throws {
+        @Test("Pushing a blob monolithically: POST then PUT (end-4a, end-6)")
+        func pushingABlobMonolithicallyPOSTThenPUT() async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
                 let answer = try await registry.send(
@@ -34,7 +35,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingABlobMonolithicallySinglePOST() async throws {
+        @Test("Pushing a blob monolithically: Single POST (end-4b)") func pushingABlobMonolithicallySinglePOST()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let pushed = try await registry.push(bytes, to: "a")
                 #expect(pushed == digest)
@@ -44,7 +47,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingABlobInChunks() async throws {
+        @Test("Pushing a blob in chunks, with status and resumption (end-4a, end-5, end-13, end-6)")
+        func pushingABlobInChunks() async throws {
             try await withEmbeddedRegistry { registry in
                 var location = try await start(registry)
                 var offset = 0
@@ -70,7 +74,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingABlobInChunksEndedByAnEmptyPUT() async throws {
+        @Test("Pushing a blob in chunks: the final PUT may be empty (end-6)")
+        func pushingABlobInChunksEndedByAnEmptyPUT() async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
                 #expect(try await registry.send(.patch, location, [:], .bytes(bytes)).status == 202)
@@ -79,7 +84,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: ["5-9", "1-10", "200000-200009"])
+        @Test(
+            "Pushing a blob in chunks: 416 for a chunk out of order (end-5)",
+            arguments: ["5-9", "1-10", "200000-200009"])
         func pushingAChunkOutOfOrder(range: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
@@ -102,7 +109,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: ["x", "5", "5-4-3", "0-99", "9-5"])
+        @Test(
+            "Pushing a blob in chunks: Content-Range and Content-Length (end-5)",
+            arguments: ["x", "5", "5-4-3", "0-99", "9-5"])
         func pushingAChunkWithAWrongRange(range: String) async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
@@ -112,7 +121,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingABlobWithAWrongDigest() async throws {
+        @Test("Pushing blobs: DIGEST_INVALID (end-6, end-4b)") func pushingABlobWithAWrongDigest() async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
                 let wrong = Digest(of: [1])
@@ -128,7 +137,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func endingAnUploadWithoutADigest() async throws {
+        @Test("Pushing blobs: the final PUT has a digest (end-6)") func endingAnUploadWithoutADigest() async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
                 for query in ["", "?digest=", "?digest=sha256:abc"] {
@@ -137,7 +146,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingABlobOfSHA512() async throws {
+        @Test("Pushing blobs of sha512 (end-4a, end-6)") func pushingABlobOfSHA512() async throws {
             try await withEmbeddedRegistry { registry in
                 let digest = Digest(of: bytes, algorithm: .sha512)
                 // With the algorithm said at the start, and without.
@@ -150,7 +159,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func cancellingAnUpload() async throws {
+        @Test("Pushing blobs: cancelling an upload (distribution has it, the spec has no clause)")
+        func cancellingAnUpload() async throws {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry)
                 #expect(try await registry.send(.delete, location).status == 204)
@@ -160,7 +170,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test(arguments: ["x", "00000000000000000000000000000000", "..%2F..%2Fx", "0000000000000000000000000000000g"])
+        @Test(
+            "Pushing blobs: BLOB_UPLOAD_UNKNOWN (end-5, end-6, end-13)",
+            arguments: ["x", "00000000000000000000000000000000", "..%2F..%2Fx", "0000000000000000000000000000000g"])
         func uploadsThatAreNotThere(name: String) async throws {
             try await withEmbeddedRegistry { registry in
                 for method in [HTTPMethod.get, .patch, .delete] {
@@ -172,7 +184,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func uploadsOfAnotherRepository() async throws {
+        @Test("Pushing blobs: BLOB_UPLOAD_UNKNOWN in another repository (end-5)") func uploadsOfAnotherRepository()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let location = try await start(registry).replacing("/v2/a/", with: "/v2/b/")
                 #expect(try await registry.send(.get, location).status == 404)
@@ -181,7 +195,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func mountingABlobFromAnotherRepository() async throws {
+        @Test("Mounting a blob from another repository: 201 (end-11)") func mountingABlobFromAnotherRepository()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 try await registry.push(bytes, to: "a")
                 let mounted = try await registry.send(.post, "/v2/b/blobs/uploads/?mount=\(digest)&from=a")
@@ -193,7 +209,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func mountingABlobThatIsNotThere() async throws {
+        @Test("Mounting a blob from another repository: 202 where it is not there (end-11)")
+        func mountingABlobThatIsNotThere() async throws {
             try await withEmbeddedRegistry { registry in
                 try await registry.push(bytes, to: "a")
                 for (name, query) in [("b", "?mount=\(Digest(of: [1]))&from=a"), ("c", "?mount=\(digest)&from=d")] {
@@ -206,14 +223,16 @@ extension ConformanceTests {
             }
         }
 
-        @Test func mountingABlobFromAnywhere() async throws {
+        @Test("Mounting a blob: automatic content discovery, without from (end-11)") func mountingABlobFromAnywhere()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 try await registry.push(bytes, to: "a")
                 #expect(try await registry.send(.post, "/v2/b/blobs/uploads/?mount=\(digest)").status == 201)
             }
         }
 
-        @Test func pushingManifests() async throws {
+        @Test("Pushing Manifests by tag and by digest (end-7)") func pushingManifests() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 let byTag = try await registry.push(image, to: "a", tag: "1")
@@ -228,7 +247,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func movingATag() async throws {
+        @Test("Pushing Manifests: a tag moves (end-7)") func movingATag() async throws {
             try await withEmbeddedRegistry { registry in
                 let first = TestImage(seed: 1)
                 let second = TestImage(seed: 2)
@@ -240,7 +259,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingAManifestBeforeItsContent() async throws {
+        @Test("Pushing Manifests: MANIFEST_BLOB_UNKNOWN (end-7)") func pushingAManifestBeforeItsContent() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 let answer = try await registry.put(image, to: "a", as: "1")
@@ -256,7 +275,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingAManifestUnderAnotherDigest() async throws {
+        @Test("Pushing Manifests: DIGEST_INVALID (end-7)") func pushingAManifestUnderAnotherDigest() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 try await registry.push(image, to: "a", tag: "1")
@@ -265,7 +284,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingWhatIsNoManifest() async throws {
+        @Test("Pushing Manifests: MANIFEST_INVALID (end-7)") func pushingWhatIsNoManifest() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 try await registry.push(image, to: "a", tag: "1")
@@ -284,7 +303,8 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingAManifestThatIsTooLarge() async throws {
+        @Test("Pushing Manifests: 413 above the limit, which is 4 MiB at least (end-7)")
+        func pushingAManifestThatIsTooLarge() async throws {
             try await withEmbeddedRegistry { registry in
                 let padding = [UInt8](repeating: UInt8(ascii: " "), count: 4 << 20)
                 let answer = try await registry.send(
@@ -294,7 +314,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func pushingAManifestThatMistakesASize() async throws {
+        @Test("Pushing Manifests: SIZE_INVALID (end-7)") func pushingAManifestThatMistakesASize() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1, layers: [1000])
                 for blob in image.blobs { try await registry.push(blob.content.all, to: "a") }
@@ -314,7 +334,7 @@ extension ConformanceTests {
 extension ConformanceTests {
     @Suite(.timeLimit(.minutes(5)))
     struct ContentManagement {
-        @Test func deletingTags() async throws {
+        @Test("Deleting tags (end-9)") func deletingTags() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 try await registry.push(image, to: "a", tag: "1")
@@ -326,7 +346,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func deletingManifests() async throws {
+        @Test("Deleting Manifests (end-9)") func deletingManifests() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 try await registry.push(image, to: "a", tag: "1")
@@ -339,7 +359,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func deletingAManifestThatAnIndexNames() async throws {
+        @Test("Deleting Manifests: not what an index names (end-9)") func deletingAManifestThatAnIndexNames()
+            async throws
+        {
             try await withEmbeddedRegistry { registry in
                 let child = TestImage(seed: 1)
                 let index = TestImage(index: [child])
@@ -352,7 +374,7 @@ extension ConformanceTests {
             }
         }
 
-        @Test func deletingBlobs() async throws {
+        @Test("Deleting Blobs (end-10)") func deletingBlobs() async throws {
             try await withEmbeddedRegistry { registry in
                 let image = TestImage(seed: 1)
                 try await registry.push(image, to: "a", tag: "1")
@@ -366,7 +388,9 @@ extension ConformanceTests {
             }
         }
 
-        @Test func deletingIsOffUnlessSaid() async throws {
+        @Test("Content management disabled: 405, UNSUPPORTED (end-9, end-10)") func deletingIsOffUnlessSaid()
+            async throws
+        {
             try await withEmbeddedRegistry(configure: { configuration, _ in configuration.allowsDelete = false }) {
                 registry in
                 let image = TestImage(seed: 1)

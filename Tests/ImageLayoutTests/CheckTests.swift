@@ -46,6 +46,30 @@ struct CheckTests {
         }
     }
 
+    /// Between reading a damaged blob and taking it away, somebody brings it again: what they brought stays.
+    @Test func aBlobThatIsBroughtWhileTheDamagedOneIsTakenAway() async throws {
+        try await withLayout { layout, _ in
+            let bytes: [UInt8] = [1, 2, 3]
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: repository)
+            damage(layout.blobPath(digest, in: repository))
+            // The server is another process.
+            let other = try ImageLayout(path: layout.path)
+            let report = try layout.check(removesDamaged: true) { _ in
+                do {
+                    let upload = try other.startUpload(in: repository)
+                    try upload.append(bytes)
+                    try upload.commit(as: digest)
+                } catch {
+                    Issue.record("\(error)")
+                }
+            }
+            #expect(report.removed == 0)
+            #expect(try layout.bytes(digest, in: repository) == bytes)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     @Test func missingBlobs() async throws {
         try await withLayout { layout, _ in
             try layout.put(image, in: repository, as: "1")

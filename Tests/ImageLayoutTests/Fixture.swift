@@ -34,15 +34,6 @@ extension ImageLayout {
     }
 }
 
-extension ScriptedRegistry.Content {
-    var all: [UInt8] {
-        switch self {
-        case .bytes(let bytes): bytes
-        case .generated(let content): content.all
-        }
-    }
-}
-
 extension LayoutUpload {
     func append(_ bytes: some Sequence<UInt8>) throws {
         try Array(bytes).withUnsafeBytes { try append($0) }
@@ -57,6 +48,15 @@ func inode(_ path: String) -> UInt {
 
 /// Whether there is a file.
 func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+/// Overwrites the beginning of a file in place, whoever may write it.
+func overwrite(_ path: String, with bytes: [UInt8]) {
+    chmod(path, 0o644)
+    let descriptor = open(path, O_RDWR)
+    defer { close(descriptor) }
+    pwrite(descriptor, bytes, bytes.count, 0)
+    chmod(path, 0o444)
+}
 
 /// Overwrites the first byte of a file, whoever may write it.
 func damage(_ path: String) {

@@ -100,6 +100,29 @@ struct GarbageTests {
         }
     }
 
+    /// One digit of a layer's digest has turned into another: it is still a manifest, of another image. The layer that it
+    /// named stays.
+    @Test func aManifestWithAFlippedDigitStopsItsRepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let layer = image.blobs[1].descriptor.digest
+            let other: Character = layer.hex.last == "0" ? "1" : "0"
+            let flipped = Array(
+                String(decoding: image.manifest, as: UTF8.self)
+                    .replacing(layer.hex, with: "\(layer.hex.dropLast())\(other)").utf8)
+            #expect(try Manifest(parsing: flipped, contentType: image.descriptor.mediaType).blobs.count == 3)
+            overwrite(layout.blobPath(image.descriptor.digest, in: a), with: flipped)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.skipped.count == 1)
+            #expect(exists(layout.blobPath(layer, in: a)))
+            // Nor may it be deleted on that manifest's word.
+            #expect(throws: LayoutError.self) { try layout.deleteBlob(layer, in: a) }
+            #expect(exists(layout.blobPath(layer, in: a)))
+            #expect(try layout.check(readsContents: false).problems.count == 1)
+        }
+    }
+
     /// A blob that is a layer of one image and also a manifest of its own: both ways are followed.
     @Test func aManifestThatIsALayerTooIsFollowed() async throws {
         try await withLayout { layout, _ in

@@ -132,4 +132,106 @@ import Testing
             }
         }
     }
+
+    // MARK: Users and TLS
+
+    /// A registry with a certificate and two users, of whom one may push; anyone may pull where `isOpen` says so.
+    private func withUsers(isOpen: Bool, _ body: (EmbeddedServer) async throws -> Void) async throws {
+        try await withEmbeddedServer(
+            arguments: { directory in
+                let certificates = try await Certificates(in: directory)
+                try directory.write("trust/ca.crt", try directory.read("ca.crt"))
+                var users = ""
+                for name in ["ci", "reader"] {
+                    let line = try await runCommand(["htpasswd", "-nbB", name, "\(name)-password"])
+                    try #require(line.status == 0, "\(line.errorText)")
+                    users += line.text.split(separator: "\n").first.map { "\($0)\n" } ?? ""
+                }
+                return [
+                    "--certificate", certificates.serverCertificateFile, "--key", certificates.serverKeyFile,
+                    "--users", try directory.write("users", users), "--writer", "ci",
+                ] + (isOpen ? ["--anonymous-pull"] : [])
+            }, body)
+    }
+
+    /// Logs in, pushes and pulls over TLS. Where anyone may pull, who can log in must find out without being refused.
+    @Test(arguments: [false, true]) func skopeoWithUsersOverTLS(isOpen: Bool) async throws {
+        try await withUsers(isOpen: isOpen) { server in
+            let trust = server.directory.file("trust")
+            let image = "docker://\(server.authority)/team/nginx:1"
+            func skopeo(_ arguments: String...) async throws -> CommandResult {
+                try await runCommand(
+                    ["skopeo", "--insecure-policy"] + arguments,
+                    environment: Executable.environment(home: server.directory.path), directory: server.directory.path)
+            }
+            let source = "oci:\(try Self.images())/nginx"
+            func push(_ options: String...) async throws -> CommandResult {
+                try await runCommand(
+                    ["skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests"] + options + [source, image],
+                    environment: Executable.environment(home: server.directory.path), directory: server.directory.path)
+            }
+            // An authority that nobody trusts; nobody; a wrong password; one who may not push.
+            #expect(try await push("--dest-creds", "ci:ci-password").errorText.contains("x509"))
+            #expect(try await push("--dest-cert-dir", trust).status != 0)
+            #expect(try await push("--dest-cert-dir", trust, "--dest-creds", "ci:wrong").status != 0)
+            let denied = try await push("--dest-cert-dir", trust, "--dest-creds", "reader:reader-password")
+            #expect(denied.status != 0 && denied.errorText.contains("denied"), "\(denied.errorText)")
+            let pushed = try await push("--dest-cert-dir", trust, "--dest-creds", "ci:ci-password")
+            #expect(pushed.status == 0, "\(pushed.errorText)")
+            let read = try await skopeo(
+                "inspect", "--raw", "--cert-dir", trust, "--creds", "reader:reader-password", image)
+            #expect(try Digest(of: read.output) == digest(of: "nginx"))
+            let open = try await skopeo("inspect", "--raw", "--cert-dir", trust, "--no-creds", image)
+            #expect((open.status == 0) == isOpen, "\(open.errorText)")
+            // Of logging in, as people do it: a wrong password is told at once.
+            let auth = server.directory.file("auth.json")
+            for (password, isRight) in [("wrong", false), ("ci-password", true)] {
+                let login = try await skopeo(
+                    "login", "--authfile", auth, "--cert-dir", trust, "--username", "ci", "--password", password,
+                    server.authority)
+                #expect((login.status == 0) == isRight, "\(login.errorText)")
+            }
+            let loggedIn = try await push("--dest-cert-dir", trust, "--dest-authfile", auth)
+            #expect(loggedIn.status == 0, "\(loggedIn.errorText)")
+        }
+    }
+
+    @Test(
+        .enabled(if: geteuid() == 0, "podman unpacks images as root only, where users have no ids of their own"),
+        arguments: [false, true])
+    func podmanWithUsersOverTLS(isOpen: Bool) async throws {
+        try await withUsers(isOpen: isOpen) { server in
+            try server.directory.write(".docker/config.json", "{}")
+            let own = [
+                "--root", server.directory.file("podman"), "--runroot", server.directory.file("podman-run"),
+                "--storage-driver", "vfs",
+            ]
+            let trust = server.directory.file("trust")
+            let auth = server.directory.file("podman-auth.json")
+            func podman(_ isRight: Bool = true, _ arguments: String...) async throws {
+                let result = try await runCommand(
+                    ["podman"] + own + arguments, environment: Executable.environment(home: server.directory.path),
+                    directory: server.directory.path)
+                #expect(
+                    (result.status == 0) == isRight, "podman \(arguments.joined(separator: " ")): \(result.errorText)")
+            }
+            let seeded = "\(server.authority)/seed/redis:1"
+            let image = "\(server.authority)/team/redis:1"
+            try await run(
+                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "--dest-cert-dir", trust, "--dest-creds",
+                "ci:ci-password", "oci:\(try Self.images())/redis", "docker://\(seeded)", in: server)
+            for (password, isRight) in [("wrong", false), ("ci-password", true)] {
+                try await podman(
+                    isRight, "login", "--authfile", auth, "--cert-dir", trust, "--username", "ci", "--password",
+                    password, server.authority)
+            }
+            try await podman(true, "pull", "--authfile", auth, "--cert-dir", trust, seeded)
+            try await podman(true, "tag", seeded, image)
+            try await podman(false, "push", "--cert-dir", trust, image)
+            try await podman(true, "push", "--authfile", auth, "--cert-dir", trust, image)
+            try await podman(true, "rmi", "--all", "--force")
+            try await podman(isOpen, "pull", "--cert-dir", trust, image)
+            try await podman(true, "pull", "--authfile", auth, "--cert-dir", trust, image)
+        }
+    }
 }

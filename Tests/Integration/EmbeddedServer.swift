@@ -57,6 +57,17 @@ final class EmbeddedServer: Sendable {
         return await process.ended()
     }
 
+    /// The most bytes of memory that the process has had at once (`VmHWM`).
+    func peakMemory() throws -> Int64 {
+        let status = String(decoding: try Data(contentsOf: URL(filePath: "/proc/\(process.pid)/status")), as: UTF8.self)
+        let words =
+            status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }?.split(whereSeparator: \.isWhitespace) ?? []
+        guard words.count >= 2, let kilobytes = Int64(words[1]) else {
+            throw TestSupportError("the kernel does not say how much memory the server has had")
+        }
+        return kilobytes << 10
+    }
+
     /// Looks at everything that the layout holds, as its users do.
     func expectSound(sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let result = try await Executable.agent.run(["registry", "check", "--layout", layout], in: directory)
@@ -65,9 +76,14 @@ final class EmbeddedServer: Sendable {
 }
 
 /// Runs `body` with a registry in a process of its own.
-func withEmbeddedServer(_ body: (EmbeddedServer) async throws -> Void) async throws {
+///
+/// - Parameter arguments: the arguments, once the files that they name are in the directory
+func withEmbeddedServer(
+    arguments: (TemporaryDirectory) async throws -> [String] = { _ in ["--anonymous-push", "--allow-delete"] },
+    _ body: (EmbeddedServer) async throws -> Void
+) async throws {
     try await withTemporaryDirectory("embedded") { directory in
-        let server = try await EmbeddedServer(in: directory)
+        let server = try await EmbeddedServer(in: directory, arguments: try await arguments(directory))
         do {
             try await body(server)
         } catch {

@@ -25,6 +25,14 @@ public final class ScriptedRegistry: Sendable {
             }
         }
 
+        /// All bytes.
+        public var all: [UInt8] {
+            switch self {
+            case .bytes(let bytes): bytes
+            case .generated(let content): content.all
+            }
+        }
+
         func body(_ range: Range<Int64>) -> ScriptedServer.Body {
             switch self {
             case .bytes(let bytes): .bytes(Array(bytes[Int(range.lowerBound)..<Int(range.upperBound)]))

@@ -9,14 +9,16 @@ struct Measurement {
     /// - Parameters:
     ///   - interval: seconds between two looks at the link
     ///   - afterwards: seconds for which the link is watched after the end, for what is under way then
+    ///   - starting: called at the moment from which everything is timed
     /// - Throws: `BenchError` where it cannot be started
     func run(
         _ command: Command, tool: String, round: Int, timeout: Double, interval: Double = 0.1,
-        afterwards: Double = 0
+        afterwards: Double = 0, starting: () -> Void = {}
     ) throws -> RunFigures {
         let counts = stage.counts
         let before = (stage.link?.snapshot, stage.source.cpu, stage.destination.cpu)
         var timeline = Timeline()
+        starting()
         let start = monotonicSeconds()
         func look() {
             guard let link = stage.link, let before = before.0 else { return }
