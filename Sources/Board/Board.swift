@@ -112,9 +112,10 @@ extension Board.Environment {
             }
         }
         let named = place.sites.map(\.name)
-        let others = Set(parts.keys).union(standing.evidence.reports.keys).subtracting(named).sorted()
+        let others = Set(parts.keys).union(standing.evidence.reports.keys).union(standing.evidence.shards.keys)
+            .subtracting(named).sorted()
         sites = (named + others).map { name in
-            Board.Site(name: name, parts: parts[name] ?? [], report: standing.evidence.reports[name], now: now)
+            Board.Site(name: name, parts: parts[name] ?? [], report: standing.evidence.report(of: name), now: now)
         }
     }
 }

@@ -27,7 +27,7 @@ enum SiteChecks {
             for site in environment.environment.sites {
                 if let reason = reasons.removeValue(forKey: site.name) {
                     findings.append(finding(.failed, environment, site.name, "\(reason.code): \(reason.message)"))
-                } else if let waiting = ending(environment.evidence.reports[site.name], at: standing.decidedAt) {
+                } else if let waiting = ending(environment.evidence.report(of: site.name), at: standing.decidedAt) {
                     findings.append(finding(.warning, environment, site.name, waiting))
                 } else {
                     well += 1
