@@ -28,9 +28,9 @@ final class ContinuousAgent: Service {
     ///   - first: the agent to begin with
     ///   - options: what the command line says
     ///   - parts: what the rest of the process shares with it
-    ///   - hangups: yields where somebody asks to read the settings again (SIGHUP)
+    ///   - hangups: rings where somebody asks to read the settings again (SIGHUP)
     init(
-        _ first: SiteAgent, options: SiteOptions, parts: Parts, hangups: AsyncStream<Void>, timing: Timing,
+        _ first: SiteAgent, options: SiteOptions, parts: Parts, hangups: Bell, timing: Timing,
         logger: Logger
     ) {
         self.first = first
@@ -165,13 +165,13 @@ actor SettingsWatch {
     static let interval = Duration.seconds(5)
 
     private let config: String
-    private let hangups: AsyncStream<Void>
+    private let hangups: Bell
     private let timing: Timing
     private var file: AgentFile?
     /// The files that were read last.
     private var read: SettingsFiles
 
-    init(config: String, hangups: AsyncStream<Void>, timing: Timing) {
+    init(config: String, hangups: Bell, timing: Timing) {
         self.config = config
         self.hangups = hangups
         self.timing = timing
@@ -203,8 +203,7 @@ actor SettingsWatch {
         let hangups = hangups
         let isAsked = await withTaskGroup(of: Bool?.self) { group in
             group.addTask {
-                for await _ in hangups { return true }
-                return nil
+                await hangups.wait() ? true : nil
             }
             group.addTask { await self.changed() ? false : nil }
             defer { group.cancelAll() }

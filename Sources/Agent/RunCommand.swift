@@ -30,9 +30,9 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         // From the first moment on: before that, a SIGHUP would end the process.
-        let (hangups, asked) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let hangups = Bell()
         let signals = await UnixSignalsSequence(trapping: .sighup)
-        let relay = Task { for await _ in signals { asked.yield() } }
+        let relay = Task { for await _ in signals { hangups.ring() } }
         defer { relay.cancel() }
 
         let file = try AgentFile(path: options.config)
@@ -69,7 +69,7 @@ struct RunCommand: AsyncParsableCommand {
 
     /// What runs, in the order of its start; it is stopped in the reverse order.
     private func services(
-        _ agent: SiteAgent, _ parts: ContinuousAgent.Parts, _ hangups: AsyncStream<Void>, _ logger: Logger
+        _ agent: SiteAgent, _ parts: ContinuousAgent.Parts, _ hangups: Bell, _ logger: Logger
     ) throws -> [ServiceGroupConfiguration.ServiceConfiguration] {
         let file = agent.file
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []

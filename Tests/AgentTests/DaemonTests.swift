@@ -122,6 +122,9 @@ import Transfer
                 try site.directory.write("site.key", "no key\n")
                 try await daemon.logs("the settings before are still in use")
                 #expect(daemon.log.contains("site.key"))
+                // And with one, after all that, although nothing has changed.
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("the settings before are still in use", times: 2)
             }
         }
     }
@@ -204,6 +207,22 @@ import Transfer
     @Test func aStatusIsOneLine() {
         #expect(ServiceManager.Message.status("a\nSTOPPING=1\u{0}b").text == "STATUS=a STOPPING=1 b\n")
         #expect(ServiceManager.Message.reloading(microseconds: 12).text == "RELOADING=1\nMONOTONIC_USEC=12\n")
+    }
+}
+
+@Suite(.timeLimit(.minutes(5))) struct BellTests {
+    @Test func itRingsAgainAndAgain() async {
+        let bell = Bell()
+        bell.ring()
+        bell.ring()
+        // Once for both.
+        #expect(await bell.wait())
+        let waiting = Task { await bell.wait() }
+        waiting.cancel()
+        #expect(await !waiting.value)
+        // Who gave up takes nothing from the next.
+        bell.ring()
+        #expect(await bell.wait())
     }
 }
 
