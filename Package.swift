@@ -232,7 +232,8 @@ let package = Package(
             ]
         ),
         .testTarget(
-            name: "BoardTests", dependencies: ["Board", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport"]),
+            name: "BoardTests",
+            dependencies: ["Board", "Console", "ObjectStore", "OCI", "Readiness", "Trust", "TestSupport"]),
         .testTarget(
             name: "GateServerTests",
             dependencies: [
@@ -248,7 +249,8 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Board", "Coordinator", "ConfigurationFiles", "ObjectStore", "HTTP", "OCI", "Readiness", "Trust",
+                "Board", "Console", "Coordinator", "ConfigurationFiles", "ObjectStore", "HTTP", "OCI", "Readiness",
+                "Trust",
                 "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),

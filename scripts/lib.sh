@@ -11,9 +11,10 @@ BUILD_PACKAGES=(pkg-config libcurl4-openssl-dev libcrypt-dev libssl-dev libnghtt
 DEMO_PACKAGES=(curl jq python3 ca-certificates)
 # shellcheck disable=SC2034
 RUN_PACKAGES=(docker-registry skopeo curl jq python3 openssl apache2-utils ca-certificates)
-# What the tests take beyond that: an S3 server, the means to install another one from PyPI, and a container engine.
+# What the tests take beyond that: an S3 server, the means to install another one from PyPI, a container engine, a terminal
+# and a browser.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv)
+TEST_PACKAGES=(ceph-mon ceph-osd radosgw podman python3-venv tmux chromium-headless-shell)
 # What building the packages takes, and what looking at them does.
 # shellcheck disable=SC2034
 PACKAGE_PACKAGES=(binutils dpkg-dev podman ca-certificates tzdata)

@@ -64,6 +64,11 @@ public struct Board: Sendable, Hashable {
     /// The coordinator's time.
     public let decidedAt: Timestamp
 
+    init(environments: [Environment], decidedAt: Timestamp) {
+        self.environments = environments
+        self.decidedAt = decidedAt
+    }
+
     /// - Parameter standing: how the fleet stands
     public init(_ standing: FleetStanding) {
         decidedAt = standing.decidedAt
@@ -107,14 +112,33 @@ extension Board.Environment {
             }
         }
         let named = place.sites.map(\.name)
-        let others = Set(parts.keys).union(standing.evidence.reports.keys).subtracting(named).sorted()
+        let others = Set(parts.keys).union(standing.evidence.reports.keys).union(standing.evidence.shards.keys)
+            .subtracting(named).sorted()
         sites = (named + others).map { name in
-            Board.Site(name: name, parts: parts[name] ?? [], report: standing.evidence.reports[name], now: now)
+            Board.Site(name: name, parts: parts[name] ?? [], report: standing.evidence.report(of: name), now: now)
         }
     }
 }
 
+extension Board.Environment {
+    /// Only the list of a name; `nil` where there is none.
+    func only(_ list: String) -> Board.Environment? {
+        let named = lists.filter { $0.name.text == list }
+        guard !named.isEmpty else { return nil }
+        return Board.Environment(
+            place: place, lists: named,
+            sites: sites.map { $0.only(list) }, waivers: waivers.filter { $0.claim?.list.text == list })
+    }
+}
+
 extension Board.Site {
+    fileprivate func only(_ list: String) -> Board.Site {
+        let parts = parts.filter { $0.list.text == list }
+        return Board.Site(
+            name: name, state: parts.map { SiteState($0.verdict) }.min() ?? .idle, parts: parts, report: report,
+            expectation: parts.allSatisfy(\.verdict.isReady) ? .ready : expectation)
+    }
+
     fileprivate init(name: SiteName, parts: [Part], report: SiteReport?, now: Timestamp) {
         self.name = name
         self.parts = parts

@@ -30,6 +30,7 @@ extension BoardPage {
         .skip:focus{left:.5rem;top:.5rem;background:var(--page);padding:.5rem}
         h1{font-size:1.5rem;line-height:1.2;margin:1.25rem 0 .25rem;overflow-wrap:anywhere}
         h2{font-size:1.125rem;margin:2rem 0 .5rem;overflow-wrap:anywhere}
+        footer p:empty{display:none}
         #summary{margin:.25rem 0 1rem;color:var(--quiet)}
         #notice,.failure{background:var(--blocked-back);color:var(--blocked);border:2px solid;border-radius:.375rem;\
         padding:.75rem 1rem;overflow-wrap:anywhere}

@@ -18,6 +18,9 @@ public enum Terminal {
     /// Writes a line to standard output.
     public static func say(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
 
+    /// Writes text to standard output, as it is.
+    public static func draw(_ text: String) { write(text, to: STDOUT_FILENO) }
+
     /// Writes text to standard error, as it is.
     public static func write(_ text: String) { write(text, to: STDERR_FILENO) }
 

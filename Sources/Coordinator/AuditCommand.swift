@@ -85,7 +85,7 @@ struct AuditCommand: AsyncParsableCommand {
             let records = try await chain.open().auditRecords(filter.filter, limit: limit)
             switch output.output {
             case .json: Terminal.say(try jsonText(records))
-            case .table: Terminal.say(AuditTable(records).lines.joined(separator: "\n"))
+            case .table: Terminal.say(AuditTable(records).lines.text(colours: output.colour.isOn))
             }
         }
     }
@@ -141,7 +141,7 @@ struct AuditCommand: AsyncParsableCommand {
 
 /// Records as people read them.
 struct AuditTable {
-    let lines: [String]
+    let lines: [StyledText]
 
     init(_ records: [AuditRecord]) {
         guard !records.isEmpty else {

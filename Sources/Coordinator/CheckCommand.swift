@@ -28,6 +28,7 @@ struct CheckCommand: AsyncParsableCommand {
         completion: .file())
     var junit: String?
 
+    @OptionGroup var colour: ColourOptions
     @OptionGroup var fleet: FleetOptions
 
     @Flag(help: "Ask again until it is ready or the time is over.")
@@ -74,7 +75,7 @@ struct CheckCommand: AsyncParsableCommand {
             try OutputFile.write(Array("\(JUnitReport(report).text)\n".utf8), "the JUnit report", to: junit)
         }
         switch output {
-        case .table: Terminal.say(try report.text(.table))
+        case .table: Terminal.say(try report.text(.table, colours: colour.isOn))
         case .json: Terminal.say(try report.text(.json))
         case .junit: Terminal.say(JUnitReport(report).text)
         }
@@ -99,7 +100,8 @@ struct CheckCommand: AsyncParsableCommand {
 }
 
 extension Duration {
-    fileprivate init(argument text: String) throws {
+    /// A duration as an option has it.
+    init(argument text: String) throws {
         guard let duration = Duration(written: text) else {
             throw ValidationError("write a time as 90s, 30m, 2h or 1d")
         }

@@ -56,6 +56,8 @@ struct ListCommand: AsyncParsableCommand {
         @Argument(help: ArgumentHelp("The image list.", valueName: "LIST.json"), completion: .file())
         var list: String
 
+        @OptionGroup var colour: ColourOptions
+
         func run() async throws {
             let list = try ListFile.read(self.list)
             // No size: the list's is that of the manifest alone, which a reader would take for the image's.
@@ -72,7 +74,7 @@ struct ListCommand: AsyncParsableCommand {
                 closure root  \(list.closure.root)
                 source        \(list.source)
 
-                \(table.lines.joined(separator: "\n"))
+                \(table.lines.text(colours: colour.isOn))
                 """)
         }
     }

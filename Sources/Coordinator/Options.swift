@@ -50,7 +50,8 @@ struct FleetOptions: ParsableArguments {
             signingKey: try key)
     }
 
-    private var key: PrivateKey? {
+    /// The key that signs what is recorded; `nil` where none is named.
+    var key: PrivateKey? {
         get throws(TrustError) {
             let variable = ProcessInfo.processInfo.environment[Self.keyVariable].flatMap { $0.isEmpty ? nil : $0 }
             guard let path = signingKey ?? variable else { return nil }
@@ -58,7 +59,8 @@ struct FleetOptions: ParsableArguments {
         }
     }
 
-    private var access: ObjectStoreAccess {
+    /// What the object store is opened with.
+    var access: ObjectStoreAccess {
         ObjectStoreAccess(environment: ProcessInfo.processInfo.environment, singleWriter: store.singleWriter)
     }
 }
@@ -106,6 +108,8 @@ struct EnvironmentOptions: ParsableArguments {
 struct OutputOptions: ParsableArguments {
     @Option(name: [.short, .long], help: "table for people, json for programs.")
     var output = OutputForm.table
+
+    @OptionGroup var colour: ColourOptions
 }
 
 extension OutputForm: ExpressibleByArgument {}

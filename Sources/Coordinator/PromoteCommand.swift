@@ -34,7 +34,7 @@ struct PromoteCommand: AsyncParsableCommand {
         let (fleet, central, actor) = try self.fleet.open()
         let outcome = try await central.promote(
             name, in: environment.environment, of: fleet, act: actor.act, generation: generation, isDryRun: dryRun)
-        try await outcome.report(.promotion, output.output, from: central)
+        try await outcome.report(.promotion, output, from: central)
     }
 }
 
@@ -75,7 +75,7 @@ struct RollbackCommand: AsyncParsableCommand {
         let outcome = try await central.promote(
             list, in: environment, of: fleet, act: actor.act, move: .rollback, generation: generation,
             isDryRun: dryRun)
-        try await outcome.report(.rollback, output.output, from: central)
+        try await outcome.report(.rollback, output, from: central)
     }
 
     private func onlyList(of fleet: Fleet, in central: CentralStore) async throws -> ListName {
@@ -94,13 +94,14 @@ extension PromotionOutcome {
     /// Says what came of it.
     ///
     /// - Throws: `ExitCode.blocked` for a refusal
-    fileprivate func report(_ move: Move, _ form: OutputForm, from central: CentralStore) async throws {
+    fileprivate func report(_ move: Move, _ output: OutputOptions, from central: CentralStore) async throws {
         guard case .refused(let verdict) = self else {
-            Terminal.say(try PromotionReport(self, move: move).text(form))
+            Terminal.say(try PromotionReport(self, move: move).text(output.output, colours: output.colour.isOn))
             return
         }
-        let missing = form == .json ? try await central.missing(of: verdict) : [:]
-        Terminal.say(try PromotionReport(self, move: move, missing: missing).text(form))
+        let missing = output.output == .json ? try await central.missing(of: verdict) : [:]
+        Terminal.say(
+            try PromotionReport(self, move: move, missing: missing).text(output.output, colours: output.colour.isOn))
         throw ExitCode.blocked
     }
 }

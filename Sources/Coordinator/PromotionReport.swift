@@ -25,26 +25,27 @@ struct PromotionReport: Encodable {
         }
     }
 
-    func text(_ form: OutputForm) throws -> String {
+    /// - Parameter colours: whether a table shows states in colour too
+    func text(_ form: OutputForm, colours: Bool = false) throws -> String {
         switch form {
         case .json: try jsonText(self)
-        case .table: lines.joined(separator: "\n")
+        case .table: lines.text(colours: colours)
         }
     }
 
-    private var lines: [String] {
+    private var lines: [StyledText] {
         let place = "\(verdict.list) in \(verdict.environment)"
         let generation = (promoted?.generation ?? verdict.staged?.generation)?.short ?? "nothing"
-        let exceptions = verdict.exceptions
+        let exceptions = verdict.exceptions.map { StyledText($0, .warning) }
         switch outcome {
         case "promoted": return ["\(place): \(generation) is promoted"] + exceptions
         case "rolled-back": return ["\(place): \(generation) is promoted again"] + exceptions
         case "already-promoted":
             let pointer = promoted.map { ", \($0.at) by \($0.by)" } ?? ""
-            return ["\(place): \(generation) is promoted already\(pointer)".printable] + exceptions
+            return ["\(place): \(generation) is promoted already\(pointer)"] + exceptions
         case "would-promote": return ["\(place): \(generation) would be promoted"] + exceptions
         case "would-roll-back": return ["\(place): \(generation) would be promoted again"] + exceptions
-        default: return ["not promoted"] + verdict.lines
+        default: return [StyledText("not promoted", .bad)] + verdict.lines
         }
     }
 }

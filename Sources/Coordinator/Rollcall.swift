@@ -20,7 +20,9 @@ struct Rollcall: AsyncParsableCommand {
         version: Product.version,
         subcommands: [
             ListCommand.self, StageCommand.self, CheckCommand.self, PromoteCommand.self, RollbackCommand.self,
-            StatusCommand.self, ServeCommand.self, SiteCommand.self, WaiverCommand.self, AuditCommand.self,
+            StatusCommand.self, WatchCommand.self, ServeCommand.self, DoctorCommand.self, SiteCommand.self,
+            WaiverCommand.self,
+            AuditCommand.self,
             KeygenCommand.self,
         ])
 

@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         let (fleet, central, _) = try self.fleet.open()
-        Terminal.say(
-            try StatusReport(try await FleetStanding(of: fleet, in: central, at: .current)).text(output.output))
+        let standing = try await FleetStanding(of: fleet, in: central, at: .current)
+        Terminal.say(try StatusReport(standing).text(output.output, colours: output.colour.isOn))
     }
 }

@@ -1,3 +1,4 @@
+import Console
 import OCI
 import Readiness
 
@@ -26,14 +27,15 @@ struct StatusReport: Encodable {
 
     init(_ standing: FleetStanding) { environments = standing.environments.map(Environment.init) }
 
-    func text(_ form: OutputForm) throws -> String {
+    /// - Parameter colours: whether a table shows states in colour too
+    func text(_ form: OutputForm, colours: Bool = false) throws -> String {
         switch form {
         case .json: try jsonText(self)
-        case .table: lines.joined(separator: "\n")
+        case .table: lines.text(colours: colours)
         }
     }
 
-    private var lines: [String] {
+    private var lines: [StyledText] {
         var lists = Table("ENVIRONMENT", "LIST", "STAGED", "PROMOTED", "STATE")
         var sites = Table("ENVIRONMENT", "LIST", "SITE", "STATE", "VERIFIED", "MISSING", "REASON")
         for environment in environments {
@@ -41,18 +43,21 @@ struct StatusReport: Encodable {
             for list in environment.lists {
                 let verdict = list.verdict
                 lists.add(
-                    environment.environment, verdict.list, verdict.staged?.generation.short ?? "-",
-                    list.promoted?.generation.short ?? "-",
-                    "\(verdict.ready ? "ready" : "blocked") (\(verdict.sites.count { $0.ready }) of"
-                        + " \(verdict.sites.count) sites)")
+                    StyledText(environment.environment), StyledText(verdict.list),
+                    StyledText(verdict.staged?.generation.short ?? "-"),
+                    StyledText(list.promoted?.generation.short ?? "-"),
+                    .state(verdict.ready ? "ready" : "blocked")
+                        + " (\(verdict.sites.count { $0.ready }) of \(verdict.sites.count) sites)")
                 for site in verdict.sites {
                     sites.add(
-                        environment.environment, verdict.list, site.site, site.state,
-                        site.verifiedAt?.description ?? "-", site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
-                        (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", "))
+                        StyledText(environment.environment), StyledText(verdict.list), StyledText(site.site),
+                        .state(site.state), StyledText(site.verifiedAt?.description ?? "-"),
+                        site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
+                        StyledText(
+                            (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", ")))
                 }
             }
         }
-        return lists.lines + (sites.lines.count > 1 ? [""] + sites.lines : [])
+        return lists.lines + (sites.hasRows ? [""] + sites.lines : [])
     }
 }

@@ -113,10 +113,11 @@ struct VerdictReport: Encodable {
         sites = verdict.sites.map { Site($0, missing: missing[$0.name]) }
     }
 
-    func text(_ form: OutputForm) throws -> String {
+    /// - Parameter colours: whether a table shows states in colour too
+    func text(_ form: OutputForm, colours: Bool = false) throws -> String {
         switch form {
         case .json: try jsonText(self)
-        case .table: lines.joined(separator: "\n")
+        case .table: lines.text(colours: colours)
         }
     }
 
@@ -141,36 +142,38 @@ struct VerdictReport: Encodable {
     /// Missing entries that the table names for each site; the rest is counted.
     static let namedEntries = 20
 
-    var lines: [String] {
+    var lines: [StyledText] {
         let blocking = sites.count { !$0.ready }
         var lines = [
-            "\(list) in \(environment): \(ready ? "READY" : "BLOCKED")"
-                + (sites.isEmpty
-                    ? ""
-                    : " (\(sites.count - blocking) of \(sites.count) sites ready"
-                        + (waivedSites.isEmpty ? ")" : ", \(waivedSites.count) of them waived)"))
+            StyledText("\(list) in \(environment): ", .strong) + .state(ready ? "READY" : "BLOCKED")
+                + StyledText(
+                    sites.isEmpty
+                        ? ""
+                        : " (\(sites.count - blocking) of \(sites.count) sites ready"
+                            + (waivedSites.isEmpty ? ")" : ", \(waivedSites.count) of them waived)"))
         ]
         if let staged {
             lines.append(
-                "staged \(staged.generation.short), \(staged.entries) entries, \(Quantity.bytes(staged.bytes)),"
-                    + " \(staged.at) by \(staged.by)".printable)
+                StyledText(
+                    "staged \(staged.generation.short), \(staged.entries) entries, \(Quantity.bytes(staged.bytes)),"
+                        + " \(staged.at) by \(staged.by)"))
         }
-        lines += reasons.map { "\($0.code): \($0.message)" }
-        lines += exceptions
+        lines += reasons.map { StyledText("\($0.code): \($0.message)") }
+        lines += exceptions.map { StyledText($0, .warning) }
         guard !sites.isEmpty else { return lines }
         var table = Table("SITE", "STATE", "VERIFIED", "MISSING", "REASON")
         for site in sites {
             table.add(
-                site.site, site.state, site.verifiedAt?.description ?? "-",
+                StyledText(site.site), .state(site.state), StyledText(site.verifiedAt?.description ?? "-"),
                 site.missingEntries == 0 ? "-" : "\(site.missingEntries) (\(Quantity.bytes(site.missingBytes)))",
-                site.reasons.first.map { "\($0.code): \($0.message)" } ?? "")
+                StyledText(site.reasons.first.map { "\($0.code): \($0.message)" } ?? ""))
             for reason in site.reasons.dropFirst() { table.add("", "", "", "", "\(reason.code): \(reason.message)") }
         }
         lines += [""] + table.lines
         for site in sites where !site.missing.isEmpty {
-            lines += ["", "missing at \(site.site):"]
+            lines += ["", StyledText("missing at \(site.site):", .strong)]
             lines += site.missing.prefix(Self.namedEntries).map {
-                "  \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))"
+                StyledText("  \($0.repository)@\($0.digest) (\($0.kind.rawValue), \(Quantity.bytes($0.size)))")
             }
             if site.missingEntries > Self.namedEntries {
                 lines.append("  and \(site.missingEntries - Self.namedEntries) more: --output json names them all")

@@ -99,10 +99,12 @@ struct WaiverCommand: AsyncParsableCommand {
                 var table = Table("WAIVER", "STATE", "SITE", "LIST", "GENERATION", "APPROVER", "EXPIRES", "REASON")
                 for row in rows {
                     table.add(
-                        row.id, row.state.rawValue, row.site ?? "-", row.list ?? "-", row.generation?.short ?? "-",
-                        row.approver ?? "-", row.expiresAt?.description ?? "-", row.defect ?? row.reason ?? "")
+                        StyledText(row.id), .state(row.state.rawValue), StyledText(row.site ?? "-"),
+                        StyledText(row.list ?? "-"), StyledText(row.generation?.short ?? "-"),
+                        StyledText(row.approver ?? "-"), StyledText(row.expiresAt?.description ?? "-"),
+                        StyledText(row.defect ?? row.reason ?? ""))
                 }
-                Terminal.say(rows.isEmpty ? "no waivers" : table.lines.joined(separator: "\n"))
+                Terminal.say(rows.isEmpty ? "no waivers" : table.lines.text(colours: output.colour.isOn))
             }
         }
     }

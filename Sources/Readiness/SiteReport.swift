@@ -133,6 +133,12 @@ public struct Evidence: Hashable, Sendable {
         self.waivers = waivers
     }
 
+    /// What a site reported last, for people; of the agents of a site that several serve, what was written longest ago.
+    public func report(of site: SiteName) -> SiteReport? {
+        reports[site]
+            ?? shards[site]?.values.min { ($0.manifest?.issuedAt.seconds ?? 0) < ($1.manifest?.issuedAt.seconds ?? 0) }
+    }
+
     /// The waivers for a site and a list, as they say themselves, the latest first.
     func waivers(for site: SiteName, of list: ListName) -> [WaiverReport] {
         waivers.filter { report in report.claim.map { $0.site == site && $0.list == list } ?? false }

@@ -1,0 +1,81 @@
+import ArgumentParser
+import ConfigurationFiles
+import Console
+import FoundationEssentials
+import OCI
+import ObjectStore
+import Readiness
+import Trust
+
+/// Whether everything that the coordinator rests on is as it should be.
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Check the fleet file, the object store and what the sites report, and say what to change.",
+        discussion: """
+            Looks at the fleet file and its keys, the signing key, the object store (reachable, credentials, the right to \
+            write, conditional writes that exclude each other), this machine's clock, the end of the audit chain, and how \
+            fresh each site's report is. Writes and deletes objects below 'doctor/' and '~probe/' in the object store, and \
+            nothing else. Ends with 0 where nothing must be changed, and with 3 otherwise. It decides about no list: use \
+            check for that.
+            """)
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var fleet: FleetOptions
+
+    func run() async throws {
+        let checkup = await examine()
+        switch output.output {
+        case .json: Terminal.say(try jsonText(checkup))
+        case .table: Terminal.say(checkup.lines.text(colours: output.colour.isOn))
+        }
+        if !checkup.isWell { throw ExitCode.blocked }
+    }
+
+    private func examine() async -> Checkup {
+        var checkup = Checkup()
+        let now = Timestamp.current
+        let fleet: Fleet
+        do {
+            fleet = try FleetFile.read(option: self.fleet.fleet, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            checkup.add(
+                .init("fleet-file", .failed, "\(error)", advice: "correct the file: nothing else can be looked at"))
+            return checkup
+        }
+        checkup.add(FleetChecks.findings(fleet, at: now))
+        do {
+            let key = try self.fleet.key
+            checkup.add(
+                key.map {
+                    .init("signing-key", .ok, "audit records of this user are signed by \($0.publicKey.id.short)")
+                }
+                    ?? .init(
+                        "signing-key", .ok, "none is given: audit records that this user writes are not signed"))
+        } catch {
+            checkup.add(.init("signing-key", .failed, "\(error)", advice: "name another file with --signing-key"))
+        }
+        do {
+            let store = try fleet.objectStore.open(self.fleet.access)
+            let (findings, isReadable) = await StoreChecks.findings(
+                of: store, at: "\(fleet.objectStore)", clock: ContinuousClock())
+            checkup.add(findings)
+            guard isReadable else {
+                checkup.add(.init("audit-chain", .skipped, "the object store cannot be read"))
+                checkup.add(.init("sites", .skipped, "the object store cannot be read"))
+                return checkup
+            }
+            let central = CentralStore(store)
+            checkup.add(await AuditChecks.finding(in: central))
+            do {
+                checkup.add(SiteChecks.findings(try await FleetStanding(of: fleet, in: central, at: now)))
+            } catch {
+                checkup.add(.init("sites", .failed, "\(error)", advice: "correct or restore the object that it names"))
+            }
+        } catch {
+            checkup.add(
+                .init("store-reachable", .failed, "\(error)", advice: "correct 'objectStore' in the fleet file"))
+        }
+        return checkup
+    }
+}

@@ -1,0 +1,188 @@
+import Console
+import FoundationEssentials
+import Glibc
+import ObjectStore
+import Readiness
+import TestSupport
+import Testing
+import Trust
+
+@testable import Coordinator
+
+/// `rollcall doctor`: each thing that can be wrong is found, with what to change.
+@Suite(.timeLimit(.minutes(5))) struct DoctorTests {
+    private struct Report: Decodable {
+        struct Finding: Decodable {
+            let check: String
+            let state: String
+            let message: String
+            let advice: String?
+        }
+        let well: Bool
+        let findings: [Finding]
+
+        func states(_ check: String) -> [String] { findings.filter { $0.check == check }.map(\.state) }
+    }
+
+    private static func examine(_ workplace: Workplace, _ arguments: String...) async throws -> (Report, Int) {
+        let result = try await workplace.run(["doctor", "--output", "json"] + arguments)
+        return (try JSONDecoder().decode(Report.self, from: Data(result.output)), result.status)
+    }
+
+    /// A fleet of the workplace in which every site has reported.
+    private static func well(_ workplace: Workplace) async throws {
+        let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
+        let start = try #require(fleet.firstRange(of: "  - name: production")).lowerBound
+        try workplace.directory.write("fleet.yaml", String(fleet[..<start]))
+        let list = try workplace.write(Workplace.list())
+        _ = try await workplace.run("stage", "list.json", "--environment", "lab")
+        for site in ["lab-1", "lab-2"] { try await workplace.prove(list, at: site) }
+        _ = try await workplace.run("check", "platform", "--environment", "lab")
+    }
+
+    @Test func whatIsWellIsWell() async throws {
+        try await Workplace.with { workplace in
+            try await Self.well(workplace)
+            let before = try FileManager.default.subpathsOfDirectory(atPath: workplace.directory.file("store")).sorted()
+            let (report, status) = try await Self.examine(workplace)
+            #expect(status == 0)
+            #expect(report.well)
+            #expect(report.findings.allSatisfy { ["ok", "skipped"].contains($0.state) }, "\(report.findings)")
+            #expect(
+                Set(report.findings.map(\.check)) == [
+                    "fleet-file", "site-keys", "approvers", "signing-key", "store-reachable", "clock",
+                    "store-semantics",
+                    "audit-chain", "sites",
+                ])
+            let table = try await workplace.run("doctor", "--color", "never")
+            #expect(table.status == 0)
+            #expect(table.text.hasSuffix("\nall is well\n"))
+            // It leaves nothing behind but an empty directory.
+            let after = try FileManager.default.subpathsOfDirectory(atPath: workplace.directory.file("store"))
+            #expect(
+                after.filter { $0 != "doctor" && !$0.hasPrefix("~") }.sorted() == before.filter { !$0.hasPrefix("~") })
+        }
+    }
+
+    @Test func whatIsWrongIsFound() async throws {
+        try await Workplace.with { workplace in
+            try await Self.well(workplace)
+            let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
+            let store = workplace.directory.file("store")
+            func expect(_ check: String, _ state: String, status: Int = 3, _ words: String) async throws {
+                let (report, code) = try await Self.examine(workplace)
+                #expect(code == status, "\(check)")
+                #expect(report.states(check).contains(state), "\(report.findings)")
+                #expect(
+                    report.findings.contains {
+                        $0.check == check && "\($0.message) \($0.advice ?? "")".contains(words)
+                    },
+                    "\(words): \(report.findings)")
+            }
+            // A site without a key; one that does not report; one that nobody knows.
+            try workplace.directory.write(
+                "fleet.yaml",
+                fleet.replacing(
+                    "      - name: lab-1\n",
+                    with: "      - name: lab-3\n        registry: https://r.example\n      - name: lab-1\n"))
+            try await expect("site-keys", "failed", "lab/lab-3")
+            try await expect("sites", "failed", "lab/lab-3: silent")
+            let cut = try #require(fleet.firstRange(of: "      - name: lab-2")).lowerBound
+            try workplace.directory.write("fleet.yaml", String(fleet[..<cut]))
+            try await expect("sites", "failed", "lab/lab-2: unknown-site")
+            try workplace.directory.write("fleet.yaml", "environments: []\n")
+            try await expect("fleet-file", "failed", "fleet.yaml")
+            try workplace.directory.write("fleet.yaml", fleet)
+            // The chain without a record, and with another one in its place.
+            let record = try #require(
+                try FileManager.default.contentsOfDirectory(atPath: "\(store)/audit").filter { $0 != "head.json" }.min()
+            )
+            let original = try workplace.directory.read("store/audit/\(record)")
+            try workplace.directory.write(
+                "store/audit/\(record)",
+                Array(String(decoding: original, as: UTF8.self).replacing("lab", with: "lob").utf8))
+            try await expect("audit-chain", "failed", "rollcall audit verify")
+            try FileManager.default.removeItem(atPath: "\(store)/audit/\(record)")
+            try await expect("audit-chain", "failed", "rollcall audit verify")
+            try workplace.directory.write("store/audit/\(record)", original)
+            // The store away.
+            try FileManager.default.moveItem(atPath: store, toPath: store + ".away")
+            try await expect("store-reachable", "failed", "mount or create")
+            try await expect("sites", "skipped", "cannot be read")
+            try FileManager.default.moveItem(atPath: store + ".away", toPath: store)
+            let (report, status) = try await Self.examine(workplace, "--signing-key", "none.pem")
+            #expect(status == 3)
+            #expect(report.states("signing-key") == ["failed"])
+            #expect(try await Self.examine(workplace).0.well)
+        }
+    }
+
+    /// A store that keeps no conditions, and one whose clock is another.
+    private struct BadStore: ObjectStore {
+        let store: any ObjectStore
+        var ignoresConditions = false
+        var lead: Double?
+
+        func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
+            try await store.get(key, ifNoneMatch: etag)
+        }
+        func put(
+            _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
+        ) async throws(ObjectStoreError) -> PutOutcome {
+            try await store.put(bytes, at: key, condition: ignoresConditions ? .none : condition)
+        }
+        func list(
+            below prefix: ObjectKey?, continuingFrom continuation: ListPage.Continuation?
+        ) async throws(ObjectStoreError) -> ListPage {
+            try await store.list(below: prefix, continuingFrom: continuation)
+        }
+        func delete(_ key: ObjectKey) async throws(ObjectStoreError) { try await store.delete(key) }
+        func clockLead() async -> Duration? { lead.map { .seconds(-$0) } }
+    }
+
+    @Test(
+        arguments: [
+            (0.4, "ok", "agrees with the store's"), (-12, "ok", "12 s behind"), (31, "warning", "31 s ahead of"),
+            (-301, "failed", "301 s behind"),
+        ] as [(Double, String, String)])
+    func clocksAreCompared(_ lead: Double, _ state: String, _ words: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let store = BadStore(store: DirectoryStore(root: directory.path), lead: lead)
+            let (findings, isReadable) = await StoreChecks.findings(of: store, at: "here", clock: ContinuousClock())
+            #expect(isReadable)
+            let clock = try #require(findings.first { $0.check == "clock" })
+            #expect(clock.state.rawValue == state)
+            #expect(clock.message.contains(words), "\(clock.message)")
+        }
+    }
+
+    @Test func aStoreWithoutConditionsIsFound() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = BadStore(store: DirectoryStore(root: directory.path), ignoresConditions: true)
+            let (findings, _) = await StoreChecks.findings(of: store, at: "here", clock: ContinuousClock())
+            let semantics = try #require(findings.first { $0.check == "store-semantics" })
+            #expect(semantics.state == .failed)
+            #expect(semantics.message.contains("an object can be created twice"))
+        }
+    }
+
+    @Test func keysThatEndAreFound() throws {
+        let now = Timestamp(seconds: 1_772_366_400)
+        func state(_ notAfter: Duration?, keyless: Bool = false, accepts: Bool = false) throws -> Checkup.State? {
+            let key = try Workplace.key(of: "a").publicKey
+            let site = Fleet.Site(
+                name: try SiteName("a"), registry: "https://a.example",
+                keys: keyless ? [] : [.init(key, notAfter: notAfter.map { now.advanced(by: $0) })])
+            let fleet = try Fleet(
+                objectStore: ObjectStoreLocation("file:///srv"),
+                environments: [.init(name: EnvironmentName("lab"), sites: [site], acceptsUnsigned: accepts)])
+            return FleetChecks.findings(fleet, at: now).first { $0.check == "site-keys" }?.state
+        }
+        #expect(try state(nil) == .ok)
+        #expect(try state(.seconds(31 * 86_400)) == .ok)
+        #expect(try state(.seconds(29 * 86_400)) == .warning)
+        #expect(try state(.seconds(-1)) == .failed)
+        #expect(try state(nil, keyless: true) == .failed)
+        #expect(try state(nil, keyless: true, accepts: true) == .warning)
+    }
+}
