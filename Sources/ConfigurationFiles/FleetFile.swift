@@ -19,14 +19,7 @@ public enum FleetFile {
     public static func read(
         option: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Fleet {
-        let path = path(option: option, environment: environment)
-        guard path == defaultPath else { return try read(path) }
-        do {
-            return try read(path)
-        } catch  where error.code == .unreadable {
-            throw ConfigurationError(
-                .unreadable, "\(error.message): name the file with --fleet or \(Self.variable)", in: error.file)
-        }
+        try read(path(option: option, environment: environment))
     }
 
     /// Where the fleet file is, as `read(option:environment:)` finds it.
@@ -37,7 +30,12 @@ public enum FleetFile {
 
     /// Reads a fleet file of at most 1 MiB.
     public static func read(_ path: String) throws(ConfigurationError) -> Fleet {
-        try fleet(Document(path: path, title: title, limit: Document.settingsLimit))
+        do {
+            return try fleet(Document(path: path, title: title, limit: Document.settingsLimit))
+        } catch  where error.code == .unreadable && path == defaultPath {
+            throw ConfigurationError(
+                .unreadable, "\(error.message): name the file with --fleet or \(Self.variable)", in: error.file)
+        }
     }
 
     /// Reads a fleet file's text.

@@ -65,7 +65,9 @@ public final class TransferEngine: Sendable {
         }
         progress = board
         self.sources = sources.map {
-            ActiveSource($0, connections: max(1, limits.connections), board: board, clock: clock, chance: chance)
+            ActiveSource(
+                $0, connections: max(1, limits.connections), cap: limits.rate, board: board, clock: clock,
+                chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(

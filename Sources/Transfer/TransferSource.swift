@@ -45,14 +45,17 @@ final class ActiveSource: Sendable {
     private let chance: @Sendable () -> Double
 
     init(
-        _ source: TransferSource, connections: Int, board: ProgressBoard,
+        _ source: TransferSource, connections: Int, cap: Int64?, board: ProgressBoard,
         clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source
         self.board = board
         self.clock = clock
         self.chance = chance
-        gate = FetchGate(limiter: AdaptiveLimiter(bounds: 1...connections, start: Self.firstConnections), clock: clock)
+        gate = FetchGate(
+            limiter: AdaptiveLimiter(
+                bounds: 1...connections, start: Self.firstConnections, cap: cap.map { Double($0) }),
+            clock: clock)
     }
 
     /// Connections until the distance is known: to a distant source, waiting for that costs as much as everything else.

@@ -174,7 +174,7 @@ import Trust
         Report("another schema", "unreadable", ["schema"]) { directory in
             try edit(directory, "schema") { "\($0)-of-the-future" }
         },
-        Report("another site's", "wrongly-signed", ["publicKey"]) {
+        Report("another site's", "misplaced", ["lab-1", "rollcall-agent verify"]) {
             try $0.write(path, try $0.read(TestFleet.manifest(of: "lab-1")))
         },
         Report("not signed", "unsigned", ["signingKey"]) { directory in

@@ -35,6 +35,23 @@ import Testing
         #expect(limiter.limit <= max(8, full) * 3 / 2 + 8)
     }
 
+    /// 2.5 MB/s over 80 ms are 200 kB on their way: a few connections, not forty.
+    @Test func aCapNeedsFewConnections() {
+        var limiter = AdaptiveLimiter(bounds: 1...64, start: 32, cap: 2_500_000)
+        #expect(limiter.limit == 8)
+        limiter.measured(roundTrip: 0.08)
+        #expect(limiter.limit == 7)
+        // What is brought is the cap, and more connections would bring no more.
+        _ = run(&limiter, seconds: 20) { _ in 2_400_000 }
+        #expect(limiter.limit == 7)
+        // On a bad link they bring less, and more of them help.
+        _ = run(&limiter, from: 21, seconds: 20) { Double($0) * 100_000 }
+        #expect((23...64).contains(limiter.limit))
+        var near = AdaptiveLimiter(bounds: 1...64, start: 32, cap: 8_000)
+        near.measured(roundTrip: 0.0001)
+        #expect(near.limit == 1)
+    }
+
     @Test func anIntervalBelowTheLimitSaysNothing() {
         var limiter = AdaptiveLimiter(bounds: 1...64, start: 8)
         let limits = run(&limiter, seconds: 20, demand: 5) { Double($0) * 1_000_000 }
