@@ -114,8 +114,11 @@ struct Pruning: Sendable {
         }
     }
 
+    /// - Parameter tags: the tags that named the manifest when the plan was made
     private func remove(_ place: ProofJournal.Place, tags: [Tag]) async throws(RegistryError) {
         for tag in tags {
+            // Somebody may have given the name to something else since; deleting it would take that away.
+            guard try await client.manifestHead(place.repository, .tag(tag))?.digest == place.digest else { continue }
             do throws(RegistryError) {
                 try await client.deleteManifest(place.repository, .tag(tag))
             } catch {

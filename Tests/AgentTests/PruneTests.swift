@@ -194,6 +194,28 @@ import Testing
         }
     }
 
+    /// A tag that somebody gave to something else after the plan was made is theirs.
+    @Test func aTagThatMovedMeanwhileStays() async throws {
+        try await withScriptedRegistry { central in
+            source(central)
+            try await withScriptedRegistry { registry in
+                try await withSite(of: registry.origin, source: central) { site in
+                    for (index, image) in images.enumerated() {
+                        try await site.stageAndPromote(list(image, tag: "v\(index)"))
+                    }
+                    let plan = try await site.pruning.plan()
+                    #expect(plan.removable.count == 2)
+                    registry.storeManifest(images[3].manifest, in: "web/api", tag: "v0")
+                    let outcome = try await site.carryOut(plan)
+                    #expect(outcome.removed == 2 && outcome.failures.isEmpty)
+                    #expect(registry.tag("v0", in: "web/api") == images[3].descriptor.digest)
+                    #expect(registry.tag("v1", in: "web/api") == nil)
+                    #expect(registry.manifests(in: "web/api") == Set(images.suffix(2).map(\.descriptor.digest)))
+                }
+            }
+        }
+    }
+
     @Test func aRegistryThatDoesNotDeleteSaysSo() async throws {
         try await withScriptedRegistry { central in
             source(central)
