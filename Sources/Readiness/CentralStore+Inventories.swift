@@ -44,7 +44,7 @@ extension CentralStore {
             guard let holding = site.holding, holding.missingEntries > holding.missing.count else { continue }
             sites[holding.root, default: []].append(site.name)
         }
-        guard !sites.isEmpty, let list = try await inventory(staged.closureRoot) else { return [:] }
+        guard !sites.isEmpty, let list = try await lines(of: staged) else { return [:] }
         var missing: [SiteName: [ClosureLines.Line]] = [:]
         var left = Self.maximumNamed
         // One after the other: each may have as many bytes as the list.
@@ -57,24 +57,43 @@ extension CentralStore {
         return missing
     }
 
-    /// Removes inventories that no list and no cache manifest of the fleet refers to, once there are many.
+    /// The lines that a list needs. Where another coordinator removed them before a record pointed to the list, they are
+    /// made again of the list.
+    private func lines(of staged: EnvironmentRecord.Pointer) async throws -> ClosureLines? {
+        if let lines = try await inventory(staged.closureRoot) { return lines }
+        return try await list(staged.generation).map { ClosureLines($0.closure) }
+    }
+
+    /// Removes inventories that no list and no cache manifest of any environment refers to, once there are many.
     ///
-    /// An agent that is about to refer to one stores it again with its next pass; until then what it misses is counted and
-    /// not named.
-    func tidyInventories(of fleet: Fleet) async throws {
+    /// The environments are those that the store has: another fleet file may name others. What somebody is about to refer
+    /// to may be removed all the same: an agent stores it again with its next pass, until which what it misses is counted
+    /// and not named, and what a list needs is told by the list.
+    func tidyInventories() async throws {
         let stored = try await objects.list(below: ObjectKey(Self.inventoriesPrefix))
         guard stored.count > Self.tidyInventories else { return }
-        var used: Set<ObjectKey> = []
-        for environment in fleet.environments {
-            for state in try await record(of: environment.name).record.lists.values {
-                for pointer in [state.staged, state.promoted].compactMap({ $0 }) + state.history {
-                    used.insert(try Self.inventoryKey(pointer.closureRoot))
-                }
-            }
-            for report in try await allReports(of: environment).all {
-                for holding in report.manifest?.holdings ?? [] { used.insert(try Self.inventoryKey(holding.root)) }
+        let keys = try await objects.list(below: ObjectKey("environments"))
+        var used: Set<Digest> = []
+        for first in stride(from: 0, to: keys.count, by: Int(Self.auditBatch)) {
+            let batch = Int64(first)...Int64(min(first + Int(Self.auditBatch), keys.count) - 1)
+            for roots in try await inOrder(batch, { try await roots(at: keys[Int($0)]) }) { used.formUnion(roots) }
+        }
+        let kept = Set(try used.map(Self.inventoryKey))
+        for key in stored where !kept.contains(key) { try await objects.delete(key) }
+    }
+
+    /// The closure roots that an object of an environment refers to.
+    private func roots(at key: ObjectKey) async throws -> [Digest] {
+        let segments = key.path.split(separator: "/").map(String.init)
+        if segments.count == 3, key.name == "record.json" {
+            return try await record(of: EnvironmentName(segments[1])).record.lists.values.flatMap { state in
+                ([state.staged, state.promoted].compactMap { $0 } + state.history).map(\.closureRoot)
             }
         }
-        for key in stored where !used.contains(key) { try await objects.delete(key) }
+        guard (4...5).contains(segments.count), segments[2] == "sites",
+            let object = try await objects.get(key, limit: CacheManifest.maximumSize)
+        else { return [] }
+        // Whoever wrote it: at worst something is kept for nothing.
+        return SiteReport(reading: object.bytes, keys: []).manifest?.holdings.map(\.root) ?? []
     }
 }

@@ -100,4 +100,30 @@ import Trust
         #expect(try await memory.list(below: ObjectKey("inventories")).count == 3)
         #expect(try await store.missing(of: check(list, fleet))[SiteName("site-1")]?.count == 120)
     }
+
+    /// What another fleet file's environments refer to is somebody's, and what a list needs is told by the list.
+    @Test func whatOthersReferToStays() async throws {
+        let (list, fleet) = (try Fixture.list(layers: 300), try fleet(1))
+        let other = try Fixture.list("other", tag: "2", layers: 300)
+        let theirs = try Fleet(
+            objectStore: fleet.objectStore, environments: [Fixture.environment("elsewhere", sites: ["site-1"])])
+        _ = try await store.stage(other, to: EnvironmentName("elsewhere"), of: theirs, act: Fixture.act)
+        let missing = Array(other.closure.entries.prefix(120))
+        let inventory = try #require(CacheManifest.Holding.inventory(of: other, missing: missing))
+        try await store.publish(inventory: inventory)
+        try await store.publish(
+            try Fixture.manifest(in: "elsewhere", Fixture.holding(other, missing: missing)),
+            signedBy: Fixture.key(of: "site-1"))
+        for index in 0..<CentralStore.tidyInventories {
+            _ = try await memory.put(
+                [], at: CentralStore.inventoryKey(Fixture.digest("inventory \(index)")), condition: .none)
+        }
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        #expect(try await memory.list(below: ObjectKey("inventories")).count == 3)
+
+        // Removed by somebody who stages at the same time, before the record pointed to it.
+        try await publish(list, missing: Array(list.closure.entries.prefix(120)), at: "site-1")
+        try await memory.delete(CentralStore.inventoryKey(list.closure.root))
+        #expect(try await store.missing(of: check(list, fleet))[SiteName("site-1")]?.count == 120)
+    }
 }
