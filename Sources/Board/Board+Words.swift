@@ -123,3 +123,8 @@ extension AuditEvent {
     /// Where it was, as `ENVIRONMENT/SITE`; empty where it was nowhere.
     public var place: String { [environment?.text, site?.text].compactMap(\.self).joined(separator: "/") }
 }
+
+extension AuditRecord {
+    /// What people should know beside what was done: the event's remarks, and who recorded it where that is another.
+    public var remarks: [String] { event.remarks + (settledBy.map { ["recorded by \($0.text)"] } ?? []) }
+}

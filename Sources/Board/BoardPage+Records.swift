@@ -86,10 +86,10 @@ extension BoardPage {
             case (let environment?, nil): link(environment.text, .environment(environment, .init()))
             default: none()
             }
-        let remarks = event.remarks
+        let remarks = record.remarks
         return [
             .text("\(record.sequence)"), time(event.at),
-            [.text(event.by.text), record.signer == nil ? .nothing : small("signed")],
+            [.text(event.by.text), record.signature.map { small(.text($0)) } ?? .nothing],
             .text(event.action.text), place,
             event.list.map { list in [.text(list.text), event.generation.map { small(short($0)) } ?? .nothing] }
                 ?? none(),

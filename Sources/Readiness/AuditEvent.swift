@@ -66,6 +66,9 @@ public struct AuditEvent: Hashable, Sendable {
             self.key = key
         }
 
+        /// Who acts.
+        init(_ act: Act) { self.init(act.by, key: act.key) }
+
         /// `USER@HOST`.
         public var text: String { host.isEmpty ? user : "\(user)@\(host)" }
     }
@@ -137,7 +140,7 @@ public struct AuditEvent: Hashable, Sendable {
     public init(_ action: Action, _ act: Act) {
         id = Self.randomID()
         at = act.at
-        by = Actor(act.by, key: act.key)
+        by = Actor(act)
         self.action = action
     }
 }
@@ -196,37 +199,4 @@ extension AuditEvent: Codable {
         try container.encodeIfPresent(policy, forKey: .policy)
         if !details.isEmpty { try container.encode(details, forKey: .details) }
     }
-}
-
-/// Events that belong to a change of the object they lie in, and are still to be recorded in the chain.
-///
-/// A change and its event are written in one swap, so that there is no change without its event. The event then goes to the
-/// chain and out of here; where a crash comes in between, whoever touches the object next does that. No event gets into
-/// the chain twice: everyone who records it looks first at every record since `after`.
-struct Outbox: Hashable, Sendable, Codable {
-    /// An event that is still to be recorded.
-    struct Pending: Hashable, Sendable, Codable {
-        let event: AuditEvent
-        /// How long the chain was before the change, at most.
-        let after: Int64
-    }
-
-    private(set) var events: [Pending] = []
-
-    init() {}
-
-    mutating func add(_ event: AuditEvent, after sequence: Int64) {
-        events.append(Pending(event: event, after: sequence))
-    }
-
-    mutating func remove(_ recorded: Outbox) {
-        let ids = Set(recorded.events.map(\.event.id))
-        events.removeAll { ids.contains($0.event.id) }
-    }
-
-    var isEmpty: Bool { events.isEmpty }
-
-    // A list without a name of its own.
-    init(from decoder: any Decoder) throws { events = try [Pending](from: decoder) }
-    func encode(to encoder: any Encoder) throws { try events.encode(to: encoder) }
 }

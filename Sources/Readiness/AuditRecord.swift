@@ -4,7 +4,9 @@ public import Trust
 /// One entry of the audit chain: an event, its place, and the hash of the entry before it.
 ///
 /// An object of its own, which is written once and never changed. Its hash is the SHA-256 of the object's bytes, so that
-/// `sha256sum` computes it. Where who recorded it has a key, the object is an envelope that the key signed.
+/// `sha256sum` computes it. Where who did it has a key, the object is an envelope that the key signed. Of what was written
+/// together with a change, and then put here by whoever came by, only the event is signed, in a `statement`: nobody signs
+/// for another.
 public struct AuditRecord: Hashable, Sendable {
     /// The largest record that is read, in bytes: 16 MiB, enough for 50,000 sites.
     public static let maximumSize = 16 << 20
@@ -15,10 +17,15 @@ public struct AuditRecord: Hashable, Sendable {
     public let previous: Digest?
     /// What was decided or done.
     public let event: AuditEvent
-    /// The key that signed the record: that of who recorded it, which after a crash may be another than who did it.
+    /// The key that signed the event: that of who did it; `nil` where nobody did.
     public let signer: PublicKey?
+    /// Who put the record here, where that is another than who did it; as they said, and signed by nobody.
+    public let settledBy: AuditEvent.Actor?
     /// The SHA-256 of the record's object.
     public let digest: Digest
+
+    /// Who signed, for people: `signed by KEY-ID`, in short; `nil` where nobody did.
+    public var signature: String? { signer.map { "signed by \($0.id.short)" } }
 
     /// Reads a record.
     ///
@@ -41,11 +48,12 @@ public struct AuditRecord: Hashable, Sendable {
         sequence = fields.sequence
         previous = fields.previous
         event = fields.event
-        signer = envelope == nil ? nil : fields.signer
+        signer = fields.statement?.signer ?? (envelope == nil ? nil : fields.signer)
+        settledBy = fields.settledBy
         digest = Digest(of: object)
     }
 
-    /// The object of a new record.
+    /// The object of a new record, written by who did it.
     ///
     /// - Throws: `ReadinessError.invalidRecord` and `.signing`.
     static func object(
@@ -53,26 +61,51 @@ public struct AuditRecord: Hashable, Sendable {
     ) throws(ReadinessError) -> [UInt8] {
         let document = try Document.encode(
             Fields(sequence: sequence, previous: previous, signer: key?.publicKey, event: event), .invalidRecord)
-        let object = try key.map { key throws(ReadinessError) in try Schema.auditRecord.sign(document, with: key) }
-        guard (object ?? document).count <= maximumSize else {
-            throw ReadinessError(.invalidRecord, "the audit record would have more than \(maximumSize) bytes")
-        }
-        return object ?? document
+        return try bounded(
+            key.map { key throws(ReadinessError) in try Schema.auditRecord.sign(document, with: key) } ?? document)
     }
 
-    /// The record's keys and those of its event, side by side.
+    /// The object of a new record of what somebody left in an outbox: with their signature, or none.
+    ///
+    /// - Parameter settler: who writes it; named where it is another
+    /// - Throws: `ReadinessError.invalidRecord`.
+    static func object(
+        _ pending: Outbox.Pending, at sequence: Int64, after previous: Digest?, settledBy settler: AuditEvent.Actor
+    ) throws(ReadinessError) -> [UInt8] {
+        try bounded(
+            Document.encode(
+                Fields(
+                    sequence: sequence, previous: previous, settledBy: settler == pending.event.by ? nil : settler,
+                    statement: pending.statement, event: pending.event), .invalidRecord))
+    }
+
+    private static func bounded(_ object: [UInt8]) throws(ReadinessError) -> [UInt8] {
+        guard object.count <= maximumSize else {
+            throw ReadinessError(.invalidRecord, "the audit record would have more than \(maximumSize) bytes")
+        }
+        return object
+    }
+
+    /// The record's keys and those of its event, side by side; or what was signed of the event.
     fileprivate struct Fields: Codable {
         let sequence: Int64
         let previous: Digest?
-        let signer: PublicKey?
+        var signer: PublicKey?
+        var settledBy: AuditEvent.Actor?
+        var statement: AuditStatement?
         let event: AuditEvent
 
-        private enum CodingKeys: CodingKey { case schema, sequence, previous, signer }
+        private enum CodingKeys: CodingKey { case schema, sequence, previous, signer, settledBy, statement }
 
-        init(sequence: Int64, previous: Digest?, signer: PublicKey?, event: AuditEvent) {
+        init(
+            sequence: Int64, previous: Digest?, signer: PublicKey? = nil, settledBy: AuditEvent.Actor? = nil,
+            statement: AuditStatement? = nil, event: AuditEvent
+        ) {
             self.sequence = sequence
             self.previous = previous
             self.signer = signer
+            self.settledBy = settledBy
+            self.statement = statement
             self.event = event
         }
 
@@ -82,7 +115,9 @@ public struct AuditRecord: Hashable, Sendable {
             sequence = try container.decode(Int64.self, forKey: .sequence)
             previous = try container.decodeIfPresent(Digest.self, forKey: .previous)
             signer = try container.decodeIfPresent(PublicKey.self, forKey: .signer)
-            event = try AuditEvent(from: decoder)
+            settledBy = try container.decodeIfPresent(AuditEvent.Actor.self, forKey: .settledBy)
+            statement = try container.decodeIfPresent(AuditStatement.self, forKey: .statement)
+            event = try statement?.event ?? AuditEvent(from: decoder)
         }
 
         func encode(to encoder: any Encoder) throws {
@@ -91,7 +126,9 @@ public struct AuditRecord: Hashable, Sendable {
             try container.encode(sequence, forKey: .sequence)
             try container.encodeIfPresent(previous, forKey: .previous)
             try container.encodeIfPresent(signer, forKey: .signer)
-            try event.encode(to: encoder)
+            try container.encodeIfPresent(settledBy, forKey: .settledBy)
+            try container.encodeIfPresent(statement, forKey: .statement)
+            if statement == nil { try event.encode(to: encoder) }
         }
     }
 }
@@ -101,73 +138,9 @@ extension AuditRecord: Encodable {
 
     /// The record's keys, and `digest`: what `rollcall audit export` writes a line of.
     public func encode(to encoder: any Encoder) throws {
-        try Fields(sequence: sequence, previous: previous, signer: signer, event: event).encode(to: encoder)
+        try Fields(sequence: sequence, previous: previous, signer: signer, settledBy: settledBy, event: event)
+            .encode(to: encoder)
         var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(digest, forKey: .digest)
-    }
-}
-
-/// Where the audit chain ends, at least: a hint that spares walking it, and a witness of its length.
-public struct AuditHead: Hashable, Sendable {
-    /// The largest head that is read, in bytes.
-    static let maximumSize = 4096
-
-    /// The number of the last record that is known; 0 for an empty chain.
-    public let sequence: Int64
-    /// Its hash; `nil` for an empty chain.
-    public let digest: Digest?
-
-    /// The head of an empty chain.
-    static let empty = AuditHead(sequence: 0, digest: nil)
-
-    init(sequence: Int64, digest: Digest?) {
-        self.sequence = sequence
-        self.digest = digest
-    }
-
-    /// Reads `NUMBER:DIGEST`, as `rollcall audit verify` prints it.
-    ///
-    /// - Throws: `ReadinessError.brokenChain` for other text.
-    public init(_ text: String) throws(ReadinessError) {
-        let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
-        guard parts.count == 2, let sequence = Int64(parts[0]),
-            (1...CentralStore.maximumAuditRecords).contains(sequence),
-            let digest = try? Digest(parts[1])
-        else {
-            throw ReadinessError(
-                .brokenChain,
-                "'\(text.prefix(100))' is not the end of an audit chain: write NUMBER:DIGEST, as 'rollcall audit verify' does"
-            )
-        }
-        self.init(sequence: sequence, digest: digest)
-    }
-
-    /// The head that ends with a record.
-    init(_ record: AuditRecord) { self.init(sequence: record.sequence, digest: record.digest) }
-}
-
-extension AuditHead: CustomStringConvertible {
-    /// `NUMBER:DIGEST`; `0` for an empty chain.
-    public var description: String { digest.map { "\(sequence):\($0)" } ?? "0" }
-}
-
-extension AuditHead: Codable {
-    private enum CodingKeys: CodingKey { case schema, sequence, digest }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        try Schema.auditHead.require(try container.decode(String.self, forKey: .schema))
-        sequence = try container.decode(Int64.self, forKey: .sequence)
-        digest = try container.decode(Digest.self, forKey: .digest)
-        guard sequence > 0, sequence <= CentralStore.maximumAuditRecords else {
-            throw ReadinessError(.brokenChain, "the head's sequence number is \(sequence)")
-        }
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(Schema.auditHead.id, forKey: .schema)
-        try container.encode(sequence, forKey: .sequence)
         try container.encode(digest, forKey: .digest)
     }
 }

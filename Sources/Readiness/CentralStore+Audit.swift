@@ -26,20 +26,28 @@ extension CentralStore {
     ///   `.contention` where others were first for as many attempts as are made.
     @discardableResult
     public func record(_ event: AuditEvent) async throws -> AuditRecord {
-        try await append(event, after: try await auditEnd())
+        try await append(event, by: signingKey?.publicKey, after: try await auditEnd()) {
+            place throws(ReadinessError) in
+            try AuditRecord.object(event, at: place.sequence + 1, after: place.digest, signedBy: signingKey)
+        }
     }
 
     /// Records an event unless one of the records after `start` is of it already.
-    private func append(_ event: AuditEvent, after start: AuditHead) async throws -> AuditRecord {
+    ///
+    /// The same event is one that says the same by the same key. Whoever can read an outbox can write another event with
+    /// the same ID first: that one does not take the place of what was done.
+    private func append(
+        _ event: AuditEvent, by signer: PublicKey?, after start: AuditHead,
+        _ object: (AuditHead) throws(ReadinessError) -> [UInt8]
+    ) async throws -> AuditRecord {
         var end = start
         for attempt in 0..<Self.maximumAppends {
             while let record = try await auditRecord(after: end) {
-                if record.event.id == event.id { return record }
+                if record.event == event, record.signer == signer { return record }
                 end = AuditHead(record)
             }
             let key = try Self.auditKey(end.sequence + 1)
-            let object = try AuditRecord.object(
-                event, at: end.sequence + 1, after: end.digest, signedBy: signingKey)
+            let object = try object(end)
             if try await objects.put(object, at: key, condition: .ifAbsent) != .conflict {
                 let record = try AuditRecord(parsing: object, in: key.path)
                 await moveHead(to: AuditHead(record))
@@ -51,11 +59,17 @@ extension CentralStore {
             .contention, "others wrote to the audit chain \(Self.maximumAppends) times meanwhile: run this again")
     }
 
-    /// Records the events of an outbox, in their order.
-    func record(_ outbox: Outbox) async throws {
+    /// Records the events of an outbox, in their order, as those who did it left them.
+    ///
+    /// - Parameter settler: who does that
+    func record(_ outbox: Outbox, by settler: AuditEvent.Actor) async throws {
         for pending in outbox.events {
-            let start = pending.after == 0 ? nil : try await auditRecord(pending.after)
-            _ = try await append(pending.event, after: start.map(AuditHead.init) ?? .empty)
+            let start = pending.after <= 0 ? nil : try await auditRecord(pending.after)
+            _ = try await append(
+                pending.event, by: pending.statement?.signer, after: start.map(AuditHead.init) ?? .empty
+            ) { place throws(ReadinessError) in
+                try AuditRecord.object(pending, at: place.sequence + 1, after: place.digest, settledBy: settler)
+            }
         }
     }
 

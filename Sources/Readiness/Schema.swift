@@ -14,6 +14,7 @@ struct Schema: Sendable {
     static let environmentRecord = Schema(name: "rollcall.environment-record", version: 1)
     static let cacheManifest = Schema(name: "rollcall.cache-manifest", version: 1)
     static let auditRecord = Schema(name: "rollcall.audit-record", version: 1)
+    static let auditStatement = Schema(name: "rollcall.audit-statement", version: 1)
     static let auditHead = Schema(name: "rollcall.audit-head", version: 1)
     static let waiver = Schema(name: "rollcall.waiver", version: 1)
     static let waiverRevocation = Schema(name: "rollcall.waiver-revocation", version: 1)

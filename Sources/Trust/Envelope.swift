@@ -95,13 +95,10 @@ extension Envelope {
     ///
     /// - Throws: `TrustError.invalidEnvelope` where it cannot be written as JSON
     public func documentBytes() throws(TrustError) -> [UInt8] {
-        let fields = Fields(
-            payload: Data(payload).base64EncodedString(), payloadType: payloadType,
-            signatures: signatures.map { .init(keyid: $0.keyID, sig: Data($0.bytes).base64EncodedString()) })
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         do {
-            return Array(try encoder.encode(fields)) + [UInt8(ascii: "\n")]
+            return Array(try encoder.encode(self)) + [UInt8(ascii: "\n")]
         } catch {
             throw TrustError(.invalidEnvelope, "the envelope cannot be written: \(error)")
         }
@@ -118,6 +115,10 @@ extension Envelope {
         guard let fields = try? JSONDecoder().decode(Fields.self, from: data) else {
             throw TrustError(.invalidEnvelope, "the signed envelope has not the keys of DSSE v1")
         }
+        try self.init(fields)
+    }
+
+    private init(_ fields: Fields) throws(TrustError) {
         guard (1...Self.maximumSignatures).contains(fields.signatures.count) else {
             throw TrustError(
                 .invalidEnvelope,
@@ -153,5 +154,18 @@ extension Envelope {
         }
         while standard.count % 4 != 0 { standard.append(UInt8(ascii: "=")) }
         return Data(base64Encoded: Data(standard)).map { Array($0) }
+    }
+}
+
+/// As a part of another document, with the same keys; what is read is held to the same bounds.
+extension Envelope: Codable {
+    /// - Throws: `TrustError.invalidEnvelope` for one that is over its bounds
+    public init(from decoder: any Decoder) throws { try self.init(try Fields(from: decoder)) }
+
+    public func encode(to encoder: any Encoder) throws {
+        try Fields(
+            payload: Data(payload).base64EncodedString(), payloadType: payloadType,
+            signatures: signatures.map { .init(keyid: $0.keyID, sig: Data($0.bytes).base64EncodedString()) }
+        ).encode(to: encoder)
     }
 }

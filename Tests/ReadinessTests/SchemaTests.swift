@@ -77,9 +77,12 @@ import Trust
         _ = try await CentralStore(memory).forget(SiteName("site-2"), in: lab, act: Fixture.act)
         // An event that a crash left in each of the two objects that hold some.
         var record = try await store.record(of: lab)
-        record.record.outbox.add(AuditEvent(.staged, act), after: 1)
+        try record.record.outbox.add(AuditEvent(.staged, act), after: 1, signedBy: operatorKey)
+        try record.record.outbox.add(AuditEvent(.staged, Fixture.act), after: 1, signedBy: nil)
         #expect(try await store.swap(record.record, against: record.etag))
-        try await store.changeMemory(of: lab) { $0.outbox.add(AuditEvent(.checked, act), after: 1) }
+        var outbox = Outbox()
+        try outbox.add(AuditEvent(.checked, act), after: 1, signedBy: operatorKey)
+        try await store.changeMemory(of: lab) { [outbox] in $0.outbox = outbox }
         return memory
     }
 
@@ -118,6 +121,13 @@ import Trust
                 payloadType = envelope.payloadType
                 document = try JSONValue(parsing: envelope.payload)
             }
+            for statement in Self.statements(in: document) {
+                #expect(try Self.schema("dsse-envelope.v1.json").faults(in: statement) == [], "\(key)")
+                let payload = try #require(statement["payload"]?.text.flatMap { Data(base64Encoded: $0) })
+                let content = try JSONValue(parsing: Array(payload))
+                #expect(try Self.schema("audit-statement.v1.json").faults(in: content) == [], "\(key)")
+                seen["audit-statement.v1.json"] = content
+            }
             let name = try #require(Self.schemaName(of: key, payloadType: payloadType), "\(key)")
             #expect(try Self.schema(name).faults(in: document) == [], "\(key)")
             // The schema's name is the document's own.
@@ -141,6 +151,16 @@ import Trust
             #expect(try !schema.faults(in: .object(members.merging(["unheard": .null]) { $1 })).isEmpty)
             #expect(try !schema.faults(in: .object([:])).isEmpty)
             #expect(try !schema.faults(in: .array([])).isEmpty)
+        }
+    }
+
+    /// The envelopes that lie in another document.
+    private static func statements(in value: JSONValue) -> [JSONValue] {
+        switch value {
+        case .array(let items): items.flatMap(statements)
+        case .object(let members):
+            members.flatMap { $0.key == "statement" ? [$0.value] : statements(in: $0.value) }
+        default: []
         }
     }
 

@@ -77,6 +77,10 @@ public struct JSONSchema: Sendable {
             else { throw TestSupportError("\(path): \(reference) leads nowhere") }
             return try faults(value, target, at: path)
         case ("type", .string(let type)): return expect(Self.isOf(type, value))
+        case ("type", .array(let types)):
+            return expect(types.contains { $0.text.map { Self.isOf($0, value) } ?? false })
+        case ("anyOf", .array(let schemas)):
+            return expect(try schemas.contains { try faults(value, $0, at: path).isEmpty })
         case ("const", _): return expect(value == argument)
         case ("enum", .array(let allowed)): return expect(allowed.contains(value))
         case ("pattern", .string(let pattern)):
