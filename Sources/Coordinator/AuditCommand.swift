@@ -98,7 +98,9 @@ struct AuditCommand: AsyncParsableCommand {
                 Ends with 0 when it holds together, and with 3 after naming the first record that does not fit. It prints \
                 the end of the chain as NUMBER:DIGEST: kept somewhere else and given back with --head later, it shows \
                 whether records were cut off at the end since. Each site's manifest says how far its agent saw the chain \
-                go; with --fleet, also beside --directory, it must be signed by the site's key.
+                go; with --fleet, also beside --directory, it must be signed by the site's key. So must be what the \
+                site's agent recorded, and everything else by a key of the fleet file's 'coordinators', if it names \
+                any: it ends with 3 after naming records that are not, those up to --head excepted.
                 """)
 
         @Option(
@@ -116,8 +118,11 @@ struct AuditCommand: AsyncParsableCommand {
                 throw ExitCode.blocked
             }
             Terminal.say(
-                "the audit chain holds together: \(verification.records) records, \(verification.signed) of them signed;"
-                    + " \(verification.witnessed); it ends with \(verification.end)")
+                "the audit chain holds together: \(verification.records) records, \(verification.signed) of them signed"
+                    + "\(verification.vouchedFor); \(verification.witnessed); it ends with \(verification.end)")
+            guard verification.strangerCount > 0 else { return }
+            Terminal.say(verification.strangersNamed)
+            throw ExitCode.blocked
         }
     }
 
@@ -153,8 +158,9 @@ struct AuditTable {
             let event = record.event
             let list = event.list.map { "\($0)\(event.generation.map { " \($0.short)" } ?? "")" } ?? "-"
             table.add(
-                "\(record.sequence)", event.at.description, event.by.text + (record.signer == nil ? "" : " (signed)"),
-                event.action.text, event.place.isEmpty ? "-" : event.place, list, event.remarks.joined(separator: "; "))
+                "\(record.sequence)", event.at.description, event.by.text + (record.signature.map { " (\($0))" } ?? ""),
+                event.action.text, event.place.isEmpty ? "-" : event.place, list, record.remarks.joined(separator: "; ")
+            )
         }
         lines = table.lines
     }
@@ -176,6 +182,18 @@ extension Timestamp {
 }
 
 extension AuditVerification {
+    /// How many records are signed by keys that somebody knows, in words.
+    fileprivate var vouchedFor: String { vouched.map { ", \($0) by a key that the fleet file has for it" } ?? "" }
+
+    /// The records that should be signed by a known key and are not, in words.
+    fileprivate var strangersNamed: String {
+        let named = strangers.map { "\($0)" }.joined(separator: ", ")
+        let others = strangerCount - Int64(strangers.count)
+        return "\(strangerCount) records are not signed by a key that the fleet file has for who did it: \(named)"
+            + (others > 0 ? " and \(others) more" : "")
+            + ": look at them with 'rollcall audit log'; once they are explained, give --head \(end)"
+    }
+
     /// How many sites bear witness, in words.
     fileprivate var witnessed: String {
         guard witnesses > 0 else { return "no site of \(siteManifests) bears witness" }

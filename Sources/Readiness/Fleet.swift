@@ -65,6 +65,22 @@ public struct Fleet: Hashable, Sendable {
         }
     }
 
+    /// Who decides, and has a key to sign that with: a person, or a pipeline that runs `rollcall`.
+    public struct Coordinator: Hashable, Sendable {
+        /// The name, unique among the fleet's coordinators.
+        public let name: CoordinatorName
+        /// The keys that sign audit records; several while keys rotate.
+        public let keys: [Key]
+
+        /// - Parameters:
+        ///   - name: the name
+        ///   - keys: the keys that sign audit records
+        public init(name: CoordinatorName, keys: [Key]) {
+            self.name = name
+            self.keys = keys
+        }
+    }
+
     /// A rung of the promotion ladder.
     public struct Environment: Hashable, Sendable {
         /// How old a site's verification may be when the file does not say: 24 hours.
@@ -90,6 +106,8 @@ public struct Fleet: Hashable, Sendable {
         public let rollbackDepth: Int
         /// Who may give waivers: the fleet's approvers.
         public internal(set) var approvers: [Approver] = []
+        /// Whose keys sign what is decided: the fleet's coordinators.
+        public internal(set) var coordinators: [Coordinator] = []
         /// The environment before it on the ladder, in which a list has to be promoted first; `nil` for the first.
         public internal(set) var predecessor: EnvironmentName?
         /// The keys of all sites of the fleet, by their IDs: to tell whose a document is that lies in another's place.
@@ -137,15 +155,19 @@ public struct Fleet: Hashable, Sendable {
     public let environments: [Environment]
     /// Who may give waivers.
     public let approvers: [Approver]
+    /// Whose signatures of audit records are known; empty where nobody's are.
+    public let coordinators: [Coordinator]
 
     /// - Parameters:
     ///   - objectStore: where the central object store is
     ///   - environments: the environments, in ladder order
     ///   - approvers: who may give waivers
-    /// - Throws: `ReadinessError.invalidFleet` for two environments or approvers of one name, one key of two approvers or
-    ///   of an approver and a site, or no environment at all.
+    ///   - coordinators: whose signatures of audit records are known
+    /// - Throws: `ReadinessError.invalidFleet` for two environments, approvers or coordinators of one name, one key of two of
+    ///   approvers, coordinators and sites, or no environment at all.
     public init(
-        objectStore: ObjectStoreLocation, environments: [Environment], approvers: [Approver] = []
+        objectStore: ObjectStoreLocation, environments: [Environment], approvers: [Approver] = [],
+        coordinators: [Coordinator] = []
     ) throws(ReadinessError) {
         guard !environments.isEmpty else {
             throw ReadinessError(.invalidFleet, "the fleet has no environments: name at least one, with its sites")
@@ -157,16 +179,28 @@ public struct Fleet: Hashable, Sendable {
         if let name = repeated(approvers.map(\.name)) {
             throw ReadinessError(.invalidFleet, "the approver '\(name)' is named twice: approver names are unique")
         }
+        if let name = repeated(coordinators.map(\.name)) {
+            throw ReadinessError(
+                .invalidFleet, "the coordinator '\(name)' is named twice: coordinator names are unique")
+        }
         // Whose word something is must be beyond doubt.
         let siteKeys = Set(environments.flatMap { $0.sites.flatMap { $0.keys.map(\.publicKey) } })
-        let approverKeys = approvers.flatMap { approver in Set(approver.keys.map(\.publicKey)) }
-        if let key = repeated(approverKeys) ?? approverKeys.first(where: siteKeys.contains) {
-            throw ReadinessError(
-                .invalidFleet, "the key \(key) of an approver is another approver's or a site's too: make one for each")
+        let owners =
+            approvers.map { ("an approver", Set($0.keys.map(\.publicKey))) }
+            + coordinators.map { ("a coordinator", Set($0.keys.map(\.publicKey))) }
+        var taken = siteKeys
+        for (owner, keys) in owners {
+            if let key = keys.first(where: taken.contains) {
+                throw ReadinessError(
+                    .invalidFleet,
+                    "the key \(key) of \(owner) is another's or a site's too: make one for each")
+            }
+            taken.formUnion(keys)
         }
         self.objectStore = objectStore
         self.approvers = approvers
-        let owners = Dictionary(
+        self.coordinators = coordinators
+        let siteOwners = Dictionary(
             environments.flatMap { environment in
                 environment.sites.flatMap { site in
                     site.keys.map { key in
@@ -180,7 +214,8 @@ public struct Fleet: Hashable, Sendable {
             var environment = environments[index]
             environment.approvers = approvers
             environment.predecessor = index > 0 ? environments[index - 1].name : nil
-            environment.owners = owners
+            environment.coordinators = coordinators
+            environment.owners = siteOwners
             return environment
         }
     }

@@ -57,7 +57,8 @@ public struct GatePolicy: Hashable, Sendable, Codable {
             "unsigned \(environment.acceptsUnsigned ? "accept" : "refuse")", "rollback \(environment.rollbackDepth)",
         ] + environment.sites.map { "site \($0.name) \($0.registry)" }.sorted()
             + (environment.sites.flatMap { keys("site \($0.name)", $0.keys) }
-            + environment.approvers.flatMap { keys("approver \($0.name)", $0.keys) }).sorted()
+            + environment.approvers.flatMap { keys("approver \($0.name)", $0.keys) }
+            + environment.coordinators.flatMap { keys("coordinator \($0.name)", $0.keys) }).sorted()
     }
 
     /// What differs from an earlier policy, for people: what it is, and what it was.
@@ -90,7 +91,9 @@ extension GateMemory {
             policy = GatePolicy(environment)
             registries = Dictionary(
                 environment.sites.map { ($0.name, $0.registry) }, uniquingKeysWith: { first, _ in first })
-            let keys = environment.sites.flatMap(\.keys) + environment.approvers.flatMap(\.keys)
+            let keys =
+                environment.sites.flatMap(\.keys) + environment.approvers.flatMap(\.keys)
+                + environment.coordinators.flatMap(\.keys)
             keyEnds = Dictionary(
                 keys.compactMap { key in key.notAfter.map { (key.publicKey.id.description, $0) } },
                 uniquingKeysWith: { first, _ in first })
@@ -121,6 +124,7 @@ extension GateMemory {
         let owners =
             environment.sites.map { ($0.name.text, $0.keys) }
             + environment.approvers.map { ("approver \($0.name)", $0.keys) }
+            + environment.coordinators.map { ("coordinator \($0.name)", $0.keys) }
         let currentKeys = Dictionary(
             owners.filter { !$0.1.isEmpty }.map { ($0.0, $0.1.map(\.publicKey.id).sorted()) },
             uniquingKeysWith: { first, _ in first })

@@ -45,9 +45,17 @@ public typealias ListName = Name<ListSubject>
 /// The name of a person who may give waivers.
 public typealias ApproverName = Name<ApproverSubject>
 
+/// The name of a person, or a pipeline, that decides and signs that.
+public typealias CoordinatorName = Name<CoordinatorSubject>
+
 /// See `ApproverName`.
 public enum ApproverSubject: NameSubject {
     public static var term: String { "an approver" }
+}
+
+/// See `CoordinatorName`.
+public enum CoordinatorSubject: NameSubject {
+    public static var term: String { "a coordinator" }
 }
 
 /// See `EnvironmentName`.
