@@ -28,6 +28,7 @@ public struct CachedStore: ObjectStore {
     public func prepare() async throws(ObjectStoreError) { try await store.prepare() }
 
     public func clockLead() async -> Duration? { await store.clockLead() }
+    public func knownClockLead() async -> Duration? { await store.knownClockLead() }
 
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
         try await get(key, ifNoneMatch: etag, limit: ObjectStoreLimit.objectSize)

@@ -59,6 +59,10 @@ public protocol ObjectStore: Sendable {
     /// How far the store's clock is ahead of this machine's, as far as that can be told at little cost; negative where it
     /// is behind. Whole seconds; `nil` where nothing is known. A clock that only this machine has tells nothing.
     func clockLead() async -> Duration?
+
+    /// The same, as far as a server's answers have told it by the way: nothing is asked and nothing written. `nil` for a
+    /// store without a server, whose clock may be this machine's.
+    func knownClockLead() async -> Duration?
 }
 
 /// The bounds that every store keeps.
@@ -77,6 +81,9 @@ extension ObjectStore {
 
     /// Nothing is known of a clock.
     public func clockLead() async -> Duration? { nil }
+
+    /// Nothing was told.
+    public func knownClockLead() async -> Duration? { nil }
 
     /// Reads an object whole, and refuses it afterwards: for stores that have it in memory.
     public func get(

@@ -15,9 +15,7 @@ extension CentralStore {
         _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act
     ) async throws -> Verdict {
         let place = try fleet.environment(environment)
-        let current = try await settledRecord(of: environment)
-        var evidence = try await evidence(of: place, act: act)
-        evidence.note(current.record)
+        let (evidence, current) = try await evidence(of: place, act: act)
         // After what the answer rests on was read: waiting for it must not make it younger.
         let act = timed(act)
         let state = current.record.lists[list]
@@ -32,59 +30,73 @@ extension CentralStore {
 
     /// An environment's record, after what was done to it before has been recorded.
     ///
+    /// - Parameters:
+    ///   - environment: whose record; how many earlier promotions its sites keep is what the fleet file says
+    ///   - act: who asks
     /// - Throws: as `record(of:)` and `record(_:)`.
-    func settledRecord(of environment: EnvironmentName) async throws -> VersionedRecord {
+    func settledRecord(of environment: Fleet.Environment, act: Act) async throws -> VersionedRecord {
         for attempt in 0..<Self.maximumAttempts {
-            var current = try await record(of: environment)
+            var current = try await record(of: environment.name)
             let outbox = current.record.outbox
-            guard !outbox.isEmpty else { return current }
-            try await record(outbox)
+            // The agents know the fleet file's depth from here alone.
+            let isOutdated = current.etag != nil && current.record.rollbackDepth != environment.rollbackDepth
+            guard !outbox.isEmpty || isOutdated else { return current }
+            try await record(outbox, by: AuditEvent.Actor(act))
             current.record.outbox.remove(outbox)
+            current.record.rollbackDepth = environment.rollbackDepth
             if try await !swap(current.record, against: current.etag) { await backoff(attempt) }
         }
-        throw contention(over: environment)
+        throw contention(over: environment.name)
     }
 
     /// Records what was just done to an environment's record.
     ///
     /// - Parameter deed: what was done, in words
     /// - Throws: `ReadinessError.unrecorded`: it is done all the same, and the next change or check records it.
-    func settle(_ environment: EnvironmentName, after deed: String) async throws {
+    func settle(_ environment: Fleet.Environment, after deed: String, act: Act) async throws {
         do {
-            _ = try await settledRecord(of: environment)
+            let record = try await settledRecord(of: environment, act: act).record
+            // So that nobody puts back what was before. Where it fails, the next decision takes note of it.
+            try? await changeMemory(of: environment.name) { $0.remember(record) }
         } catch {
             throw ReadinessError(
                 .unrecorded,
                 "\(deed), but its audit record could not be written (\(error)): the next command that decides about"
-                    + " '\(environment)' writes it")
+                    + " '\(environment.name)' writes it")
         }
     }
 
     // MARK: What was seen and said before
 
-    /// Reads what every site reported last, and remembers it: what a decision rests on.
+    /// Reads what every site reported last, and remembers it: what a decision rests on, and what it is about.
     ///
-    /// The memory is read before the reports, so that what is remembered is never younger than what is read. Where another
-    /// coordinator has seen something younger meanwhile, both are read again.
+    /// The memory is read before the record and the reports, so that what is remembered is never younger than what is read.
+    /// Where another coordinator has seen something younger meanwhile, all of it is read again.
     ///
     /// - Throws: as `reports(of:)`, and `ReadinessError.contention` where others kept changing the memory.
-    func evidence(of environment: Fleet.Environment, act: Act) async throws -> Evidence {
+    func evidence(
+        of environment: Fleet.Environment, act: Act
+    ) async throws -> (evidence: Evidence, current: VersionedRecord) {
         for attempt in 0..<Self.maximumAttempts {
-            let (memory, etag) = try await settledMemory(of: environment.name)
-            var evidence = try await observe(environment, remembering: memory)
+            let (memory, etag) = try await settledMemory(of: environment.name, act: act)
+            let current = try await settledRecord(of: environment, act: act)
+            var evidence = try await observe(environment, remembering: memory, current)
             // Only where something is decided: a directory's clock is told by a file that is written.
             evidence.storeLead = await objects.clockLead()
+            // What a clock that is wrong notes would close the gate for those whose clock is right.
+            guard evidence.skew == nil else { return (evidence, current) }
             let act = timed(act)
             var latest = memory
             latest.remember(evidence.reports, shards: evidence.shards, of: environment, at: act.at)
+            latest.remember(current.record)
             if let event = latest.noteDemands(of: environment, act: act) {
-                latest.outbox.add(event, after: try await auditEnd().sequence)
+                try latest.outbox.add(event, after: try await auditEnd().sequence, signedBy: signingKey)
             }
-            if latest == memory { return evidence }
+            if latest == memory { return (evidence, current) }
             if try await swap(latest, against: etag) {
-                if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name).memory }
+                if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name, act: act).memory }
                 evidence.memory = latest
-                return evidence
+                return (evidence, current)
             }
             await backoff(attempt)
         }
@@ -93,39 +105,57 @@ extension CentralStore {
 
     /// What a decision would rest on, without remembering anything: for looking.
     ///
-    /// - Throws: as `reports(of:)`.
-    public func observe(_ environment: Fleet.Environment) async throws -> Evidence {
-        try await observe(environment, remembering: try await memory(of: environment.name).memory)
+    /// - Returns: the evidence, and the environment's record
+    /// - Throws: as `reports(of:)` and `record(of:)`.
+    public func observe(
+        _ environment: Fleet.Environment
+    ) async throws -> (evidence: Evidence, current: VersionedRecord) {
+        let memory = try await memory(of: environment.name).memory
+        let current = try await record(of: environment.name)
+        return (try await observe(environment, remembering: memory, current), current)
     }
 
-    private func observe(_ environment: Fleet.Environment, remembering memory: GateMemory) async throws -> Evidence {
+    private func observe(
+        _ environment: Fleet.Environment, remembering memory: GateMemory, _ current: VersionedRecord
+    ) async throws -> Evidence {
         let reports = try await allReports(of: environment)
         var evidence = Evidence(
             reports: reports.sites, memory: memory,
             waivers: try await waivers(of: environment, remembering: memory), shards: reports.shards)
-        if let name = environment.predecessor {
-            let before = try await record(of: name)
-            evidence.predecessor = .init(record: before.record, digest: before.digest)
-            evidence.note(before.record)
-        }
+        evidence.predecessor = try await predecessor(of: environment)
+        if let before = evidence.predecessor { evidence.note(before.record) }
+        evidence.note(current.record)
+        evidence.storeLead = await objects.knownClockLead()
+        evidence.isStoresOwn = evidence.storeLead != nil
         return evidence
     }
 
-    /// Records a check whose answer is another than the last one that was recorded of the list.
+    /// What the environment before on the ladder has; `nil` for the first.
+    func predecessor(of environment: Fleet.Environment) async throws -> Evidence.Predecessor? {
+        guard let name = environment.predecessor else { return nil }
+        let memory = try await memory(of: name).memory
+        let before = try await record(of: name)
+        return .init(record: before.record, digest: before.digest, replayed: memory.replayed(in: before.record))
+    }
+
+    /// Records a check whose answer is another than the last one that was recorded of the list. Of a list that the record
+    /// does not have nothing is recorded, whoever asks how often; nor by a clock that is wrong.
     func remember(
         _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
         let answer = GateMemory.Answer(verdict, by: GatePolicy(environment))
-        guard evidence.memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
+        guard current.record.lists[verdict.list] != nil, evidence.skew == nil,
+            evidence.memory.answers[verdict.list]?.fingerprint != answer.fingerprint
+        else { return }
         let end = try await auditEnd()
         let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, in: environment, on: current)
         for attempt in 0..<Self.maximumAttempts {
-            var (memory, etag) = try await settledMemory(of: verdict.environment)
+            var (memory, etag) = try await settledMemory(of: verdict.environment, act: act)
             guard memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
             memory.answers[verdict.list] = answer
-            memory.outbox.add(event, after: end.sequence)
+            try memory.outbox.add(event, after: end.sequence, signedBy: signingKey)
             if try await swap(memory, against: etag) {
-                _ = try await settledMemory(of: verdict.environment)
+                _ = try await settledMemory(of: verdict.environment, act: act)
                 return
             }
             await backoff(attempt)
@@ -143,12 +173,14 @@ extension CentralStore {
     }
 
     /// What the gate remembers, after the events in it have been recorded.
-    private func settledMemory(of environment: EnvironmentName) async throws -> (memory: GateMemory, etag: ETag?) {
+    private func settledMemory(
+        of environment: EnvironmentName, act: Act
+    ) async throws -> (memory: GateMemory, etag: ETag?) {
         for attempt in 0..<Self.maximumAttempts {
             var (memory, etag) = try await memory(of: environment)
             let outbox = memory.outbox
             guard !outbox.isEmpty else { return (memory, etag) }
-            try await record(outbox)
+            try await record(outbox, by: AuditEvent.Actor(act))
             memory.outbox.remove(outbox)
             if try await !swap(memory, against: etag) { await backoff(attempt) }
         }

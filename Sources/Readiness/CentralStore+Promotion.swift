@@ -74,11 +74,6 @@ extension CentralStore {
     ) async throws -> StagingOutcome {
         let place = try fleet.environment(environment)
         try await prepare()
-        func predecessor() async throws -> Evidence.Predecessor? {
-            guard let before = place.predecessor else { return nil }
-            let current = try await record(of: before)
-            return .init(record: current.record, digest: current.digest)
-        }
         func event(
             _ action: AuditEvent.Action, _ act: Act, after before: Evidence.Predecessor?
         ) -> AuditEvent {
@@ -94,10 +89,16 @@ extension CentralStore {
             try await record(event)
             return .refused(reason)
         }
-        let before = try await predecessor()
+        func refusal(after before: Evidence.Predecessor?) -> Reason? {
+            if let before, before.replayed.contains(list.name) {
+                return recordReplayed(list.name, in: before.record.environment)
+            }
+            return refusalToStage(list, to: environment, after: before?.record)
+        }
+        let before = try await predecessor(of: place)
         // A time from ahead in the record would close the gate for as long.
         let skew = skew(from: await objects.clockLead())
-        if let reason = skew ?? refusalToStage(list, to: environment, after: before?.record) {
+        if let reason = skew ?? refusal(after: before) {
             return try await refuse(reason, after: before)
         }
         // Before the record points to it: whoever sees it staged can read it.
@@ -105,27 +106,41 @@ extension CentralStore {
         let end = try await auditEnd()
         var first: EnvironmentRecord.Pointer??
         for attempt in 0..<Self.maximumAttempts {
-            var current = try await settledRecord(of: environment)
+            // Before the record, as everywhere.
+            let memory = try await memory(of: environment).memory
+            var current = try await settledRecord(of: place, act: act)
             // Again, and after the record that is swapped: it may have been taken back there meanwhile.
-            let before = try await predecessor()
-            if let reason = refusalToStage(list, to: environment, after: before?.record) {
+            let before = try await predecessor(of: place)
+            if let reason = refusal(after: before) {
                 return try await refuse(reason, after: before)
             }
             let act = timed(act)
             let pointer = EnvironmentRecord.Pointer(to: list, by: act.by, at: act.at)
             let staged = current.record.lists[list.name]?.staged
-            if let staged, staged.generation == list.generation { return .alreadyStaged(staged) }
+            // Staging again is the way back from an old record, and from a time that is ahead.
+            if let staged, staged.generation == list.generation, staged.at.since(act.at) <= clockSkewTolerance,
+                !memory.replayed(in: current.record).contains(list.name)
+            {
+                return .alreadyStaged(staged)
+            }
             if let first, first != staged {
                 return try await refuse(changedMeanwhile(list.name, in: environment), after: before)
             }
             first = .some(staged)
-            current.record.stage(pointer, as: list.name)
+            guard staged != nil || current.record.lists.count < EnvironmentRecord.maximumLists else {
+                throw ReadinessError(
+                    .invalidList,
+                    "'\(environment)' has \(EnvironmentRecord.maximumLists) lists, as many as it may: stage it under a name"
+                        + " that is there")
+            }
+            current.record.stage(pointer, as: list.name, after: memory.changes(of: list.name))
             current.record.rollbackDepth = place.rollbackDepth
-            current.record.outbox.add(event(.staged, act, after: before), after: end.sequence)
+            try current.record.outbox.add(
+                event(.staged, act, after: before), after: end.sequence, signedBy: signingKey)
             if try await swap(current.record, against: current.etag) {
-                try await settle(environment, after: "'\(list.name)' is staged to '\(environment)'")
+                try await settle(place, after: "'\(list.name)' is staged to '\(environment)'", act: act)
                 // Housekeeping: the next staging does what this one could not.
-                try? await tidyInventories(of: fleet)
+                try? await tidyInventories()
                 return .staged(pointer)
             }
             await backoff(attempt)
@@ -156,12 +171,12 @@ extension CentralStore {
         let place = try fleet.environment(environment)
         if !isDryRun { try await prepare() }
         let end = isDryRun ? AuditHead.empty : try await auditEnd()
-        var first: EnvironmentRecord.ListState??
+        // What whoever asks may have looked at: gathering evidence may read the record several times.
+        let first = try await record(of: environment).record.lists[list]
         for attempt in 0..<Self.maximumAttempts {
-            var current =
-                isDryRun ? try await record(of: environment) : try await settledRecord(of: environment)
-            var evidence = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
-            evidence.note(current.record)
+            let look = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
+            let evidence = look.evidence
+            var current = look.current
             let act = timed(act)
             let state = current.record.lists[list]
             let target = move.target(in: state)
@@ -170,10 +185,9 @@ extension CentralStore {
                 isClimbing: move == .promotion && state?.isClimbing ?? true)
             if move == .rollback, target == nil { verdict = verdict.with(reason: nothingBefore(list, in: environment)) }
             if let generation { verdict = verdict.bound(to: generation) }
-            if let first, first != state {
+            if first != state {
                 verdict = verdict.blocked(by: changedMeanwhile(list, in: environment))
             }
-            first = .some(state)
             func event(_ promotion: AuditEvent.Action, _ rollback: AuditEvent.Action) -> AuditEvent {
                 AuditEvent(
                     move == .promotion ? promotion : rollback, act, verdict: verdict, evidence: evidence, in: place,
@@ -197,9 +211,9 @@ extension CentralStore {
             case .rollback: current.record.rollBack(to: pointer, as: list)
             }
             current.record.rollbackDepth = place.rollbackDepth
-            current.record.outbox.add(done, after: end.sequence)
+            try current.record.outbox.add(done, after: end.sequence, signedBy: signingKey)
             if try await swap(current.record, against: current.etag) {
-                try await settle(environment, after: "'\(list)' is promoted in '\(environment)'")
+                try await settle(place, after: "'\(list)' is promoted in '\(environment)'", act: act)
                 return .promoted(pointer, verdict)
             }
             await backoff(attempt)

@@ -52,16 +52,27 @@ public struct EnvironmentRecord: Hashable, Sendable {
     }
 
     /// Where one list stands.
-    public struct ListState: Hashable, Sendable, Codable {
+    public struct ListState: Hashable, Sendable {
+        /// The highest number of changes that is counted: what every JSON reader takes for a whole number.
+        static let maximumChanges: Int64 = 1 << 53
+
         /// What the agents prefetch.
         public internal(set) var staged: Pointer?
         /// What the clusters may use.
         public internal(set) var promoted: Pointer?
         /// What was promoted before, the latest first; at most `maximumHistory`.
         public internal(set) var history: [Pointer] = []
+        /// How often the list was staged, promoted and taken back here: what tells an old state from a new one. 0 where a
+        /// version that did not count wrote it.
+        public internal(set) var changes: Int64 = 0
 
         /// Whether what is staged is to be promoted still: then it has to climb the ladder.
         public var isClimbing: Bool { staged?.generation != promoted?.generation }
+
+        /// Counts a change.
+        ///
+        /// - Parameter seen: the highest number that is known of the list
+        mutating func count(after seen: Int64 = 0) { changes = min(max(changes, seen, 0) + 1, Self.maximumChanges) }
 
         /// Whether a generation is promoted, or was.
         public func hasPromoted(_ generation: Digest) -> Bool {
@@ -97,8 +108,11 @@ public struct EnvironmentRecord: Hashable, Sendable {
     // MARK: Changes, pure
 
     /// Makes a generation what is staged under a list's name.
-    mutating func stage(_ pointer: Pointer, as name: ListName) {
+    ///
+    /// - Parameter seen: the highest number of changes that is known of the list
+    mutating func stage(_ pointer: Pointer, as name: ListName, after seen: Int64 = 0) {
         lists[name, default: ListState()].staged = pointer
+        lists[name]?.count(after: seen)
     }
 
     /// Makes a generation what is promoted under a list's name, and keeps what was before.
@@ -107,6 +121,7 @@ public struct EnvironmentRecord: Hashable, Sendable {
         if let before = state.promoted { state.history.insert(before, at: 0) }
         state.history = Array(state.history.prefix(Self.maximumHistory))
         state.promoted = pointer
+        state.count()
         lists[name] = state
     }
 
@@ -121,6 +136,23 @@ public struct EnvironmentRecord: Hashable, Sendable {
         // Also where it had been promoted before that already.
         lists[name]?.history.removeAll { $0.generation == left }
         lists[name]?.promoted = pointer
+        lists[name]?.count()
+    }
+}
+
+extension EnvironmentRecord.ListState: Codable {
+    private enum CodingKeys: CodingKey { case staged, promoted, history, changes }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        staged = try container.decodeIfPresent(EnvironmentRecord.Pointer.self, forKey: .staged)
+        promoted = try container.decodeIfPresent(EnvironmentRecord.Pointer.self, forKey: .promoted)
+        history = try container.decode([EnvironmentRecord.Pointer].self, forKey: .history)
+        changes = try container.decodeIfPresent(Int64.self, forKey: .changes) ?? 0
+        guard (0...Self.maximumChanges).contains(changes) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .changes, in: container, debugDescription: "the number of changes is \(changes)")
+        }
     }
 }
 

@@ -56,11 +56,9 @@ public struct FleetStanding: Hashable, Sendable {
     public init(of fleet: Fleet, in central: CentralStore, at now: Timestamp) async throws {
         var environments: [Environment] = []
         for environment in fleet.environments {
-            let record = try await central.record(of: environment.name).record
-            var evidence = try await central.observe(environment)
-            evidence.note(record)
-            let (seen, now) = (evidence, central.clock?() ?? now)
-            let lists = record.lists.sorted { $0.key < $1.key }.map { name, state in
+            let (seen, current) = try await central.observe(environment)
+            let now = central.clock?() ?? now
+            let lists = current.record.lists.sorted { $0.key < $1.key }.map { name, state in
                 List(
                     promoted: state.promoted,
                     verdict: compare(

@@ -45,6 +45,21 @@ public struct GateMemory: Hashable, Sendable {
         }
     }
 
+    /// Which state of a list in the environment's record is the latest that was seen.
+    struct Mark: Hashable, Sendable, Codable {
+        /// The number of its changes.
+        let changes: Int64
+        /// The SHA-256 over what was staged and promoted then.
+        let digest: Digest
+
+        init(_ state: EnvironmentRecord.ListState) {
+            changes = state.changes
+            let generations = [state.staged, state.promoted] + state.history
+            let text = generations.map { $0?.generation.description ?? "-" }.joined(separator: " ")
+            digest = Digest(of: Array(text.utf8))
+        }
+    }
+
     /// The most sites whose latest manifests are remembered: as many as an environment can have, and more.
     static let maximumSightings = 20_000
 
@@ -60,8 +75,10 @@ public struct GateMemory: Hashable, Sendable {
     var demands: Demands?
     /// The waivers that were taken back and would still count, with their ends.
     var revokedWaivers: [String: Timestamp] = [:]
-    /// The last recorded answer for each list.
+    /// The last recorded answer for each list of the environment's record.
     var answers: [ListName: Answer] = [:]
+    /// The latest state that was seen of each list in the environment's record.
+    private(set) var lists: [ListName: Mark] = [:]
     /// What was decided and is not in the audit chain yet.
     var outbox = Outbox()
 
@@ -72,8 +89,8 @@ public struct GateMemory: Hashable, Sendable {
 
     /// Remembers the latest cache manifests of the fleet's sites.
     ///
-    /// Only what is a site's own counts: signed by its key, or taken on its word where the environment does that. Sites that
-    /// this fleet file does not name stay remembered: the next one may name them again, and an old manifest of theirs is
+    /// Only what is a site's own counts: signed by a key of it that is valid now, or taken on its word where the environment
+    /// does that. Sites that this fleet file does not name stay remembered: the next one may name them again, and an old manifest of theirs is
     /// still an old one. `rollcall site forget` removes them.
     ///
     /// - Parameters:
@@ -87,7 +104,8 @@ public struct GateMemory: Hashable, Sendable {
     ) {
         for site in environment.sites {
             for (shard, report) in reportsOfShards[site.name] ?? [:] {
-                guard report.isOwn(of: site, in: environment, shard: shard), let manifest = report.manifest else {
+                guard report.isOwn(of: site, in: environment, shard: shard, at: now), let manifest = report.manifest
+                else {
                     continue
                 }
                 let place = Self.place(of: site.name, shard)
@@ -95,7 +113,7 @@ public struct GateMemory: Hashable, Sendable {
                 shards[place] = Sighting(
                     sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest, firstSeenAt: now)
             }
-            guard let report = reports[site.name], report.isOwn(of: site, in: environment),
+            guard let report = reports[site.name], report.isOwn(of: site, in: environment, at: now),
                 let manifest = report.manifest
             else { continue }
             if let last = sites[site.name], last.sequence >= manifest.sequence { continue }
@@ -152,10 +170,45 @@ public struct GateMemory: Hashable, Sendable {
         revokedWaivers[id] = end
     }
 
-    /// The latest time of another coordinator's clock that is known here.
-    var latest: Timestamp? {
-        (answers.values.map(\.at) + sites.values.compactMap(\.firstSeenAt) + shards.values.compactMap(\.firstSeenAt))
-            .max()
+    /// When a manifest of some sites was seen first, the latest time of all: by the clock of the coordinator that saw it.
+    ///
+    /// Only of sites that a fleet file names: what was noted of others is nobody's any more, and would close the gate for
+    /// ever.
+    func latestSighting(of sites: [Fleet.Site]) -> (SiteName, Timestamp)? {
+        let named = Set(sites.map(\.name.text))
+        let seen =
+            self.sites.map { ($0.key.text, $0.value) } + shards.map { (Self.site(ofPlace: $0.key), $0.value) }
+        return seen.compactMap { site, sighting in
+            guard named.contains(site), let at = sighting.firstSeenAt, let name = try? SiteName(site) else {
+                return nil
+            }
+            return (name, at)
+        }.max { $0.1 < $1.1 }
+    }
+
+    // MARK: The environment's record
+
+    /// Remembers which states of lists are the latest, and forgets answers about lists that there are none of.
+    mutating func remember(_ record: EnvironmentRecord) {
+        answers = answers.filter { record.lists[$0.key] != nil }
+        for (name, state) in record.lists where state.changes > lists[name]?.changes ?? 0 {
+            lists[name] = Mark(state)
+        }
+        // A record that has fewer lists than were seen is an old one; it does not get to have more than a record may.
+        guard lists.count > EnvironmentRecord.maximumLists else { return }
+        lists = lists.filter { record.lists[$0.key] != nil }
+    }
+
+    /// The highest number of changes that was seen of a list; 0 where none was.
+    func changes(of list: ListName) -> Int64 { lists[list]?.changes ?? 0 }
+
+    /// The lists whose state in a record is not the latest that was seen: an older one, or another of the same number.
+    func replayed(in record: EnvironmentRecord) -> Set<ListName> {
+        Set(
+            lists.filter { name, seen in
+                guard let state = record.lists[name] else { return true }
+                return state.changes < seen.changes || (state.changes == seen.changes && Mark(state) != seen)
+            }.keys)
     }
 
     /// When a report was seen first, where that is known.
@@ -184,13 +237,18 @@ public struct GateMemory: Hashable, Sendable {
 }
 
 extension SiteReport {
-    /// Whether the report can be believed to be the site's.
-    func isOwn(of site: Fleet.Site, in environment: Fleet.Environment, shard: Shard? = nil) -> Bool {
+    /// Whether the report can be believed to be the site's: a key that has ended proves nothing any more, and must not make
+    /// what the site's valid key signs look old.
+    func isOwn(
+        of site: Fleet.Site, in environment: Fleet.Environment, shard: Shard? = nil, at now: Timestamp
+    ) -> Bool {
         guard let manifest, manifest.site == site.name, manifest.environment == environment.name,
             manifest.shard == shard
         else { return false }
         switch content {
-        case .signed: return true
+        case .signed(_, let key):
+            guard let end = site.keys.first(where: { $0.publicKey == key })?.notAfter else { return true }
+            return now <= end
         case .unproved: return site.keys.isEmpty && environment.acceptsUnsigned
         case .wronglySigned, .misplaced, .unreadable: return false
         }
@@ -199,7 +257,7 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, outbox
+        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, lists, outbox
     }
 
     public init(from decoder: any Decoder) throws {
@@ -212,6 +270,7 @@ extension GateMemory: Codable {
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
         revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
+        lists = try container.decodeIfPresent([ListName: Mark].self, forKey: .lists) ?? [:]
         outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }
 
@@ -225,6 +284,7 @@ extension GateMemory: Codable {
         try container.encodeIfPresent(demands, forKey: .demands)
         if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
         try container.encode(answers, forKey: .answers)
+        if !lists.isEmpty { try container.encode(lists, forKey: .lists) }
         if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }
     }
 

@@ -20,6 +20,8 @@ public struct Reason: Hashable, Sendable {
         public static let nothingBefore = Code(text: "nothing-before")
         /// Somebody else staged or promoted the list while this was decided.
         public static let changedMeanwhile = Code(text: "changed-meanwhile")
+        /// The environment's record says of the list what was true before, and was seen to be something else since.
+        public static let recordReplayed = Code(text: "record-replayed")
         /// The site has no cache manifest.
         public static let silent = Code(text: "silent")
         /// The site's cache manifest cannot be read.

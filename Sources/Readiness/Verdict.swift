@@ -107,18 +107,21 @@ public func compare(
     evidence: Evidence, now: Timestamp, isClimbing: Bool = true
 ) -> Verdict {
     var reasons: [Reason] = []
-    if let lead = evidence.lead(over: now) {
+    if let (lead, note) = evidence.lead(over: now, in: environment) {
         reasons.append(
             Reason(
                 .clockSkew,
-                "another coordinator decided, or changed what is staged or promoted, \(lead.rounded) from now by this"
-                    + " machine's clock: set the clocks by a time server"))
+                "\(note.what) at \(note.at), \(lead.rounded) from now by this machine's clock: set the clocks by a time"
+                    + " server, and \(note.remedy)"))
     }
-    if let reason = skew(from: evidence.storeLead) { reasons.append(reason) }
-    if isClimbing, let staged, let before = environment.predecessor,
-        evidence.predecessor?.record.lists[list]?.hasPromoted(staged.generation) != true
-    {
-        reasons.append(notPromotedBefore(list, staged.generation, in: before, before: environment.name))
+    if let reason = evidence.skew { reasons.append(reason) }
+    if evidence.replayed.contains(list) { reasons.append(recordReplayed(list, in: environment.name)) }
+    if isClimbing, let staged, let before = environment.predecessor {
+        if evidence.predecessor?.replayed.contains(list) == true {
+            reasons.append(recordReplayed(list, in: before))
+        } else if evidence.predecessor?.record.lists[list]?.hasPromoted(staged.generation) != true {
+            reasons.append(notPromotedBefore(list, staged.generation, in: before, before: environment.name))
+        }
     }
     if staged == nil {
         reasons.append(
@@ -160,6 +163,14 @@ func skew(from lead: Duration?) -> Reason? {
         .clockSkew,
         "this machine's clock is \(lead.rounded) \(lead > .zero ? "behind" : "ahead of") the object store's: set the clocks by"
             + " a time server")
+}
+
+/// What is staged and promoted is not what was seen before: nobody may be told that yesterday's generation is ready.
+func recordReplayed(_ list: ListName, in environment: EnvironmentName) -> Reason {
+    Reason(
+        .recordReplayed,
+        "what 'environments/\(environment)/record.json' says of '\(list)' is older than what was seen before: somebody put it"
+            + " back, or the object store serves old data; restore it, or stage what is wanted again")
 }
 
 /// A site that only the object store knows: the fleet file may be the one that is incomplete.

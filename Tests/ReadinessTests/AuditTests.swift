@@ -61,8 +61,8 @@ import Trust
         try await store.record(event)
         try await store.record(self.event())
         var outbox = Outbox()
-        outbox.add(event, after: 0)
-        try await store.record(outbox)
+        try outbox.add(event, after: 0, signedBy: nil)
+        try await store.record(outbox, by: event.by)
         #expect(try await store.auditEnd().sequence == 2)
     }
 

@@ -95,6 +95,7 @@ final class MemoryStore: ObjectStore {
         var beforePut: (@Sendable (ObjectKey) async -> Void)?
         var failingPuts: (@Sendable (ObjectKey) -> Bool)?
         var clockLead: Duration?
+        var knownClockLead: Duration?
     }
     private let state = Mutex(State())
 
@@ -116,6 +117,13 @@ final class MemoryStore: ObjectStore {
     func setClockLead(_ lead: Duration?) { state.withLock { $0.clockLead = lead } }
 
     func clockLead() async -> Duration? { state.withLock { $0.clockLead } }
+
+    /// What the store tells without being asked, as a server does.
+    func setKnownClockLead(_ lead: Duration?) {
+        state.withLock { ($0.clockLead, $0.knownClockLead) = (lead, lead) }
+    }
+
+    func knownClockLead() async -> Duration? { state.withLock { $0.knownClockLead } }
 
     private func access<Value: Sendable>(_ body: (inout State) -> Value) throws(ObjectStoreError) -> Value {
         let result: Result<Value, ObjectStoreError> = state.withLock { state in

@@ -147,7 +147,7 @@ import Trust
         }
         // Who only looks is told the same.
         let place = try fleet.environment(lab)
-        #expect(try await store.observe(place).memory.sites[site]?.sequence == 2)
+        #expect(try await store.observe(place).evidence.memory.sites[site]?.sequence == 2)
         // A site that is forgotten may start again.
         #expect(try await store.forget(site, in: lab, act: Fixture.act))
         try await publish(1, at: "site-1")

@@ -36,6 +36,7 @@ public struct S3Store: ObjectStore {
 
     /// As the `Date` of its last answer has it.
     public func clockLead() async -> Duration? { transport.clock.lead }
+    public func knownClockLead() async -> Duration? { transport.clock.lead }
 
     public func get(
         _ key: ObjectKey, ifNoneMatch etag: ETag?, limit: Int
