@@ -62,9 +62,12 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A rate of bytes as people write it: `200Mbit/s`, `25MiB/s`.
-public struct ByteRate: Hashable, Sendable {
+public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
     /// Bytes a second.
     public let bytesPerSecond: Int64
+
+    /// - Parameter bytesPerSecond: bytes a second
+    public init(bytesPerSecond: Int64) { self.bytesPerSecond = bytesPerSecond }
 
     private static let bitUnits: [(suffix: String, bytes: Int64)] = [
         ("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1),
@@ -80,6 +83,13 @@ public struct ByteRate: Hashable, Sendable {
         } else {
             return nil
         }
+    }
+
+    /// The rate in the largest unit that divides it: of bits where it is a whole number of thousands of them.
+    public var description: String {
+        let (bits, overflow) = bytesPerSecond.multipliedReportingOverflow(by: 8)
+        let unit = Self.bitUnits.first { !overflow && bits != 0 && $0.bytes >= 1000 && bits % $0.bytes == 0 }
+        return unit.map { "\(bits / $0.bytes)\($0.suffix)" } ?? "\(ByteSize(bytes: bytesPerSecond))/s"
     }
 }
 
