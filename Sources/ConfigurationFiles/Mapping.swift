@@ -1,7 +1,7 @@
 import Yams
 
 /// The keys that a mapping may have: an enumeration whose raw values are the keys' spelling.
-protocol MappingKey: RawRepresentable<String>, CaseIterable, Hashable {
+protocol MappingKey: RawRepresentable<String>, CaseIterable, Hashable, Sendable {
     /// What the key may say, and what it means: no key is without that.
     var setting: Setting { get }
 }

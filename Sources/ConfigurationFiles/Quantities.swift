@@ -43,11 +43,11 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
     public init(bytes: Int64) { self.bytes = bytes }
 
     private static let units: [(suffix: String, bytes: Int64)] = [
-        ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
-        ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
+        ("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
+        ("EB", 1_000_000_000_000_000_000), ("PB", 1_000_000_000_000_000), ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
     ]
 
-    /// - Parameter text: a whole number and a unit, `B`, `kB` to `TB` (powers of 1000) or `KiB` to `TiB` (powers of
+    /// - Parameter text: a whole number and a unit, `B`, `kB` to `EB` (powers of 1000) or `KiB` to `EiB` (powers of
     ///   1024); `nil` results for any other form and on overflow
     public init?(written text: String) {
         guard let bytes = scaled(text, units: Self.units) else { return nil }

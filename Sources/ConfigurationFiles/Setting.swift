@@ -1,8 +1,8 @@
 /// What one key of a file may say, and what it means: the parser takes the form and the default from here, and
 /// `docs/configuration.md`, which a test writes, takes all of it. So what is documented is what is read.
-struct Setting {
+struct Setting: Sendable {
     /// The form of a value.
-    indirect enum Form {
+    indirect enum Form: Sendable {
         /// Text of a grammar of its own, which the words name.
         case text(String)
         /// A file or directory; a relative path starts at the directory of the file that says it.
@@ -39,7 +39,7 @@ struct Setting {
     }
 
     /// What holds where the key is not there.
-    enum Absence {
+    enum Absence: Sendable {
         /// Nothing: it is an error.
         case required
         /// Nothing, unless the key is there that is named.
