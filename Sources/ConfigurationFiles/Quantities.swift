@@ -44,7 +44,8 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
 
     private static let units: [(suffix: String, bytes: Int64)] = [
         ("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
-        ("EB", 1_000_000_000_000_000_000), ("PB", 1_000_000_000_000_000), ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
+        ("EB", 1_000_000_000_000_000_000), ("PB", 1_000_000_000_000_000), ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
     ]
 
     /// - Parameter text: a whole number and a unit, `B`, `kB` to `EB` (powers of 1000) or `KiB` to `EiB` (powers of

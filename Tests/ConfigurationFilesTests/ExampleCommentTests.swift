@@ -50,11 +50,12 @@ import Testing
             }
             let keys = try #require(section, "\(number + 1): \(line)")
             let setting = try #require(
-                keys.settings.first { $0.name == name }?.setting, "\(number + 1): \(name) is no key of \(keys)")
+                keys.settings.first { $0.name == name }?.setting,
+                "\(number + 1): \(name) is no key of \(String(reflecting: keys))")
             above.append((column, setting.form))
             found.append(
                 Shown(
-                    key: "\(keys).\(name)", setting: setting,
+                    key: "\(String(reflecting: keys)).\(name)", setting: setting,
                     comment: comment.column == start ? comment.lines.joined(separator: " ") : "", line: number + 1))
         }
         return found
@@ -77,7 +78,7 @@ import Testing
         var pending = Reference.files.map(\.keys)
         while let keys = pending.popLast() {
             for (name, setting) in keys.settings {
-                #expect(shown.contains("\(keys).\(name)"), "no example shows '\(name)' of \(keys)")
+                #expect(shown.contains("\(String(reflecting: keys)).\(name)"), "no example shows '\(name)' of \(keys)")
                 if let below = setting.form.below.section { pending.append(below) }
             }
         }

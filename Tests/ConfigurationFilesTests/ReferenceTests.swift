@@ -26,8 +26,10 @@ import Testing
             return
         }
         let changed = zip(page.split(separator: "\n"), before.split(separator: "\n")).first { $0 != $1 }
+        // Not the comparison itself, which would print both pages.
+        let isCurrent = page == before
         #expect(
-            page == before,
+            isCurrent,
             """
             docs/configuration.md is not what the definitions in Sources/ConfigurationFiles say (first: '\(changed?.0 ?? "")').
             Write it with: ROLLCALL_UPDATE_REFERENCE=1 swift test --filter theReferenceIsCurrent
