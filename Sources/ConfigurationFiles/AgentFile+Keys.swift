@@ -20,8 +20,8 @@ extension AgentFile {
                 Setting(
                     .list(of: .section(SourceKey.self)), .required,
                     """
-                    The registries to fetch from: the central one, mirrors, or registries of sibling sites; at least one. \
-                    More on [several sources](operations.md#several-sources).
+                    The registries to fetch from: the central one, mirrors, or registries of sibling sites; at least one \
+                    ([several sources](operations.md#several-sources)).
                     """)
             case .registry:
                 Setting(
@@ -63,8 +63,8 @@ extension AgentFile {
                 Setting(
                     .section(Limits.Key.self), .standards,
                     """
-                    The bounds of what the agent takes of its machine and of the registries. More on [limits on the \
-                    link](operations.md#limits-on-the-link).
+                    The bounds of what the agent takes of its machine and of the registries ([limits on the \
+                    link](operations.md#limits-on-the-link)).
                     """)
             case .timeZone:
                 Setting(
@@ -115,7 +115,7 @@ extension AgentFile {
                     .path, .otherwise("the usual places"), example: "/etc/rollcall/auth.json",
                     """
                     The credentials file, in the format of containers-auth.json(5) and of the Docker client. It is then \
-                    the only one. The usual places are [listed here](operations.md#credentials).
+                    the only one ([the usual places](operations.md#credentials)).
                     """)
             case .hosts:
                 Setting(

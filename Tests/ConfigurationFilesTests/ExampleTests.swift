@@ -14,6 +14,14 @@ import Transfer
 
     private func path(_ name: String) -> String { "\(Self.directory)/\(name).example.yaml" }
 
+    /// The files in the overlays for Kubernetes, which users change.
+    @Test func theFilesOfTheOverlaysAreRead() throws {
+        let overlays = Self.directory + "/kubernetes/overlays"
+        #expect(try AgentFile(path: "\(overlays)/agent-site/agent.yaml").shard == nil)
+        #expect(try AgentFile(path: "\(overlays)/agent-sharded/agent.yaml").shard?.index == .hostname)
+        #expect(try FleetFile.read("\(overlays)/coordinator/fleet.yaml").environments.isEmpty == false)
+    }
+
     @Test func theEmbeddedAgentsFileIsRead() throws {
         let file = try AgentFile(path: path("agent-embedded"))
         guard case .embedded(let registry) = file.registry else {

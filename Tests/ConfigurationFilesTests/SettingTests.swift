@@ -10,7 +10,7 @@ import Transfer
     enum Alternative: CaseIterable { case first, second }
 
     /// A file in which every key has its example, in flow style.
-    private static func text(_ form: Setting.Form, _ alternative: Alternative) -> String? {
+    static func text(_ form: Setting.Form, _ alternative: Alternative) -> String? {
         switch form {
         case .section(let keys):
             let settings = keys.settings

@@ -43,11 +43,11 @@ public indirect enum JSONValue: Hashable, Sendable, Decodable {
     }
 }
 
-/// The part of JSON Schema (draft 2020-12) that docs/schemas uses. A keyword beyond it is an error, so that none is
+/// The part of JSON Schema (draft 2020-12) that docs/schemas and configs/schema use. A keyword beyond it is an error, so that none is
 /// written down and not checked.
 public struct JSONSchema: Sendable {
     private let root: JSONValue
-    private static let annotations: Set = ["$schema", "$defs", "title", "description"]
+    private static let annotations: Set = ["$schema", "$defs", "title", "description", "default"]
 
     /// - Parameter bytes: the schema's document
     public init(parsing bytes: [UInt8]) throws { root = try JSONValue(parsing: bytes) }
@@ -77,6 +77,10 @@ public struct JSONSchema: Sendable {
             else { throw TestSupportError("\(path): \(reference) leads nowhere") }
             return try faults(value, target, at: path)
         case ("type", .string(let type)): return expect(Self.isOf(type, value))
+        case ("type", .array(let types)):
+            return expect(types.contains { $0.text.map { Self.isOf($0, value) } ?? false })
+        case ("anyOf", .array(let schemas)):
+            return expect(try schemas.contains { try faults(value, $0, at: path).isEmpty })
         case ("const", _): return expect(value == argument)
         case ("enum", .array(let allowed)): return expect(allowed.contains(value))
         case ("pattern", .string(let pattern)):
