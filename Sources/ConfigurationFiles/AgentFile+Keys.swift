@@ -101,7 +101,7 @@ extension AgentFile {
                     """
                     How `run` reads content back from the regional registry and hashes it, beside the passes: what is \
                     stored wrongly shows only so. What is found damaged is reported as missing, and brought again. \
-                    `verify --content` reads all of it at once.
+                    `verify --content` reads all of it at once ([more](operations.md#damaged-content)).
                     """)
             case .validity:
                 Setting(
@@ -120,7 +120,12 @@ extension AgentFile {
             case .hosts:
                 Setting(
                     .pairs(by: "HOST or HOST:PORT", of: .section(Host.Key.self)), .otherwise("none"),
-                    "Settings for single hosts: `HOST` for its scheme's usual port, or `HOST:PORT`.")
+
+                    """
+                    Settings for single hosts, of registries or of the object store: `HOST` for its scheme's usual port, \
+                    or `HOST:PORT`. Where it says nothing about a host's certificates, `certs.d` does \
+                    ([TLS](operations.md#tls)).
+                    """)
             case .http:
                 Setting(
                     .section(StatusServer.Key.self), .otherwise("nowhere"),
@@ -129,7 +134,9 @@ extension AgentFile {
                     ([metrics.md](metrics.md)). Nothing that is told there is secret, and nothing can be changed.
                     """)
             case .log:
-                Setting(.section(Log.Key.self), .standards, "What `run` logs to standard error.")
+                Setting(
+                    .section(Log.Key.self), .standards,
+                    "What `run` logs to standard error ([more](operations.md#logs-and-progress)).")
             case .shard:
                 Setting(
                     .section(ShardSettings.Key.self), .otherwise("one agent serves the site"),

@@ -12,7 +12,10 @@ extension AgentFile.Limits {
 
         var setting: Setting {
             switch self {
-            case .blobs: Setting(.integer(1...256), .standard("4"), "Large blobs on their way at once.")
+            case .blobs:
+                Setting(
+                    .integer(1...256), .standard("4"),
+                    "Large blobs on their way at once ([what is large](architecture.md#bounds)).")
             case .connections:
                 Setting(
                     .integer(1...256), .standard("64"),
@@ -23,10 +26,18 @@ extension AgentFile.Limits {
             case .spool:
                 Setting(
                     .byteSize((1 << 20)...(1 << 50)), .standard("64GiB"),
-                    "Bytes of large blobs on their way, on disk in the state directory.")
+
+                    """
+                    Bytes of large blobs on their way, on disk in the state directory, or in that of a registry of the \
+                    agent's own. A blob that is larger is not brought.
+                    """)
             case .memory:
                 Setting(
-                    .byteSize((4 << 20)...(1 << 40)), .standard("16MiB"), "Bytes of blobs on their way in memory.")
+                    .byteSize((4 << 20)...(1 << 40)), .standard("16MiB"),
+                    """
+                    Bytes of blobs on their way in memory. The process takes more than that \
+                    ([sizing](installation.md#sizing)).
+                    """)
             case .rate:
                 Setting(
                     .orNone(.byteRate(rates)), .standard("none"), example: "200Mbit/s",

@@ -38,12 +38,15 @@ extension FleetFile {
 
         var setting: Setting {
             switch self {
-            case .name: Setting(.text("a name"), .required, example: "lab", "Unique in the fleet.")
+            case .name:
+                Setting(
+                    .text("a name"), .required, example: "lab",
+                    "The environment's name, unique in the fleet. The agents' files say the same.")
             case .freshness:
                 Setting(
                     .duration(.seconds(60)...Setting.longest),
                     .standard(Fleet.Environment.defaultFreshness.written), example: "12h",
-                    "How old a site's proof may be for the gate to open.")
+                    "How old a site's proof may be for the gate to open ([more](gates.md#how-fresh-and-how-deep)).")
             case .depth:
                 Setting(
                     .choice(of: CacheManifest.Depth.self), .standard("presence"), example: "content",
@@ -69,7 +72,7 @@ extension FleetFile {
                     .standard("\(Fleet.Environment.defaultRollbackDepth)"),
                     """
                     How many earlier promotions of each list the sites keep, so that `rollcall rollback` can return to \
-                    them at once.
+                    them at once ([rollback](trust.md#rollback)).
                     """)
             case .sites:
                 Setting(
@@ -87,7 +90,7 @@ extension FleetFile {
             case .name:
                 Setting(
                     .text("a name"), .required, example: "lab-1",
-                    "Unique in its environment; the agent's file says the same name.")
+                    "The site's name, unique in its environment. The agent's file says the same.")
             case .registry:
                 Setting(
                     .text("`https://HOST[:PORT]`"), .required, example: "https://registry.lab-1.example",
@@ -113,7 +116,7 @@ extension FleetFile {
 
         var setting: Setting {
             switch self {
-            case .name: Setting(.text("a name"), .required, example: "jane.doe", "Unique.")
+            case .name: Setting(.text("a name"), .required, example: "jane.doe", "The person's name, unique.")
             case .publicKey:
                 Setting(
                     .text("`ed25519:BASE64`"), .requiredUnless("publicKeys"), example: FleetFile.exampleKey,
@@ -128,7 +131,10 @@ extension FleetFile {
 
         var setting: Setting {
             switch self {
-            case .key: Setting(.text("`ed25519:BASE64`"), .required, example: FleetFile.exampleKey, "The key.")
+            case .key:
+                Setting(
+                    .text("`ed25519:BASE64`"), .required, example: FleetFile.exampleKey,
+                    "A public key, as `publicKey` has it.")
             case .notAfter:
                 Setting(
                     .text("a time in UTC, `YYYY-MM-DDTHH:MM:SSZ`"), .otherwise("no end"),

@@ -107,9 +107,19 @@ import Testing
                         "\(place): write 'Default: \(words).', or nothing")
                 }
                 count += stated == nil ? 0 : 1
+                for bound in Self.bounds(in: key.comment) {
+                    #expect(key.setting.form.words.contains(bound), "\(place): '\(bound)' is not its bound")
+                }
             }
         }
         #expect(count > 40)
+    }
+
+    /// The bounds that a comment states, as the reference would have them.
+    private static func bounds(in comment: String) -> [String] {
+        comment.matches(of: /(?:^|[ ,])([0-9]+) to ([0-9]+)[.;]/).map { "from \($0.output.1) to \($0.output.2)" }
+            + comment.matches(of: /at least ([0-9][^ ,.]+)/).map { "from `\($0.output.1)` to" }
+            + comment.matches(of: /at most ([0-9]+) days/).map { "to `\($0.output.1)d`" }
     }
 
     private static func isSame(_ one: String, _ other: String) -> Bool {
