@@ -218,7 +218,7 @@ let package = Package(
             name: "ConfigurationFilesTests",
             dependencies: [
                 "ConfigurationFiles", "HTTP", "OCI", "ObjectStore", "Readiness", "Transfer", "Trust",
-                "TestSupport",
+                "TestSupport", .product(name: "Yams", package: "Yams"),
             ]),
         .testTarget(
             name: "AgentTests",

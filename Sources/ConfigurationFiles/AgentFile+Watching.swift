@@ -26,12 +26,9 @@ extension AgentFile {
         }
 
         /// Events below it are left out.
-        public var level = Level.info
+        public let level: Level
         /// How a line is written; `nil` takes text on a terminal, and JSON otherwise.
-        public var format: Format?
-
-        /// The defaults.
-        public init() {}
+        public let format: Format?
     }
 }
 
@@ -69,12 +66,26 @@ extension AgentFile {
 extension AgentFile.ShardSettings {
     enum Key: String, MappingKey {
         case index, of
+
+        var setting: Setting {
+            switch self {
+            case .index:
+                Setting(
+                    .either(.integer(0...Shard.maximum - 1), .choice(["hostname"])), .required, example: "0",
+                    """
+                    Which one it is, from 0, below `of`; or the number at the end of the host's name, as a StatefulSet's \
+                    pods have it.
+                    """)
+            case .of:
+                Setting(.integer(2...Shard.maximum), .required, example: "2", "How many agents serve the site.")
+            }
+        }
     }
 
     init(_ value: Value) throws(ConfigurationError) {
         let keys = try value.mapping(Key.self, title: "'shard'")
-        of = try keys.required(.of).integer(in: 2...Shard.maximum)
-        let index = try keys.required(.index)
+        of = try keys.value(.of).integer()
+        let index = try keys.value(.index)
         self.index = try index.string() == "hostname" ? .hostname : .number(try index.integer(in: 0...of - 1))
     }
 }
@@ -82,11 +93,24 @@ extension AgentFile.ShardSettings {
 extension AgentFile.StatusServer {
     enum Key: String, MappingKey {
         case listen, tls
+
+        var setting: Setting {
+            switch self {
+            case .listen:
+                Setting(
+                    .text("`HOST:PORT`"), .required, example: "127.0.0.1:9090",
+                    "Where it listens; `0.0.0.0` for every interface.")
+            case .tls:
+                Setting(
+                    .section(RegistrySettings.IdentityKey.self), .otherwise("plain HTTP"),
+                    "PEM files of the server's certificate chain and private key; read again when they change.")
+            }
+        }
     }
 
     init(_ value: Value) throws(ConfigurationError) {
         let keys = try value.mapping(Key.self, title: "'http'")
-        listen = try keys.required(.listen).listenAddress(example: "127.0.0.1:9090")
+        listen = try keys.value(.listen).listenAddress(example: "127.0.0.1:9090")
         tls = try keys[.tls]?.identity()
     }
 }
@@ -94,28 +118,32 @@ extension AgentFile.StatusServer {
 extension AgentFile.Log {
     enum Key: String, MappingKey {
         case level, format
+
+        var setting: Setting {
+            switch self {
+            case .level:
+                Setting(
+                    .choice(of: AgentFile.Log.Level.self), .standard("info"),
+                    """
+                    Events below it are left out. `run` takes up a change of it as of everything else in this file, \
+                    without a restart.
+                    """)
+            case .format:
+                Setting(
+                    .choice(of: AgentFile.Log.Format.self), .otherwise("text on a terminal, json otherwise"),
+                    example: "json", "How a line is written: as one JSON object, or for people.")
+            }
+        }
     }
 
     init(_ value: Value) throws(ConfigurationError) {
         let keys = try value.mapping(Key.self, title: "'log'")
-        if let value = keys[.level] { level = try value.choice(of: Level.self) }
-        format = try keys[.format]?.choice(of: Format.self)
+        level = try keys.value(.level).choice()
+        format = try keys[.format]?.choice()
     }
 }
 
 extension Value {
-    /// One of the words that a type knows.
-    func choice<Choice: RawRepresentable<String> & CaseIterable>(of type: Choice.Type) throws(ConfigurationError)
-        -> Choice
-    {
-        let text = try string()
-        guard let choice = Choice(rawValue: text) else {
-            let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-            throw error(.invalidValue, "\(name): '\(text.shown)' is not one of \(known)")
-        }
-        return choice
-    }
-
     /// Where a server listens.
     func listenAddress(example: String) throws(ConfigurationError) -> ListenAddress {
         let text = try string()
@@ -131,6 +159,6 @@ extension Value {
     func identity() throws(ConfigurationError) -> RegistrySettings.Identity {
         let keys = try mapping(RegistrySettings.IdentityKey.self, title: "'tls'")
         return RegistrySettings.Identity(
-            certificate: try keys.required(.certificate).path(), key: try keys.required(.key).path())
+            certificate: try keys.value(.certificate).path(), key: try keys.value(.key).path())
     }
 }

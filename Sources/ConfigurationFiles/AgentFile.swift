@@ -21,35 +21,39 @@ public struct AgentFile: Hashable, Sendable {
     /// The bounds of what the agent takes of its machine and of the registries.
     public struct Limits: Hashable, Sendable {
         /// Large blobs on their way at once.
-        public var blobs = 4
+        public let blobs: Int
         /// Connections for content to one source at once; small requests beside them are bounded likewise.
-        public var connections = 64
+        public let connections: Int
         /// Bytes of blobs that are kept on disk on their way.
-        public var spool: Int64 = 64 << 30
+        public let spool: Int64
         /// Bytes of blobs that are kept in memory on their way.
-        public var memory: Int64 = 16 << 20
+        public let memory: Int64
         /// Bytes a second from all sources together; `nil` for any.
-        public var rate: Int64?
+        public let rate: Int64?
         /// Bytes from all sources together in one day of the site's calendar; `nil` for any.
-        public var quotaPerDay: Int64?
+        public let quotaPerDay: Int64?
         /// Bytes from all sources together in one month of the site's calendar; `nil` for any.
-        public var quotaPerMonth: Int64?
-
-        /// The defaults.
-        public init() {}
+        public let quotaPerMonth: Int64?
     }
 
     /// How content is read back from the regional registry.
     public struct Audit: Hashable, Sendable {
         /// The time within which all content is read back and hashed; `nil` reads none.
-        public var period: Duration? = .seconds(30 * 86_400)
+        public var period: Duration?
         /// Bytes a second; `nil` for any.
-        public var rate: Int64? = 16 << 20
+        public var rate: Int64?
         /// Bytes in one day of the site's calendar; `nil` for any.
         public var quotaPerDay: Int64?
 
-        /// The defaults.
-        public init() {}
+        /// - Parameters:
+        ///   - period: the time within which all content is read back and hashed; `nil` reads none
+        ///   - rate: bytes a second; `nil` for any
+        ///   - quotaPerDay: bytes in one day of the site's calendar; `nil` for any
+        public init(period: Duration?, rate: Int64?, quotaPerDay: Int64?) {
+            self.period = period
+            self.rate = rate
+            self.quotaPerDay = quotaPerDay
+        }
     }
 
     /// How one host is spoken to.
@@ -122,53 +126,22 @@ public struct AgentFile: Hashable, Sendable {
 
     private static let title = "the agent's file"
 
-    enum Key: String, MappingKey {
-        case site, environment, sources, registry, repositories, objectStore, state, limits, timeZone, windows
-        case interval, verifyInterval, audit, validity, signingKey, authFile, hosts, http
-        case log, shard
-    }
-
-    enum SourceKey: String, MappingKey {
-        case url, priority, weight, repositories
-    }
-
-    enum WindowKey: String, MappingKey {
-        case days, from, to
-    }
-
     private init(_ document: Document) throws(ConfigurationError) {
         let file = try document.root.mapping(Key.self, title: Self.title)
-        site = try file.required(.site).parsed(SiteName.init(_:))
-        environment = try file.required(.environment).parsed(EnvironmentName.init(_:))
-        let list = try file.required(.sources)
-        var sources: [Source] = []
-        for value in try list.list() {
-            let source = try value.mapping(SourceKey.self, title: "source")
-            sources.append(
-                Source(
-                    url: try source.required(.url).registryURL().url,
-                    // In the order of the list where nothing else is said.
-                    priority: try source[.priority]?.integer(in: 1...1000) ?? sources.count + 1,
-                    weight: try source[.weight]?.integer(in: 1...1000) ?? 1,
-                    repositories: try source[.repositories]?.repositoryMapping() ?? RepositoryMapping()))
-        }
-        guard !sources.isEmpty else {
-            throw list.error(.invalidValue, "'sources' is empty: name at least one registry")
-        }
-        self.sources = sources
-        registry = try RegistrySettings(file.required(.registry))
+        site = try file.value(.site).parsed(SiteName.init(_:))
+        environment = try file.value(.environment).parsed(EnvironmentName.init(_:))
+        sources = try Self.sources(file.value(.sources))
+        registry = try RegistrySettings(file.value(.registry))
         repositories = try file[.repositories]?.repositoryMapping() ?? RepositoryMapping()
-        objectStore = try file.required(.objectStore).objectStoreLocation()
-        state = try file.required(.state).path()
-        limits = try file[.limits].map { value throws(ConfigurationError) in try Limits(value) } ?? Limits()
+        objectStore = try file.value(.objectStore).objectStoreLocation()
+        state = try file.value(.state).path()
+        limits = try Limits(file.value(.limits))
         windows = TransferWindows(
-            timeZone: try file[.timeZone]?.timeZone() ?? .utc, windows: try file[.windows]?.windows() ?? [])
-        interval = try file[.interval]?.duration(in: .seconds(1)...(.seconds(86_400))) ?? .seconds(60)
-        audit = try file[.audit].map { value throws(ConfigurationError) in try Audit(value) } ?? Audit()
-        let longest = Duration.seconds(366 * 86_400)
-        validity = try file[.validity]?.duration(in: .seconds(60)...longest) ?? .seconds(86_400)
-        verifyInterval =
-            try file[.verifyInterval]?.duration(in: .seconds(1)...longest) ?? min(.seconds(3600), validity / 2)
+            timeZone: try file.value(.timeZone).timeZone(), windows: try file[.windows]?.windows() ?? [])
+        interval = try file.value(.interval).duration()
+        audit = try Audit(file.value(.audit))
+        validity = try file.value(.validity).duration()
+        verifyInterval = try file[.verifyInterval]?.duration() ?? min(Self.usualVerifyInterval, validity / 2)
         guard verifyInterval < validity else {
             throw file.error(
                 at: .verifyInterval,
@@ -179,81 +152,26 @@ public struct AgentFile: Hashable, Sendable {
         authFile = try file[.authFile]?.path()
         hosts = try file[.hosts]?.hosts() ?? [:]
         http = try file[.http].map { value throws(ConfigurationError) in try StatusServer(value) }
-        log = try file[.log].map { value throws(ConfigurationError) in try Log(value) } ?? Log()
+        log = try Log(file.value(.log))
         shard = try file[.shard].map { value throws(ConfigurationError) in try ShardSettings(value) }
     }
-}
 
-extension AgentFile.Limits {
-    enum Key: String, MappingKey {
-        case blobs, connections, spool, memory, rate, quotaPerDay, quotaPerMonth
-    }
-
-    /// A quota of at least 1 MiB: the last 16 KiB of one cannot be used.
-    private static let quotas: ClosedRange<Int64> = (1 << 20)...(1 << 60)
-
-    fileprivate init(_ value: Value) throws(ConfigurationError) {
-        let keys = try value.mapping(Key.self, title: "'limits'")
-        if let value = keys[.blobs] { blobs = try value.integer(in: 1...256) }
-        if let value = keys[.connections] { connections = try value.integer(in: 1...256) }
-        if let value = keys[.spool] { spool = try value.byteSize(in: (1 << 20)...(1 << 50)) }
-        if let value = keys[.memory] { memory = try value.byteSize(in: (4 << 20)...(1 << 40)) }
-        rate = try keys[.rate]?.unlessNone { value throws(ConfigurationError) in
-            try value.byteRate(in: 8000...(1 << 40))
+    private static func sources(_ list: Value) throws(ConfigurationError) -> [Source] {
+        var sources: [Source] = []
+        for value in try list.list() {
+            let source = try value.mapping(SourceKey.self, title: "source")
+            sources.append(
+                Source(
+                    url: try source.value(.url).registryURL().url,
+                    // In the order of the list where nothing else is said.
+                    priority: try source[.priority]?.integer() ?? sources.count + 1,
+                    weight: try source.value(.weight).integer(),
+                    repositories: try source[.repositories]?.repositoryMapping() ?? RepositoryMapping()))
         }
-        quotaPerDay = try keys[.quotaPerDay]?.unlessNone { value throws(ConfigurationError) in
-            try value.byteSize(in: Self.quotas)
+        guard !sources.isEmpty else {
+            throw list.error(.invalidValue, "'sources' is empty: name at least one registry")
         }
-        quotaPerMonth = try keys[.quotaPerMonth]?.unlessNone { value throws(ConfigurationError) in
-            try value.byteSize(in: Self.quotas)
-        }
-    }
-}
-
-extension AgentFile.Audit {
-    enum Key: String, MappingKey {
-        case period, rate, quotaPerDay
-    }
-
-    fileprivate init(_ value: Value) throws(ConfigurationError) {
-        let keys = try value.mapping(Key.self, title: "'audit'")
-        if let value = keys[.period] {
-            period = try value.unlessNone { value throws(ConfigurationError) in
-                try value.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
-            }
-        }
-        if let value = keys[.rate] {
-            rate = try value.unlessNone { value throws(ConfigurationError) in try value.byteRate(in: 8000...(1 << 40)) }
-        }
-        quotaPerDay = try keys[.quotaPerDay]?.unlessNone { value throws(ConfigurationError) in
-            try value.byteSize(in: (1 << 20)...(1 << 60))
-        }
-    }
-}
-
-extension AgentFile.Host {
-    enum Key: String, MappingKey {
-        case ca, certificate, key, insecure, proxy
-    }
-
-    fileprivate init(_ value: Value) throws(ConfigurationError) {
-        let keys = try value.mapping(Key.self, title: value.name)
-        tls = TLSConfiguration(
-            caFile: try keys[.ca]?.path(), certificateFile: try keys[.certificate]?.path(),
-            keyFile: try keys[.key]?.path(), skipsVerification: try keys[.insecure]?.bool() ?? false)
-        guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
-            throw value.error(.missingKey, "\(value.name) has only one of 'certificate' and 'key': write both")
-        }
-        guard !tls.skipsVerification || tls.caFile == nil else {
-            throw value.error(
-                .invalidValue,
-                "\(value.name) has both 'ca' and 'insecure': an authority is of no use where any"
-                    + " certificate is trusted")
-        }
-        proxy = try keys[.proxy].map { proxy throws(ConfigurationError) in
-            let text = try proxy.string()
-            return text == "none" ? "" : try proxy.parsed(HTTPURL.init(_:)).redacted
-        }
+        return sources
     }
 }
 
@@ -270,68 +188,5 @@ extension Value {
             }
         }
         return RepositoryMapping(rules)
-    }
-
-    fileprivate func timeZone() throws(ConfigurationError) -> SiteTimeZone {
-        let text = try string()
-        guard let zone = SiteTimeZone(text) else {
-            throw error(
-                .invalidValue,
-                "\(name): '\(text.shown)' is not a time zone: write UTC or a name of the IANA database, such as Europe/Zurich"
-            )
-        }
-        return zone
-    }
-
-    fileprivate func windows() throws(ConfigurationError) -> [TransferWindows.Window] {
-        var windows: [TransferWindows.Window] = []
-        for value in try list() {
-            let window = try value.mapping(AgentFile.WindowKey.self, title: "window")
-            let from = try window.required(.from).timeOfDay()
-            let to = try window.required(.to).timeOfDay()
-            guard from < 24 * 60 else { throw window.error(at: .from, "'from' must be before 24:00") }
-            guard from != to else {
-                throw window.error(
-                    at: .to, "'to' is 'from': the window is either empty or a whole day: write 00:00 to 24:00 for that")
-            }
-            windows.append(.init(days: try window[.days]?.weekdays() ?? Set(Weekday.allCases), from: from, to: to))
-        }
-        guard !windows.isEmpty else {
-            throw error(.invalidValue, "\(name) is empty: leave it out to transfer at any time")
-        }
-        return windows
-    }
-
-    private func weekdays() throws(ConfigurationError) -> Set<Weekday> {
-        var days: Set<Weekday> = []
-        for value in try list() {
-            let text = try value.string()
-            guard let day = Weekday(rawValue: text) else {
-                let known = Weekday.allCases.map(\.rawValue).joined(separator: ", ")
-                throw value.error(.invalidValue, "'\(text.shown)' is not a day of the week: write \(known)")
-            }
-            days.insert(day)
-        }
-        guard !days.isEmpty else {
-            throw error(.invalidValue, "\(name) is empty: leave it out for every day")
-        }
-        return days
-    }
-
-    fileprivate func hosts() throws(ConfigurationError) -> [String: AgentFile.Host] {
-        var hosts: [String: AgentFile.Host] = [:]
-        for (key, value) in try pairs() {
-            let text = try key.keyText()
-            // The URL's parser is the one that decides whom a connection goes to.
-            guard !text.contains("/"), !text.contains("@"), let url = try? HTTPURL("https://\(text)"), url.query == nil
-            else {
-                throw key.error(.invalidValue, "'\(text.shown)' is not a host: write HOST or HOST:PORT")
-            }
-            let name = text.hasSuffix(":443") ? "\(url.host):443" : url.authority
-            guard hosts.updateValue(try AgentFile.Host(value), forKey: name) == nil else {
-                throw key.error(.invalidValue, "the host '\(name)' is listed twice")
-            }
-        }
-        return hosts
     }
 }

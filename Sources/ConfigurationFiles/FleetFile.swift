@@ -47,39 +47,19 @@ public enum FleetFile {
         try fleet(Document(text: text, path: path, title: title))
     }
 
-    enum Key: String, MappingKey {
-        case objectStore, environments, approvers
-    }
-
-    enum EnvironmentKey: String, MappingKey {
-        case name, freshness, depth, contentWithin, unsignedManifests, rollbackDepth, sites
-    }
-
-    enum SiteKey: String, MappingKey {
-        case name, registry, publicKey, publicKeys
-    }
-
-    enum ApproverKey: String, MappingKey {
-        case name, publicKey, publicKeys
-    }
-
-    enum PublicKeyKey: String, MappingKey {
-        case key, notAfter
-    }
-
     private static let title = "the fleet file"
 
     private static func fleet(_ document: Document) throws(ConfigurationError) -> Fleet {
         let file = try document.root.mapping(Key.self, title: title)
-        let location = try file.required(.objectStore).objectStoreLocation()
-        let list = try file.required(.environments)
+        let location = try file.value(.objectStore).objectStoreLocation()
+        let list = try file.value(.environments)
         var environments: [Fleet.Environment] = []
         for value in try list.list() { environments.append(try environment(value)) }
         var approvers: [Fleet.Approver] = []
         for value in try file[.approvers]?.list() ?? [] {
             let keys = try value.mapping(ApproverKey.self, title: "approver")
-            let name = try keys.required(.name).parsed(ApproverName.init(_:))
-            if keys[.publicKeys] == nil { _ = try keys.required(.publicKey) }
+            let name = try keys.value(.name).parsed(ApproverName.init(_:))
+            if keys[.publicKeys] == nil { _ = try keys.value(.publicKey) }
             approvers.append(
                 Fleet.Approver(
                     name: name, keys: try value.publicKeys(one: keys[.publicKey], several: keys[.publicKeys])))
@@ -93,46 +73,41 @@ public enum FleetFile {
 
     private static func environment(_ value: Value) throws(ConfigurationError) -> Fleet.Environment {
         let keys = try value.mapping(EnvironmentKey.self, title: "environment")
-        let name = try keys.required(.name).parsed(EnvironmentName.init(_:))
-        let list = try keys.required(.sites)
+        let name = try keys.value(.name).parsed(EnvironmentName.init(_:))
+        let list = try keys.value(.sites)
         var sites: [Fleet.Site] = []
         for value in try list.list() {
             let site = try value.mapping(SiteKey.self, title: "site")
             sites.append(
                 Fleet.Site(
-                    name: try site.required(.name).parsed(SiteName.init(_:)),
-                    registry: try site.required(.registry).registryURL().text,
+                    name: try site.value(.name).parsed(SiteName.init(_:)),
+                    registry: try site.value(.registry).registryURL().text,
                     keys: try value.publicKeys(one: site[.publicKey], several: site[.publicKeys])))
         }
-        let acceptsUnsigned = try keys[.unsignedManifests]?.unsignedManifests() ?? false
-        let rollbackDepth = try keys[.rollbackDepth]?.integer(in: 0...EnvironmentRecord.maximumHistory)
-        let freshness = try keys[.freshness]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
+        let unsigned: UnsignedManifests = try keys.value(.unsignedManifests).choice()
+        let rollbackDepth = try keys.value(.rollbackDepth).integer()
+        let freshness = try keys.value(.freshness).duration()
         let contentWithin = try contentWithin(keys)
         do {
             return try Fleet.Environment(
-                name: name, sites: sites, freshness: freshness ?? Fleet.Environment.defaultFreshness,
-                acceptsUnsigned: acceptsUnsigned,
-                rollbackDepth: rollbackDepth ?? Fleet.Environment.defaultRollbackDepth, contentWithin: contentWithin)
+                name: name, sites: sites, freshness: freshness, acceptsUnsigned: unsigned == .accept,
+                rollbackDepth: rollbackDepth, contentWithin: contentWithin)
         } catch {
             throw list.error(.invalidValue, error.message)
         }
     }
 
-    /// How deep the proof must be: `depth: content`, with `contentWithin` or its default.
+    /// How deep the proof must be: `depth: content`, with `contentWithin` or its standard.
     private static func contentWithin(_ keys: Mapping<EnvironmentKey>) throws(ConfigurationError) -> Duration? {
-        let within = try keys[.contentWithin]?.duration(in: .seconds(60)...(.seconds(366 * 86_400)))
-        switch try keys[.depth]?.string() ?? "presence" {
-        case "content": return within ?? Fleet.Environment.defaultContentWithin
-        case "presence":
-            guard within == nil else {
-                throw keys.error(
-                    at: .contentWithin,
-                    "'contentWithin' is for 'depth: content': write that too, or leave 'contentWithin' out")
-            }
-            return nil
-        case let text:
-            throw keys.error(at: .depth, "'depth' must be presence or content, not '\(text.shown)'")
+        let depth: CacheManifest.Depth = try keys.value(.depth).choice()
+        let within = try keys.value(.contentWithin).duration()
+        guard depth == .presence else { return within }
+        guard keys[.contentWithin] == nil else {
+            throw keys.error(
+                at: .contentWithin,
+                "'contentWithin' is for 'depth: content': write that too, or leave 'contentWithin' out")
         }
+        return nil
     }
 }
 
@@ -162,15 +137,7 @@ extension Value {
         guard isMapping else { return Fleet.Key(try parsed(PublicKey.init(_:))) }
         let keys = try mapping(FleetFile.PublicKeyKey.self, title: "public key")
         return Fleet.Key(
-            try keys.required(.key).parsed(PublicKey.init(_:)),
+            try keys.value(.key).parsed(PublicKey.init(_:)),
             notAfter: try keys[.notAfter]?.parsed(Timestamp.init(_:)))
-    }
-
-    fileprivate func unsignedManifests() throws(ConfigurationError) -> Bool {
-        switch try string() {
-        case "accept": return true
-        case "refuse": return false
-        case let text: throw error(.invalidValue, "\(name) must be accept or refuse, not '\(text.shown)'")
-        }
     }
 }

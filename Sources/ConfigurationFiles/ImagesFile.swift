@@ -49,19 +49,65 @@ public struct ImagesFile: Hashable, Sendable {
 
     enum Key: String, MappingKey {
         case name, source, images
+
+        var setting: Setting {
+            switch self {
+            case .name:
+                Setting(
+                    .text("a name"), .required, example: "platform-4.17.3",
+                    "The list's name: its generations follow each other under it.")
+            case .source:
+                Setting(
+                    .text("`https://HOST[:PORT]`"), .required, example: "https://registry.central.example",
+                    """
+                    The URL of the registry that holds the images. Plain HTTP is spoken only where it says `http://`.
+                    """)
+            case .images:
+                Setting(
+                    .list(of: .section(ImageKey.self)), .required,
+                    "At least one image; the same repository and tag only once.")
+            }
+        }
     }
 
     enum ImageKey: String, MappingKey {
         case repository, tag, digest, platforms
+
+        var setting: Setting {
+            switch self {
+            case .repository:
+                Setting(.text("a repository"), .required, example: "platform/api", "The repository at the source.")
+            case .tag:
+                Setting(
+                    .text("a tag"), .requiredUnless("digest"), example: #""4.17.3""#,
+                    """
+                    Pinned to the digest that the tag has when the list is resolved. Beside `digest`, a tag that it is \
+                    known by: the digest is what counts.
+                    """)
+            case .digest:
+                Setting(
+                    .text("a digest"), .requiredUnless("tag"),
+                    example: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "The digest of the image's manifest or index.")
+            case .platforms:
+                Setting(
+                    .list(of: .text("`os/architecture[/variant]`")), .otherwise("all of them"),
+                    example: "[linux/amd64, linux/arm64/v8]",
+                    """
+                    The platforms to take out of an index. What is taken is each platform's own manifest, not the index \
+                    ([why](decisions/0003-platforms-are-images.md)).
+                    """)
+            }
+        }
     }
 
     private static let title = "the images file"
 
     private init(_ document: Document, path: String) throws(ConfigurationError) {
         let file = try document.root.mapping(Key.self, title: Self.title)
-        name = try file.required(.name).parsed(ListName.init(_:))
-        source = try file.required(.source).registryURL().url
-        let list = try file.required(.images)
+        name = try file.value(.name).parsed(ListName.init(_:))
+        source = try file.value(.source).registryURL().url
+        let list = try file.value(.images)
         var images: [Image] = []
         // A tag can be of one digest only; the same digest twice says nothing new and harms nothing.
         var lines: [String: Int] = [:]
@@ -84,7 +130,7 @@ public struct ImagesFile: Hashable, Sendable {
 extension ImagesFile.Image {
     fileprivate init(_ value: Value) throws(ConfigurationError) {
         let keys = try value.mapping(ImagesFile.ImageKey.self, title: "image")
-        repository = try keys.required(.repository).parsed(Repository.init(_:))
+        repository = try keys.value(.repository).parsed(Repository.init(_:))
         tag = try keys[.tag]?.parsed(Tag.init(_:))
         digest = try keys[.digest]?.parsed(Digest.init(_:))
         if let digest {

@@ -6,11 +6,24 @@ import ObjectStore
 extension Value {
     enum ObjectStoreKey: String, MappingKey {
         case url
+
+        var setting: Setting {
+            switch self {
+            case .url:
+                Setting(
+                    .text("`file:///ABSOLUTE/PATH` or `s3://BUCKET/PREFIX?endpoint=https://HOST[:PORT]&region=REGION`"),
+                    .required, example: "s3://rollcall/fleet-a?endpoint=https://s3.example&region=us-east-1",
+                    """
+                    A directory that every party mounts, or a bucket of an S3 store, or the part of one below a prefix. \
+                    Its further parameters and where its keys come from are in [object-store.md](object-store.md#s3-the-url).
+                    """)
+            }
+        }
     }
 
     /// `{url: …}`: where the central object store is.
     func objectStoreLocation() throws(ConfigurationError) -> ObjectStoreLocation {
-        try mapping(ObjectStoreKey.self, title: name).required(.url).parsed(ObjectStoreLocation.init(_:))
+        try mapping(ObjectStoreKey.self, title: name).value(.url).parsed(ObjectStoreLocation.init(_:))
     }
 
     /// The URL of a registry: scheme, host and port. Plain HTTP is spoken only where it says `http://`.

@@ -1,5 +1,10 @@
+import Yams
+
 /// The keys that a mapping may have: an enumeration whose raw values are the keys' spelling.
-protocol MappingKey: RawRepresentable<String>, CaseIterable, Hashable {}
+protocol MappingKey: RawRepresentable<String>, CaseIterable, Hashable, Sendable {
+    /// What the key may say, and what it means: no key is without that.
+    var setting: Setting { get }
+}
 
 /// A mapping with known keys only, each at most once.
 struct Mapping<Key: MappingKey> {
@@ -14,7 +19,7 @@ struct Mapping<Key: MappingKey> {
             guard let key = Key(rawValue: text) else {
                 throw keyValue.error(.unknownKey, "unknown key '\(text.shown)' in \(title): \(Self.advice(on: text))")
             }
-            guard values.updateValue(entry, forKey: key) == nil else {
+            guard values.updateValue(entry.read(as: key.setting.form), forKey: key) == nil else {
                 throw keyValue.error(.malformed, "the key '\(text)' occurs twice in \(title)")
             }
         }
@@ -23,16 +28,27 @@ struct Mapping<Key: MappingKey> {
         self.title = title
     }
 
-    /// A key's value; `nil` where the key is not there. A key that is there without a value is not absent: reading it
+    /// A key's value; `nil` where the key is not there, whatever its standard. A key that is there without a value is not absent: reading it
     /// fails.
     subscript(key: Key) -> Value? { values[key] }
 
-    /// The value of a key that must be there.
-    func required(_ key: Key) throws(ConfigurationError) -> Value {
-        guard let value = values[key] else {
+    /// The value that counts: the one that is there, else the standard of the key's setting.
+    ///
+    /// A standard is read as if the file said it, so that what is documented is what holds.
+    ///
+    /// - Throws: `ConfigurationError.Code.missingKey` where the key is not there and has no standard
+    func value(_ key: Key) throws(ConfigurationError) -> Value {
+        if let value = values[key] { return value }
+        let setting = key.setting
+        let node: Node
+        switch setting.absence {
+        case .standard(let text): node = Node(text)
+        case .standards: node = .mapping(Node.Mapping([]))
+        case .required, .requiredUnless, .otherwise:
             throw whole.error(.missingKey, "\(title) has no '\(key.rawValue)'")
         }
-        return value
+        return Value(
+            node: node, name: "'\(key.rawValue)'", file: whole.file, location: whole.location, form: setting.form)
     }
 
     /// An error at a key's value, or at the mapping where the key is not there.

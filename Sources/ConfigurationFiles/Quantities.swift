@@ -43,11 +43,12 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
     public init(bytes: Int64) { self.bytes = bytes }
 
     private static let units: [(suffix: String, bytes: Int64)] = [
-        ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
-        ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
+        ("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
+        ("EB", 1_000_000_000_000_000_000), ("PB", 1_000_000_000_000_000), ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1),
     ]
 
-    /// - Parameter text: a whole number and a unit, `B`, `kB` to `TB` (powers of 1000) or `KiB` to `TiB` (powers of
+    /// - Parameter text: a whole number and a unit, `B`, `kB` to `EB` (powers of 1000) or `KiB` to `EiB` (powers of
     ///   1024); `nil` results for any other form and on overflow
     public init?(written text: String) {
         guard let bytes = scaled(text, units: Self.units) else { return nil }
@@ -62,9 +63,12 @@ public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A rate of bytes as people write it: `200Mbit/s`, `25MiB/s`.
-public struct ByteRate: Hashable, Sendable {
+public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
     /// Bytes a second.
     public let bytesPerSecond: Int64
+
+    /// - Parameter bytesPerSecond: bytes a second
+    public init(bytesPerSecond: Int64) { self.bytesPerSecond = bytesPerSecond }
 
     private static let bitUnits: [(suffix: String, bytes: Int64)] = [
         ("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1),
@@ -80,6 +84,13 @@ public struct ByteRate: Hashable, Sendable {
         } else {
             return nil
         }
+    }
+
+    /// The rate in the largest unit that divides it: of bits where it is a whole number of thousands of them.
+    public var description: String {
+        let (bits, overflow) = bytesPerSecond.multipliedReportingOverflow(by: 8)
+        let unit = Self.bitUnits.first { !overflow && bits != 0 && $0.bytes >= 1000 && bits % $0.bytes == 0 }
+        return unit.map { "\(bits / $0.bytes)\($0.suffix)" } ?? "\(ByteSize(bytes: bytesPerSecond))/s"
     }
 }
 

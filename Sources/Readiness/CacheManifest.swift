@@ -9,7 +9,7 @@ public struct CacheManifest: Hashable, Sendable {
     public static let maximumSize = 16 << 20
 
     /// How an agent looked at what its registry holds.
-    public enum Depth: String, Sendable, Codable {
+    public enum Depth: String, CaseIterable, Sendable, Codable {
         /// It asked the registry whether each entry exists, with its size.
         case presence
         /// It read each entry back and hashed it.

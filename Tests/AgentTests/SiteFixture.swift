@@ -56,7 +56,7 @@ struct SiteFixture: Sendable {
     func audit(
         state: String = "state", _ change: (inout AgentFile.Audit) -> Void = { _ in }, log: Logger? = nil
     ) throws -> ContentAudit {
-        var settings = AgentFile.Audit()
+        var settings = AgentFile.Audit(period: .seconds(30 * 86_400), rate: 16 << 20, quotaPerDay: nil)
         change(&settings)
         let clock = clock
         return ContentAudit(

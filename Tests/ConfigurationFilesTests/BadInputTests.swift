@@ -39,7 +39,7 @@ import Testing
         ),
         (
             "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    unsignedManifests: yes\n    sites: []\n",
-            "f.yaml:4:24: 'unsignedManifests' must be accept or refuse, not 'yes'"
+            "f.yaml:4:24: 'unsignedManifests' must be refuse or accept, not 'yes'"
         ),
         (
             "objectStore: {url: file:///srv}\nenvironments:\n  - name: lab\n    depth: bytes\n    sites: []\n",
@@ -276,12 +276,12 @@ import Testing
             ),
             (
                 "limits: {rate: 1kbit/s}", .invalidValue,
-                "a.yaml:10:16: 'rate' must be from 8000B/s to 1TiB/s, not 1kbit/s"
+                "a.yaml:10:16: 'rate' must be from 64kbit/s to 1TiB/s, not 1kbit/s"
             ),
             ("limits: {quotaPerDay: 5}", .wrongType, "a.yaml:10:23: 'quotaPerDay' must be a size"),
             (
                 "limits: {quotaPerMonth: 5kB}", .invalidValue,
-                "a.yaml:10:25: 'quotaPerMonth' must be from 1MiB to 1048576TiB, not 5kB"
+                "a.yaml:10:25: 'quotaPerMonth' must be from 1MiB to 1EiB, not 5kB"
             ),
             (
                 "timeZone: CET", .invalidValue,
@@ -303,7 +303,7 @@ import Testing
             ),
             (
                 "windows: [{days: [monday], from: '06:00', to: '07:00'}]", .invalidValue,
-                "a.yaml:10:19: 'monday' is not a day of the week: write mon, tue, wed, thu, fri, sat, sun"
+                "a.yaml:10:19: an entry of 'days' must be mon, tue, wed, thu, fri, sat or sun, not 'monday'"
             ),
             (
                 "windows: [{days: [], from: '06:00', to: '07:00'}]", .invalidValue,
@@ -321,6 +321,10 @@ import Testing
             ),
             ("hosts: {a: {}, A: {}}", .invalidValue, "a.yaml:10:16: the host 'a' is listed twice"),
             ("hosts: {a: {insecure: yes}}", .wrongType, "a.yaml:10:23: 'insecure' must be true or false, not 'yes'"),
+            (
+                "log: {level: loud}", .invalidValue,
+                "a.yaml:10:14: 'level' must be trace, debug, info, notice, warning, error"
+            ),
             ("hosts: {a: {key: k.pem}}", .missingKey, "a.yaml:10:12: 'a' has only one of 'certificate' and 'key'"),
             ("hosts: {a: {ca: c, insecure: true}}", .invalidValue, "a.yaml:10:12: 'a' has both 'ca' and 'insecure'"),
             ("hosts: {a: {proxy: 'ftp://p'}}", .invalidValue, "a.yaml:10:20: 'proxy': "),

@@ -8,49 +8,18 @@ import Transfer
 
 @testable import ConfigurationFiles
 
-/// The examples are documentation: they are valid, and they show every key.
+/// The examples are documentation: they are valid. That they show every key: `ExampleCommentTests`.
 @Suite struct ExampleTests {
     private static let directory = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/configs"
 
     private func path(_ name: String) -> String { "\(Self.directory)/\(name).example.yaml" }
 
-    /// The keys that lines of the file start with, comments left out.
-    private func keys(_ name: String) throws -> Set<String> {
-        let text = String(decoding: try Data(contentsOf: URL(filePath: path(name))), as: UTF8.self)
-        return Set(
-            text.split(separator: "\n").compactMap { line in
-                let content = line.drop { $0 == " " || $0 == "-" }
-                return content.hasPrefix("#") ? nil : content.firstIndex(of: ":").map { String(content[..<$0]) }
-            })
-    }
-
-    private func spelling<Key: MappingKey>(_ type: Key.Type) -> [String] { Key.allCases.map(\.rawValue) }
-
-    @Test func theFleetFileShowsEveryKey() throws {
-        let known =
-            spelling(FleetFile.Key.self) + spelling(FleetFile.EnvironmentKey.self) + spelling(FleetFile.SiteKey.self)
-            + spelling(Value.ObjectStoreKey.self)
-        #expect(Set(known).subtracting(try keys("fleet")).isEmpty)
-    }
-
-    @Test func theImagesFileShowsEveryKey() throws {
-        let known = spelling(ImagesFile.Key.self) + spelling(ImagesFile.ImageKey.self)
-        #expect(Set(known).subtracting(try keys("images")).isEmpty)
-    }
-
-    @Test func theAgentsFileShowsEveryKey() throws {
-        let known =
-            spelling(AgentFile.Key.self) + spelling(AgentFile.SourceKey.self) + spelling(AgentFile.WindowKey.self)
-            + spelling(AgentFile.Limits.Key.self) + spelling(AgentFile.Host.Key.self)
-            + spelling(AgentFile.Audit.Key.self) + spelling(AgentFile.StatusServer.Key.self)
-            + spelling(AgentFile.Log.Key.self) + spelling(AgentFile.ShardSettings.Key.self)
-            + spelling(RegistrySettings.IdentityKey.self)
-            + spelling(Value.ObjectStoreKey.self)
-        #expect(Set(known).subtracting(try keys("agent")).isEmpty)
-        let ofRegistries =
-            spelling(RegistrySettings.Key.self) + spelling(RegistrySettings.EmbeddedKey.self)
-            + spelling(RegistrySettings.IdentityKey.self)
-        #expect(Set(ofRegistries).subtracting(try keys("agent").union(keys("agent-embedded"))).isEmpty)
+    /// The files in the overlays for Kubernetes, which users change.
+    @Test func theFilesOfTheOverlaysAreRead() throws {
+        let overlays = Self.directory + "/kubernetes/overlays"
+        #expect(try AgentFile(path: "\(overlays)/agent-site/agent.yaml").shard == nil)
+        #expect(try AgentFile(path: "\(overlays)/agent-sharded/agent.yaml").shard?.index == .hostname)
+        #expect(try FleetFile.read("\(overlays)/coordinator/fleet.yaml").environments.isEmpty == false)
     }
 
     @Test func theEmbeddedAgentsFileIsRead() throws {

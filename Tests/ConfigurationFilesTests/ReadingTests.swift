@@ -27,6 +27,7 @@ import Testing
     @Test(
         arguments: [
             ("512B", 512), ("64MiB", 64 << 20), ("64 MiB", 64 << 20), ("2GB", 2_000_000_000), ("1TiB", 1 << 40),
+            ("2PiB", 2 << 50), ("7EiB", 7 << 60), ("8EiB", nil), ("1PB", 1_000_000_000_000_000),
             ("8G", nil), ("64", nil), ("MiB", nil), ("-1B", nil), ("1.5GiB", nil), ("9999999999TiB", nil),
             ("99999999999999999999B", nil),
         ] as [(String, Int64?)])
@@ -48,6 +49,16 @@ import Testing
     @Test(arguments: [(0, "0B"), (1000, "1000B"), (1024, "1KiB"), (64 << 20, "64MiB"), (3 << 29, "1536MiB")])
     func byteSizesAreWritten(bytes: Int64, text: String) {
         #expect(ByteSize(bytes: bytes).description == text)
+    }
+
+    @Test(
+        arguments: [
+            (0, "0B/s"), (8000, "64kbit/s"), (25_000_000, "200Mbit/s"), (125_000_000, "1Gbit/s"), (16 << 20, "16MiB/s"),
+            (1 << 40, "1TiB/s"), (Int64.max, "9223372036854775807B/s"),
+        ] as [(Int64, String)])
+    func byteRatesAreWritten(bytesPerSecond: Int64, text: String) {
+        #expect(ByteRate(bytesPerSecond: bytesPerSecond).description == text)
+        #expect(ByteRate(written: text)?.bytesPerSecond == bytesPerSecond)
     }
 
     @Test(arguments: [

@@ -43,11 +43,11 @@ public indirect enum JSONValue: Hashable, Sendable, Decodable {
     }
 }
 
-/// The part of JSON Schema (draft 2020-12) that docs/schemas uses. A keyword beyond it is an error, so that none is
+/// The part of JSON Schema (draft 2020-12) that docs/schemas and configs/schema use. A keyword beyond it is an error, so that none is
 /// written down and not checked.
 public struct JSONSchema: Sendable {
     private let root: JSONValue
-    private static let annotations: Set = ["$schema", "$defs", "title", "description"]
+    private static let annotations: Set = ["$schema", "$defs", "title", "description", "default"]
 
     /// - Parameter bytes: the schema's document
     public init(parsing bytes: [UInt8]) throws { root = try JSONValue(parsing: bytes) }
