@@ -7,7 +7,7 @@ extension FleetFile {
     }
 
     enum Key: String, MappingKey {
-        case objectStore, environments, approvers
+        case objectStore, environments, approvers, coordinators
 
         var setting: Setting {
             switch self {
@@ -28,6 +28,13 @@ extension FleetFile {
                     """
                     Who may give waivers (`rollcall waiver`): signed, expiring exceptions for one site and one \
                     generation ([waivers](trust.md#waivers)).
+                    """)
+            case .coordinators:
+                Setting(
+                    .list(of: .section(CoordinatorKey.self)), .otherwise("nobody can tell whose signatures are known"),
+                    """
+                    Whose keys sign what is decided (`--signing-key`): `rollcall audit verify` names records that \
+                    none of them signed ([verifying](trust.md#verifying)).
                     """)
             }
         }
@@ -121,6 +128,24 @@ extension FleetFile {
                 Setting(
                     .text("`ed25519:BASE64`"), .requiredUnless("publicKeys"), example: FleetFile.exampleKey,
                     "The line that `rollcall keygen` printed. Nobody else's key, and no site's.")
+            case .publicKeys: FleetFile.severalKeys(.requiredUnless("publicKey"))
+            }
+        }
+    }
+
+    enum CoordinatorKey: String, MappingKey {
+        case name, publicKey, publicKeys
+
+        var setting: Setting {
+            switch self {
+            case .name:
+                Setting(
+                    .text("a name"), .required, example: "release-pipeline",
+                    "The name of the person, or of the pipeline, unique.")
+            case .publicKey:
+                Setting(
+                    .text("`ed25519:BASE64`"), .requiredUnless("publicKeys"), example: FleetFile.exampleKey,
+                    "The line that `rollcall keygen` printed. No approver's key, and no site's.")
             case .publicKeys: FleetFile.severalKeys(.requiredUnless("publicKey"))
             }
         }

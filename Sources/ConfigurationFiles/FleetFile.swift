@@ -64,8 +64,18 @@ public enum FleetFile {
                 Fleet.Approver(
                     name: name, keys: try value.publicKeys(one: keys[.publicKey], several: keys[.publicKeys])))
         }
+        var coordinators: [Fleet.Coordinator] = []
+        for value in try file[.coordinators]?.list() ?? [] {
+            let keys = try value.mapping(CoordinatorKey.self, title: "coordinator")
+            let name = try keys.value(.name).parsed(CoordinatorName.init(_:))
+            if keys[.publicKeys] == nil { _ = try keys.value(.publicKey) }
+            coordinators.append(
+                Fleet.Coordinator(
+                    name: name, keys: try value.publicKeys(one: keys[.publicKey], several: keys[.publicKeys])))
+        }
         do {
-            return try Fleet(objectStore: location, environments: environments, approvers: approvers)
+            return try Fleet(
+                objectStore: location, environments: environments, approvers: approvers, coordinators: coordinators)
         } catch {
             throw list.error(.invalidValue, error.message)
         }

@@ -119,7 +119,8 @@ import Testing
         ),
         (
             "zones: []\n",
-            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments, approvers"
+            "f.yaml:1:1: unknown key 'zones' in the fleet file: known keys are objectStore, environments, approvers,"
+                + " coordinators"
         ),
         (
             "objectStore:\n  url: file:///srv\nenvironments:\n  - name: lab\n    sites:\n      - name: a\n"
