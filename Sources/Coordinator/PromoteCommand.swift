@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
 import OCI
+import ObjectStore
 import Readiness
 
 /// What is staged becomes what may be used.
@@ -10,7 +11,8 @@ struct PromoteCommand: AsyncParsableCommand {
         abstract: "Check, and only if every site is ready, promote what is staged.",
         discussion: """
             Ends with 3, and promotes nothing, when blocked, and when somebody else staged or promoted the list meanwhile. \
-            With --dry-run it says what it would do, with the same exit code, and changes and records nothing.
+            With --dry-run it says what it would do, with the same exit code, and changes and records nothing; so it \
+            does not ask for the clock of a directory's files, which only one that is written tells.
             """)
 
     @Argument(help: "The list's name.", transform: ListName.init(_:))
@@ -34,6 +36,7 @@ struct PromoteCommand: AsyncParsableCommand {
         let (fleet, central, actor) = try self.fleet.open()
         let outcome = try await central.promote(
             name, in: environment.environment, of: fleet, act: actor.act, generation: generation, isDryRun: dryRun)
+        if dryRun { outcome.sayWhatWasNotAsked(of: fleet.objectStore) }
         try await outcome.report(.promotion, output, from: central)
     }
 }
@@ -75,6 +78,7 @@ struct RollbackCommand: AsyncParsableCommand {
         let outcome = try await central.promote(
             list, in: environment, of: fleet, act: actor.act, move: .rollback, generation: generation,
             isDryRun: dryRun)
+        if dryRun { outcome.sayWhatWasNotAsked(of: fleet.objectStore) }
         try await outcome.report(.rollback, output, from: central)
     }
 
@@ -91,6 +95,12 @@ struct RollbackCommand: AsyncParsableCommand {
 }
 
 extension PromotionOutcome {
+    /// A dry run may say more than the deed finds: what only a write tells is left out.
+    fileprivate func sayWhatWasNotAsked(of store: ObjectStoreLocation) {
+        guard case .possible = self, case .directory = store else { return }
+        Terminal.complain("nothing was written, so the clock of the object store's files was not asked")
+    }
+
     /// Says what came of it.
     ///
     /// - Throws: `ExitCode.blocked` for a refusal

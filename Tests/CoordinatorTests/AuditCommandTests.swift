@@ -35,7 +35,7 @@ import Trust
             for (line, word) in zip(lines.dropFirst(), [" staged ", "keys-changed", "promoted", " staged "]) {
                 #expect(line.contains(word), "\(result.text)")
             }
-            #expect(lines[4].contains("(signed)"))
+            #expect(lines[4].contains(" (signed by sha256:"))
             result = try await workplace.run("audit", "log", "--environment", "lab", "--limit", "1")
             #expect(result.text.contains("promoted") && result.text.split(separator: "\n").count == 2)
             result = try await workplace.run("audit", "log", "--since", "2099-01-01T00:00:00Z")
@@ -59,10 +59,27 @@ import Trust
             #expect(result.status == 0)
             #expect(
                 result.text
-                    == "the audit chain holds together: 4 records, 1 of them signed; no site of 2 bears witness; it ends with"
+                    == "the audit chain holds together: 4 records, 1 of them signed, 0 by a key that the fleet"
+                    + " file has for it; no site of 2 bears witness; it ends with"
                     + " 4:\(exported[3].digest)\n"
             )
+            #expect(result.errorText.contains("the fleet file names no 'coordinators'"))
+
+            // Once the file says whose keys count, what nobody of them signed is named, until somebody has looked at it.
+            let fleet = try workplace.directory.read("fleet.yaml")
+            try workplace.directory.write(
+                "fleet.yaml",
+                String(decoding: fleet, as: UTF8.self)
+                    + "\ncoordinators: [{name: pipeline, publicKey: \"\(key.text.trimmingNewline)\"}]\n")
+            result = try await workplace.run("audit", "verify")
+            #expect(result.status == 3)
+            #expect(result.text.contains("1 by a key that the fleet file has for it"))
+            #expect(
+                result.text.contains(
+                    "3 records are not signed by a key that the fleet file has for who did it: 1, 2, 3:"))
             #expect(result.errorText == "")
+            result = try await workplace.run("audit", "verify", "--head", "4:\(exported[3].digest)")
+            #expect(result.status == 0, "\(result.text)")
         }
     }
 
