@@ -189,7 +189,7 @@ extension AuditVerification {
     fileprivate var strangersNamed: String {
         let named = strangers.map { "\($0)" }.joined(separator: ", ")
         let others = strangerCount - Int64(strangers.count)
-        return "\(strangerCount) records are not signed by a key that the fleet file has for who did it: \(named)"
+        return "\(strangerCount) of them signed by no key that the fleet file has for who did it: \(named)"
             + (others > 0 ? " and \(others) more" : "")
             + ": look at them with 'rollcall audit log'; once they are explained, give --head \(end)"
     }

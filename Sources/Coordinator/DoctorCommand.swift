@@ -45,13 +45,7 @@ struct DoctorCommand: AsyncParsableCommand {
         }
         checkup.add(FleetChecks.findings(fleet, at: now))
         do {
-            let key = try self.fleet.key
-            checkup.add(
-                key.map {
-                    .init("signing-key", .ok, "audit records of this user are signed by \($0.publicKey.id.short)")
-                }
-                    ?? .init(
-                        "signing-key", .ok, "none is given: audit records that this user writes are not signed"))
+            checkup.add(FleetChecks.signingKey(try self.fleet.key?.publicKey, of: fleet, at: now))
         } catch {
             checkup.add(.init("signing-key", .failed, "\(error)", advice: "name another file with --signing-key"))
         }

@@ -1,5 +1,7 @@
 import Console
+import OCI
 import Readiness
+import Trust
 
 /// What a fleet file says that will block, or soon. Pure.
 enum FleetChecks {
@@ -66,6 +68,36 @@ enum FleetChecks {
             "approvers", .ok,
             fleet.approvers.isEmpty
                 ? "none: nobody can waive a site" : named(fleet.approvers.map(\.name.text)) + " may waive sites")
+    }
+
+    /// Whether what a user records is signed by a key that the fleet file names.
+    ///
+    /// - Parameter key: the key that signs what this user records; `nil` where none is given
+    static func signingKey(_ key: PublicKey?, of fleet: Fleet, at now: Timestamp) -> Checkup.Finding {
+        let owner = fleet.coordinators.first { coordinator in
+            coordinator.keys.contains { $0.publicKey == key && ($0.notAfter.map { now <= $0 } ?? true) }
+        }
+        switch (key, owner) {
+        case (let key?, let owner?):
+            return .init(
+                "signing-key", .ok,
+                "audit records of this user are signed by \(key.id.short), the key of '\(owner.name)'")
+        case (let key?, nil) where fleet.coordinators.isEmpty:
+            return .init(
+                "signing-key", .ok,
+                "audit records of this user are signed by \(key.id.short); the fleet file names no 'coordinators', so nobody"
+                    + " knows whose that is")
+        case (nil, nil) where fleet.coordinators.isEmpty:
+            return .init("signing-key", .ok, "none is given: audit records that this user writes are not signed")
+        default:
+            return .init(
+                "signing-key", .warning,
+                key.map { "\($0.id.short) is no valid key of the fleet file's 'coordinators'" }
+                    ?? "none is given, and the fleet file names 'coordinators'",
+                advice:
+                    "name the key of one of them with --signing-key: 'rollcall audit verify' ends with 3 after what this"
+                    + " user records")
+        }
     }
 
     /// Whether no key proves anything any more.

@@ -169,8 +169,9 @@ func skew(from lead: Duration?) -> Reason? {
 func recordReplayed(_ list: ListName, in environment: EnvironmentName) -> Reason {
     Reason(
         .recordReplayed,
-        "what 'environments/\(environment)/record.json' says of '\(list)' is older than what was seen before: somebody put it"
-            + " back, or the object store serves old data; restore it, or stage what is wanted again")
+        "what 'environments/\(environment)/record.json' says of '\(list)' is not what was seen of it last, nor anything"
+            + " later: somebody put it back or changed it, or the object store serves old data; restore it, or stage what"
+            + " is wanted again")
 }
 
 /// A site that only the object store knows: the fleet file may be the one that is incomplete.

@@ -76,7 +76,7 @@ import Trust
             #expect(result.text.contains("1 by a key that the fleet file has for it"))
             #expect(
                 result.text.contains(
-                    "3 records are not signed by a key that the fleet file has for who did it: 1, 2, 3:"))
+                    "3 of them signed by no key that the fleet file has for who did it: 1, 2, 3:"))
             #expect(result.errorText == "")
             result = try await workplace.run("audit", "verify", "--head", "4:\(exported[3].digest)")
             #expect(result.status == 0, "\(result.text)")

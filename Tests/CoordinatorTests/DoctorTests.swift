@@ -114,6 +114,19 @@ import Trust
             #expect(status == 3)
             #expect(report.states("signing-key") == ["failed"])
             #expect(try await Self.examine(workplace).0.well)
+
+            // Where the fleet file says whose keys count, ours has to be one of them.
+            let key = try await workplace.run("keygen", "--output", "operator.key").text.split(separator: "\n")[0]
+            let file = try workplace.directory.read("fleet.yaml")
+            try workplace.directory.write(
+                "fleet.yaml",
+                String(decoding: file, as: UTF8.self) + "\ncoordinators: [{name: op, publicKey: \"\(key)\"}]\n")
+            #expect(try await Self.examine(workplace).0.states("signing-key") == ["warning"])
+            let named = try await Self.examine(workplace, "--signing-key", "operator.key")
+            #expect(named.0.states("signing-key") == ["ok"])
+            _ = try await workplace.run("keygen", "--output", "other.key")
+            let other = try await Self.examine(workplace, "--signing-key", "other.key")
+            #expect(other.0.states("signing-key") == ["warning"])
         }
     }
 
