@@ -61,7 +61,7 @@ import Trust
         let verdict = try await check(one)
         #expect(verdict.staged?.generation == one.generation)
         #expect(verdict.reasons.map(\.code) == [.recordReplayed])
-        #expect(verdict.reasons[0].message.contains("environments/lab/record.json"))
+        #expect(verdict.reasons.first?.message.contains("environments/lab/record.json") == true)
         #expect(verdict.sites.allSatisfy { $0.isReady })
         guard case .refused = try await store.promote(one.name, in: lab, of: fleet, act: act()) else {
             Issue.record("an old record promotes nothing")
