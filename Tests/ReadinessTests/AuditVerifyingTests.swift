@@ -67,12 +67,13 @@ import Trust
                 turns += 1
                 return turns
             }
-            // A rollback and a promotion in turn, and a site that sees the end of the chain.
             guard turn <= 60 else { return }
-            if turn % 2 == 1 {
+            // A rollback and a promotion in turn, of which one is in force when the record is read.
+            switch turn % 3 {
+            case 1:
                 _ = try? await writer.promote(lists[0].name, in: lab, of: fleet, act: Fixture.act, move: .rollback)
-            } else {
-                _ = try? await writer.promote(lists[0].name, in: lab, of: fleet, act: Fixture.act)
+            case 2: _ = try? await writer.promote(lists[0].name, in: lab, of: fleet, act: Fixture.act)
+            default: break
             }
             guard let end = try? await writer.witnessedEnd(after: nil),
                 let manifest = try? CacheManifest(
@@ -92,6 +93,8 @@ import Trust
         // What is wrong is found still.
         let end = try await writer.auditEnd().sequence
         #expect(end > 20)
+        let actions = try await writer.auditRecords(limit: 1000).map(\.event.action)
+        #expect(actions.count { $0 == .rolledBack } > 5 && actions.count { $0 == .promoted } > 5)
         try await busy.store.delete(CentralStore.auditKey(end))
         #expect(try await writer.verifyAudit().fault?.message.contains("the last 1 were removed") == true)
     }
