@@ -4,9 +4,11 @@ import Trust
 /// Who signed what a chain says, by the keys of a fleet file: a pure value.
 ///
 /// A signature that a record brings its own key for shows that the record was not changed, and not whose it is. Whose keys
-/// count is what the fleet file says: sites' for what their agents did, coordinators' for everything else.
+/// count is what the fleet file says: sites' for what their agents did, coordinators' for everything else, and approvers' too
+/// for waivers.
 struct AuditSigners {
     private let coordinators: [Fleet.Key]
+    private let approvers: [Fleet.Key]
     private let sites: [EnvironmentName: [SiteName: [Fleet.Key]]]
     private let known: Int64
     /// The latest time of a record that a coordinator signed: no later record is older than that, whatever it says.
@@ -24,6 +26,7 @@ struct AuditSigners {
     ///   - known: up to which record nobody asks who signed it
     init(_ fleet: Fleet, after known: Int64) {
         coordinators = fleet.coordinators.flatMap(\.keys)
+        approvers = fleet.approvers.flatMap(\.keys)
         sites = Dictionary(
             fleet.environments.map { environment in
                 let keys = environment.sites.map { ($0.name, $0.keys) }
@@ -46,9 +49,10 @@ struct AuditSigners {
             } else { coordinators }
         // Without a key nobody can tell.
         guard !keys.isEmpty else { return }
+        let isAboutWaivers = [.waiverAdded, .waiverRevoked].contains(event.action)
         let notBefore = latest.map { $0.advanced(by: .zero - clockSkewTolerance) }
         let at = max(event.at, notBefore ?? event.at)
-        let isVouched = keys.contains { key in
+        let isVouched = (keys + (isAboutWaivers ? approvers : [])).contains { key in
             key.publicKey == record.signer && key.notAfter.map { at <= $0 } ?? true
         }
         guard isVouched else {

@@ -26,9 +26,14 @@ extension CentralStore {
     ///   `.contention` where others were first for as many attempts as are made.
     @discardableResult
     public func record(_ event: AuditEvent) async throws -> AuditRecord {
-        try await append(event, by: signingKey?.publicKey, after: try await auditEnd()) {
-            place throws(ReadinessError) in
-            try AuditRecord.object(event, at: place.sequence + 1, after: place.digest, signedBy: signingKey)
+        try await record(event, signedBy: signingKey)
+    }
+
+    /// The same, with the key of who does it.
+    @discardableResult
+    func record(_ event: AuditEvent, signedBy key: PrivateKey?) async throws -> AuditRecord {
+        try await append(event, by: key?.publicKey, after: try await auditEnd()) { place throws(ReadinessError) in
+            try AuditRecord.object(event, at: place.sequence + 1, after: place.digest, signedBy: key)
         }
     }
 

@@ -48,7 +48,8 @@ extension CentralStore {
             "waiver": waiver.id, "approver": waiver.approver.text, "reason": waiver.reason,
             "expiresAt": waiver.expiresAt.description, "key": key.publicKey.id.description,
         ]
-        try await record(event)
+        // An approver needs no other key to say so.
+        try await record(event, signedBy: signingKey ?? key)
         guard try await objects.put(object, at: objectKey, condition: .ifAbsent) != .conflict else {
             throw ReadinessError(
                 .invalidWaiver, "there is a waiver of this ID already: run this again", in: objectKey.path)

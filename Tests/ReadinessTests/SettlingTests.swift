@@ -191,6 +191,27 @@ import Trust
         #expect(verification.vouched == 1)
     }
 
+    /// Who may give waivers may say so, and nothing else.
+    @Test func approversSignTheirWaivers() async throws {
+        let jane = try Fixture.key(of: "jane")
+        let fleet = try Fleet(
+            objectStore: ObjectStoreLocation("file:///srv/rollcall"), environments: [Fixture.environment()],
+            approvers: [.init(name: ApproverName("jane"), keys: [.init(jane.publicKey)])],
+            coordinators: fleet.coordinators)
+        let list = try Fixture.list()
+        _ = try await store.stage(list, to: lab, of: fleet, act: act)
+        let waiver = try Waiver(
+            environment: lab, site: SiteName("site-1"), list: list.name, generation: list.generation, reason: "late",
+            approver: ApproverName("jane"), issuedAt: Fixture.now, expiresAt: Fixture.now.advanced(by: .seconds(60)))
+        try await CentralStore(memory).add(waiver, signedBy: jane, of: fleet, act: Fixture.act)
+        let signing = CentralStore(memory, signingKey: jane)
+        #expect(try await signing.revoke(waiver: waiver.id, in: lab, act: Fixture.act))
+        #expect(try await store.verifyAudit(fleet: fleet).strangers == [])
+        #expect(try await store.verifyAudit(fleet: fleet).vouched == 3)
+        try await signing.record(AuditEvent(.promoted, Fixture.act))
+        #expect(try await store.verifyAudit(fleet: fleet).strangers == [4])
+    }
+
     /// A key proves nothing after its end, by the times of those records that somebody else signed.
     @Test func aKeyThatHasEndedSignsNothingLater() async throws {
         let (old, new) = (try Fixture.key(of: "old"), try Fixture.key(of: "new"))
