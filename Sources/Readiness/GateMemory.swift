@@ -69,7 +69,8 @@ public struct GateMemory: Hashable, Sendable {
     public internal(set) var sites: [SiteName: Sighting] = [:]
     /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
     var shards: [String: Sighting] = [:]
-    /// The IDs of the keys of each site (`NAME`) and approver (`approver NAME`), as the last decision's fleet file had them.
+    /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the last
+    /// decision's fleet file had them.
     var keys: [String: [Digest]] = [:]
     /// What that file asked for; `nil` where a version that did not note it decided last.
     var demands: Demands?

@@ -207,6 +207,28 @@ import Trust
         #expect(try await check(list).isReady)
     }
 
+    /// Nor does it forget what others noted as taken back.
+    @Test func aWrongClockForgetsNoRevocation() async throws {
+        let (list, jane) = (try Fixture.list(), try Fixture.key(of: "jane"))
+        let fleet = try Fleet(
+            objectStore: fleet.objectStore, environments: [Fixture.environment()],
+            approvers: [.init(name: ApproverName("jane"), keys: [.init(jane.publicKey)])])
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        func waive(_ site: String) async throws -> String {
+            let waiver = try Waiver(
+                environment: lab, site: SiteName(site), list: list.name, generation: list.generation, reason: "late",
+                approver: ApproverName("jane"), issuedAt: Fixture.now,
+                expiresAt: Fixture.now.advanced(by: .seconds(3600)))
+            try await store.add(waiver, signedBy: jane, of: fleet, act: act())
+            return waiver.id
+        }
+        let (first, second) = (try await waive("site-1"), try await waive("site-2"))
+        #expect(try await store.revoke(waiver: first, in: lab, act: act()))
+        memory.setClockLead(.seconds(-86_400))
+        #expect(try await store.revoke(waiver: second, in: lab, act: act(.seconds(86_400))))
+        #expect(try await store.memory(of: lab).memory.revokedWaivers.keys.sorted() == [first, second].sorted())
+    }
+
     /// What was noted of a site that the fleet file does not name any more closes nothing; of one that it names, what is
     /// noted is named, and what to do.
     @Test func aTimeFromAheadIsNamed() async throws {

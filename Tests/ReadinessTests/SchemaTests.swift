@@ -30,7 +30,8 @@ import Trust
             environments: [
                 Fixture.environment(sites: ["site-1", "site-2", "site-3"]), Fixture.environment("production"),
             ],
-            approvers: [jane])
+            approvers: [jane],
+            coordinators: [.init(name: CoordinatorName("operator"), keys: [.init(operatorKey.publicKey)])])
         let act = Act(by: "operator@host", at: Fixture.now, key: operatorKey.publicKey)
         let (one, two) = (try Fixture.list(layers: 200), try Fixture.list(tag: "2", layers: 200))
         _ = try await store.stage(one, to: EnvironmentName("production"), of: fleet, act: act)
