@@ -35,14 +35,14 @@ extension CentralStore {
         try await walkAudit(to: highest, &walk)
         let end = walk.end
         verification.take(walk, fleet: fleet)
-        if storedHead[end.sequence] == nil, known == nil, end.sequence > 0 {
+        if known == nil, end.sequence > 0, await !isVouchedFor(end, by: storedHead) {
             let reason = storedHead.isEmpty && verification.fault == nil ? "audit/head.json is not there: " : ""
             verification.remarks.append(
                 reason
                     + "nothing vouches for the content of the last record, nor that none came after it: compare the end with one"
                     + " that was noted before, with --head")
         }
-        if let fault = try await chainFault(walk, highest: highest) ?? pointedFault(walk, witnesses) {
+        if let fault = try await chainFault(walk) ?? pointedFault(walk, witnesses) {
             verification.fault = fault
         } else if verification.fault == nil {
             verification.fault = strangeWitness ?? states.lazy.compactMap { $0.fault(in: walk) }.first
@@ -53,7 +53,8 @@ extension CentralStore {
 
     // MARK: The chain
 
-    /// The highest number of a record, and whether there are objects that are no records.
+    /// Gives every object below `audit/` but the head, with its number where it is a record's: page by page, since a chain
+    /// may be longer than a listing that is held whole.
     private func eachAuditKey(_ body: (ObjectKey, Int64?) -> Void) async throws {
         let (prefix, head) = (try ObjectKey("audit"), try Self.auditHeadKey())
         var continuation: ListPage.Continuation?
@@ -136,7 +137,7 @@ extension CentralStore {
     }
 
     /// What does not fit in the chain itself, or beside its records.
-    private func chainFault(_ walk: AuditWalk, highest: Int64) async throws -> AuditVerification.Fault? {
+    private func chainFault(_ walk: AuditWalk) async throws -> AuditVerification.Fault? {
         if let fault = walk.fault {
             return .init(object: try Self.auditKey(fault.sequence).path, message: fault.message)
         }
@@ -177,6 +178,13 @@ extension CentralStore {
             }
         }
         return nil
+    }
+
+    /// Whether a head knows the last record: that of before the chain was read, or, where others wrote meanwhile, that of now.
+    private func isVouchedFor(_ end: AuditHead, by heads: [Int64: Digest]) async -> Bool {
+        if heads[end.sequence] != nil { return true }
+        guard let now = try? await storedHead(), now.sequence > heads.keys.max() ?? 0 else { return false }
+        return now.sequence > end.sequence || now == end
     }
 
     private func storedHead() async throws -> AuditHead? {
