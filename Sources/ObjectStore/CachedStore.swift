@@ -27,6 +27,10 @@ public struct CachedStore: ObjectStore {
 
     public func prepare() async throws(ObjectStoreError) { try await store.prepare() }
 
+    public func requireWritable(below prefix: ObjectKey) async throws(ObjectStoreError) {
+        try await store.requireWritable(below: prefix)
+    }
+
     public func clockLead() async -> Duration? { await store.clockLead() }
     public func knownClockLead() async -> Duration? { await store.knownClockLead() }
 

@@ -7,7 +7,8 @@ import Dispatch
 ///
 /// Conditional writes are exclusive among all processes that use the directory. On NFS that needs version 4, whose locks
 /// reach across hosts. The root must exist: a mistyped path must not become a new and empty store. Whoever writes needs
-/// write permission on the root, and a umask that lets the others read what it writes.
+/// write permission on the root. Where the root bears the set-group-ID bit, all that is below it belongs to the root's
+/// group, and gets the root's permissions whatever the writers' umasks are: so users of one group share a store.
 public struct DirectoryStore: ObjectStore {
     let files: StoreFiles
 
@@ -32,6 +33,11 @@ public struct DirectoryStore: ObjectStore {
     /// removed. `nil` for who may only read.
     public func clockLead() async -> Duration? {
         try? await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
+    }
+
+    /// By a file that is written and removed, under a name that is no key.
+    public func requireWritable(below prefix: ObjectKey) async throws(ObjectStoreError) {
+        try await offTheExecutor { () throws(ObjectStoreError) in try files.requireWritable(below: prefix) }
     }
 
     public func put(

@@ -56,6 +56,12 @@ public protocol ObjectStore: Sendable {
     /// - Throws: `ObjectStoreError`.
     func delete(_ key: ObjectKey) async throws(ObjectStoreError)
 
+    /// Sees that this user may write objects below a key, and changes nothing that anybody sees.
+    ///
+    /// - Parameter prefix: the key below which objects are to be written
+    /// - Throws: `ObjectStoreError`; `permissionDenied` where this user may not.
+    func requireWritable(below prefix: ObjectKey) async throws(ObjectStoreError)
+
     /// How far the store's clock is ahead of this machine's, as far as that can be told at little cost; negative where it
     /// is behind. Whole seconds; `nil` where nothing is known. A clock that only this machine has tells nothing.
     func clockLead() async -> Duration?
@@ -81,6 +87,11 @@ extension ObjectStore {
 
     /// Nothing is known of a clock.
     public func clockLead() async -> Duration? { nil }
+
+    /// By a write whose condition never holds, so that the store decides on the right alone.
+    public func requireWritable(below prefix: ObjectKey) async throws(ObjectStoreError) {
+        _ = try await put([], at: ObjectKey("\(prefix.path)/doctor"), condition: .ifMatch(ETag("doctor")))
+    }
 
     /// Nothing was told.
     public func knownClockLead() async -> Duration? { nil }

@@ -147,10 +147,17 @@ extension ObjectStoreError {
     /// What the operating system said, with what to do about it.
     static func from(errno code: Int32, doing action: String, at path: String) -> ObjectStoreError {
         switch code {
-        case EACCES, EPERM, EROFS:
+        case EACCES, EPERM:
             ObjectStoreError(
                 .permissionDenied,
                 "cannot \(action) (\(String(errno: code))): give the user that runs this access to the directory",
+                at: path)
+        case EROFS:
+            ObjectStoreError(
+                .permissionDenied,
+                "cannot \(action) (\(String(errno: code))): the file system is mounted for reading only, or this process may"
+                    + " not write there: under systemd, name the store's directory as ReadWritePaths= of the unit"
+                    + " (systemctl edit)",
                 at: path)
         case ENOSPC, EDQUOT, EFBIG:
             ObjectStoreError(

@@ -147,6 +147,21 @@ struct StoreFiles: Sendable {
         return .seconds(try file.status().modified - time(nil))
     }
 
+    /// Sees that objects can be written below a key, by a file that no listing shows.
+    func requireWritable(below prefix: ObjectKey) throws(ObjectStoreError) {
+        try requireRoot()
+        var directory = root
+        for segment in prefix.path.split(separator: "/") {
+            directory += "/\(segment)"
+            try makeDirectory(directory)
+        }
+        let path = "\(directory)/~doctor-\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        guard try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: "write") != nil else {
+            throw .from(errno: ENOENT, doing: "write", at: path)
+        }
+        guard unlink(path) == 0 else { throw .from(errno: errno, doing: "delete", at: path) }
+    }
+
     /// A name that nobody else takes.
     private func incomingName() -> String {
         "\(incomingPath)/\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 16))"
@@ -165,6 +180,7 @@ struct StoreFiles: Sendable {
             throw .from(errno: ENOENT, doing: "write", at: path)
         }
         do throws(ObjectStoreError) {
+            share(path)
             try file.write(bytes)
             try file.synchronize()
             // The file's own time, not ours: on a shared file system the server's clock sets both.
@@ -201,9 +217,24 @@ struct StoreFiles: Sendable {
     /// - Returns: whether it was not there before
     @discardableResult
     private func makeDirectory(_ path: String) throws(ObjectStoreError) -> Bool {
-        if mkdir(path, 0o777) == 0 { return true }
+        if mkdir(path, 0o777) == 0 {
+            share(path)
+            return true
+        }
         guard errno == EEXIST else { throw .from(errno: errno, doing: "create the directory", at: path) }
         return false
+    }
+
+    /// Gives what was made the root's permissions, whatever this process's umask is, where the root bears the set-group-ID
+    /// bit: then it is shared by the users of a group, and the kernel has given it to that group already.
+    ///
+    /// Failing to is no reason to fail a write: whoever cannot read it says so.
+    private func share(_ path: String) {
+        var (shared, made) = (stat(), stat())
+        guard stat(root, &shared) == 0, shared.st_mode & S_ISGID != 0, lstat(path, &made) == 0 else { return }
+        // A directory's own set-group-ID bit must be named, or it is taken away. Files are not to be executed.
+        let mode = made.isDirectory ? shared.st_mode & 0o2777 : shared.st_mode & 0o666
+        if made.st_mode & 0o7777 != mode { chmod(path, mode) }
     }
 
     /// Makes creations, renames and deletions in a directory survive a power loss.
@@ -225,6 +256,7 @@ struct StoreFiles: Sendable {
         guard let lock = try OpenFile(lockPath, O_RDWR | O_CREAT, doing: "lock") else {
             throw .from(errno: ENOENT, doing: "lock", at: lockPath)
         }
+        share(lockPath)
         try lock.lockExclusively(patience: patience)
         let result = Result(catching: body)
         // Closing releases the lock.

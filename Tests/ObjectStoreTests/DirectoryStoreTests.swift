@@ -38,6 +38,69 @@ import Testing
         }
     }
 
+    /// Whether objects can be written is found out without one that anybody sees.
+    @Test func theRightToWriteIsTried() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = DirectoryStore(root: directory.path)
+            try await store.requireWritable(below: key("environments/lab/sites"))
+            #expect(try await store.list(below: nil) == [])
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: directory.file("environments/lab/sites")).isEmpty)
+            try directory.write("audit", "a file, where a directory is to be")
+            await #expect(throws: ObjectStoreError.self) { try await store.requireWritable(below: key("audit")) }
+            await #expect(throws: ObjectStoreError.self) {
+                try await DirectoryStore(root: "\(directory.path)/nowhere").requireWritable(below: key("audit"))
+            }
+        }
+    }
+
+    /// A sandbox's read-only file system is not a matter of permissions.
+    @Test func aReadOnlyFileSystemHasAnAdviceOfItsOwn() {
+        let error = ObjectStoreError.from(errno: EROFS, doing: "write", at: "/srv/rollcall")
+        #expect(error.code == .permissionDenied)
+        #expect(error.message.contains("ReadWritePaths="))
+        #expect(!ObjectStoreError.from(errno: EACCES, doing: "write", at: "/srv").message.contains("ReadWritePaths="))
+    }
+
+    /// A root with the set-group-ID bit is shared: what is made in it has its permissions, whatever the umask is.
+    @Test func aSharedRootIsShared() async throws {
+        try await withTemporaryDirectory { directory in
+            func mode(_ path: String) -> mode_t {
+                var status = stat()
+                return stat(directory.file(path), &status) == 0 ? status.st_mode & 0o7777 : 0
+            }
+            let store = DirectoryStore(root: directory.path)
+            try FileManager.default.createDirectory(
+                atPath: directory.file("private"), withIntermediateDirectories: true)
+            let own = DirectoryStore(root: directory.file("private"))
+            #expect(chmod(directory.path, 0o2770) == 0)
+            _ = try await store.put(bytes("one"), at: key("a/b/c.json"), condition: .none)
+            #expect(mode("a") == 0o2770)
+            #expect(mode("a/b") == 0o2770)
+            #expect(mode("a/b/c.json") == 0o660)
+            #expect(mode("~lock") == 0o660)
+            #expect(mode("~incoming") == 0o2770)
+            #expect(chmod(directory.file("private"), 0o700) == 0)
+            _ = try await own.put(bytes("one"), at: key("a/b"), condition: .none)
+            #expect(mode("private/a") & 0o700 == 0o700)
+            #expect(mode("private/a/b") & 0o600 == 0o600)
+            #expect(mode("private/a") & 0o2000 == 0)
+        }
+    }
+
+    /// What is tried with is deleted, also where trying ends in an error.
+    @Test func whatIsTriedWithIsDeleted() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = DirectoryStore(root: directory.path)
+            let fault = try await store.faultOfExclusion(at: .ofDoctor())
+            #expect(fault == nil)
+            await #expect(throws: ObjectStoreError.self) {
+                try await Failing(store: store).faultOfExclusion(at: .ofDoctor())
+            }
+            #expect(try await store.list(below: nil) == [])
+        }
+    }
+
     @Test func absentObjectsAreAnswers() async throws {
         try await withTemporaryDirectory { directory in
             let root = directory.path
@@ -238,4 +301,23 @@ import Testing
             }
         }
     }
+}
+
+/// A store that cannot be read.
+private struct Failing: ObjectStore {
+    let store: DirectoryStore
+    func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
+        throw ObjectStoreError(.unavailable, "gone", at: key.path)
+    }
+    func put(
+        _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
+    ) async throws(ObjectStoreError) -> PutOutcome {
+        try await store.put(bytes, at: key, condition: condition)
+    }
+    func list(
+        below prefix: ObjectKey?, continuingFrom continuation: ListPage.Continuation?
+    ) async throws(ObjectStoreError) -> ListPage {
+        try await store.list(below: prefix, continuingFrom: continuation)
+    }
+    func delete(_ key: ObjectKey) async throws(ObjectStoreError) { try await store.delete(key) }
 }
