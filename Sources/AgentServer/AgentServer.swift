@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -82,7 +83,7 @@ public struct AgentServer: Service {
             onServerRunning: { [logger, onListening] channel in
                 let address = channel.localAddress
                 logger.info(
-                    "status and metrics are served", metadata: ["address": "\(address?.description ?? "unknown")"])
+                    "status and metrics are served", metadata: ["address": "\(address?.authority ?? "unknown")"])
                 onListening(address?.port ?? 0)
             },
             // Its own lines are about its parts; what concerns operators is said here.
@@ -92,7 +93,8 @@ public struct AgentServer: Service {
         } catch let error as IOError {
             throw AgentServerError(
                 .cannotListen,
-                "cannot listen at \(configuration.host):\(configuration.port): \(error): choose another address or port"
+                "cannot listen at \(configuration.host):\(configuration.port):"
+                    + " \(String(cString: strerror(error.errnoCode))): choose another address or port"
                     + " as 'http.listen'")
         }
     }

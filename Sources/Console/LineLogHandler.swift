@@ -18,20 +18,23 @@ public struct LineLogHandler: LogHandler {
     public var metadata: Logger.Metadata = [:]
     public var metadataProvider: Logger.MetadataProvider?
     private let form: Form
+    private let bearsLevels: Bool
     private let volume: LogVolume
     private let now: @Sendable () -> String
     private let write: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - form: how a line is written
+    ///   - bearsLevels: whether each line begins with its level as the journal reads it: `<4>` for a warning
     ///   - volume: how much is logged; one's own unless it is shared
     ///   - now: the time, as the line shows it
     ///   - write: takes each line with its line feed
     public init(
-        _ form: Form, volume: LogVolume = LogVolume(), now: @escaping @Sendable () -> String,
+        _ form: Form, bearsLevels: Bool = false, volume: LogVolume = LogVolume(), now: @escaping @Sendable () -> String,
         write: @escaping @Sendable (String) -> Void
     ) {
         self.form = form
+        self.bearsLevels = bearsLevels
         self.volume = volume
         self.now = now
         self.write = write
@@ -53,7 +56,19 @@ public struct LineLogHandler: LogHandler {
             case .json: Self.json(now(), event.level, "\(event.message)", sorted)
             case .plain: Self.plain(now(), event.level, "\(event.message)", sorted)
             }
-        write(line + "\n")
+        write((bearsLevels ? "<\(Self.priority(of: event.level))>" : "") + line + "\n")
+    }
+
+    /// As syslog(3) numbers levels.
+    private static func priority(of level: Logger.Level) -> Int {
+        switch level {
+        case .trace, .debug: 7
+        case .info: 6
+        case .notice: 5
+        case .warning: 4
+        case .error: 3
+        case .critical: 2
+        }
     }
 
     /// `{"time":…,"level":…,"message":…}` followed by the metadata in the order of its keys.

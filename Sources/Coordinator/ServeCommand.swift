@@ -1,5 +1,6 @@
 import ArgumentParser
 import Console
+import FoundationEssentials
 import GateServer
 import HTTP
 import Logging
@@ -73,7 +74,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp.current)" }, write: { Terminal.write($0) })
+            Terminal.isInteractive ? .plain : .json,
+            bearsLevels: Journal.takesStandardError(environment: ProcessInfo.processInfo.environment),
+            now: { "\(Timestamp.current)" }, write: { Terminal.write($0) })
         let logger = Logger(label: "rollcall", factory: { _ in handler })
         var configuration = GateServer.Configuration()
         configuration.host = listen.host

@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -81,7 +82,7 @@ public struct GateServer: Service {
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: Self.silent)),
             onServerRunning: { channel in
                 let address = channel.localAddress
-                logger.info("listening", metadata: ["address": "\(address?.description ?? "unknown")"])
+                logger.info("listening", metadata: ["address": "\(address?.authority ?? "unknown")"])
                 onListening(address?.port ?? 0)
             },
             // Its own lines are about its parts; what concerns operators is said here.
@@ -91,7 +92,8 @@ public struct GateServer: Service {
         } catch let error as IOError {
             throw GateServerError(
                 .cannotListen,
-                "cannot listen at \(configuration.host):\(configuration.port): \(error): choose another address or port"
+                "cannot listen at \(configuration.host):\(configuration.port):"
+                    + " \(String(cString: strerror(error.errnoCode))): choose another address or port"
                     + " with --listen")
         }
     }

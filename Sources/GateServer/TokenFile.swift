@@ -1,5 +1,6 @@
 import CLibcrypto
 import FoundationEssentials
+import Glibc
 public import Logging
 import OCI
 import Serving
@@ -38,6 +39,16 @@ public final class TokenFile: Sendable {
         } catch {
             throw GateServerError(.unusableTokens, error.message)
         }
+        warnOfReaders()
+    }
+
+    /// A warning and no refusal: in a container, where nobody else is, secrets are mounted so.
+    private func warnOfReaders() {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IROTH != 0 else { return }
+        logger.warning(
+            "every user of this machine can read the tokens",
+            metadata: ["file": "\(path)", "advice": "chmod o= it, and make new ones if somebody could have read them"])
     }
 
     /// Whether an `Authorization` header carries one of the tokens. Takes as long for every token that is wrong.
@@ -72,6 +83,7 @@ public final class TokenFile: Sendable {
             guard identity == nil || identity != content.identity else { return content.hashes }
             do throws(FileFault) {
                 content.hashes = try Self.hashes(in: path)
+                warnOfReaders()
                 logger.info("read the tokens again", metadata: ["tokens": .stringConvertible(content.hashes.count)])
             } catch {
                 // Once, and not with every request.

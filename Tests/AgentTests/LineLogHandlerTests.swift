@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import Logging
 import Synchronization
 import Testing
@@ -50,6 +51,25 @@ import Testing
         #expect(record.message == text)
         #expect(record.list == [text])
         #expect(record.map == ["k": text])
+    }
+
+    /// As journalctl's `-p` needs it.
+    @Test func linesForTheJournalBearTheirLevels() {
+        let output = Mutex<[String]>([])
+        let handler = LineLogHandler(.json, bearsLevels: true, now: { "now" }) { line in
+            output.withLock { $0.append(String(line.prefix(4))) }
+        }
+        let logger = Logger(label: "test", factory: { _ in handler })
+        logger.info("a")
+        logger.warning("b")
+        logger.error("c")
+        #expect(output.withLock { $0 } == ["<6>{", "<4>{", "<3>{"])
+        // Standard error of the tests is no journal.
+        #expect(!Journal.takesStandardError(environment: [:]))
+        #expect(!Journal.takesStandardError(environment: ["JOURNAL_STREAM": "1:2"]))
+        var status = stat()
+        #expect(fstat(STDERR_FILENO, &status) == 0)
+        #expect(Journal.takesStandardError(environment: ["JOURNAL_STREAM": "\(status.st_dev):\(status.st_ino)"]))
     }
 
     @Test func metadataCannotForgeTheFixedFields() {
