@@ -23,8 +23,14 @@ struct SiteCommand: AsyncParsableCommand {
             let (fleet, central, actor) = try self.fleet.open()
             let environment = try fleet.environment(environment.environment)
             let existed = try await central.forget(site, in: environment.name, act: actor.act)
+            let isNamed = environment.sites.contains { $0.name == site }
+            guard existed || isNamed else {
+                throw UsageError(
+                    "no site '\(site)' in '\(environment.name)': neither the fleet file nor the object store knows one; see"
+                        + " 'rollcall status' for those that report")
+            }
             var line = "\(site) in \(environment.name): \(existed ? "forgotten" : "had no cache manifest")"
-            if environment.sites.contains(where: { $0.name == site }) {
+            if isNamed {
                 line += "; the fleet file still names it, so it blocks until it reports again"
             }
             Terminal.say(line)
