@@ -94,6 +94,7 @@ let package = Package(
             dependencies: [
                 "CGlibc", "HTTP", "Trust", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
 

@@ -16,6 +16,8 @@ public struct Checkup: Sendable, Encodable {
     public struct Finding: Sendable, Hashable, Encodable {
         /// What was looked at: a stable name for programs.
         public let check: String
+        /// Which of several that are looked at in the same way: a path, a host, a capability; `nil` where there is one.
+        public let subject: String?
         /// How it is.
         public let state: State
         /// What is the case.
@@ -25,15 +27,22 @@ public struct Checkup: Sendable, Encodable {
 
         /// - Parameters:
         ///   - check: what was looked at: a stable name for programs
+        ///   - subject: which of several
         ///   - state: how it is
         ///   - message: what is the case
         ///   - advice: what to change
-        public init(_ check: String, _ state: State, _ message: String, advice: String? = nil) {
+        public init(
+            _ check: String, of subject: String? = nil, _ state: State, _ message: String, advice: String? = nil
+        ) {
             self.check = check
+            self.subject = subject
             self.state = state
             self.message = message
             self.advice = advice
         }
+
+        /// The check and its subject.
+        var title: String { subject.map { "\(check) \($0.printable)" } ?? check }
     }
 
     /// In the order in which things were looked at.
@@ -41,6 +50,9 @@ public struct Checkup: Sendable, Encodable {
 
     /// Nothing was looked at yet.
     public init() {}
+
+    /// Why the file that everything starts from cannot be used, for the exit code; `nil` where it can.
+    public var fileFault: (any Error)?
 
     /// Takes a finding.
     public mutating func add(_ finding: Finding) { findings.append(finding) }
@@ -61,7 +73,7 @@ public struct Checkup: Sendable, Encodable {
 
     /// The findings for people, and a sentence about them all.
     public var lines: [StyledText] {
-        let width = findings.map(\.check.count).max() ?? 0
+        let width = min(48, findings.map(\.title.count).max() ?? 0)
         var lines = findings.flatMap { finding -> [StyledText] in
             let style: TextStyle =
                 switch finding.state {
@@ -72,8 +84,10 @@ public struct Checkup: Sendable, Encodable {
                 }
             let first =
                 StyledText(finding.state.rawValue, style).padded(to: 9)
-                + StyledText(finding.check, .strong).padded(to: width + 2) + StyledText(finding.message)
-            return [first] + (finding.advice.map { [StyledText(String(repeating: " ", count: 9) + "→ \($0)")] } ?? [])
+                + StyledText(finding.title, .strong).padded(to: max(width, finding.title.count) + 2)
+                + StyledText(finding.message.printable)
+            return [first]
+                + (finding.advice.map { [StyledText(String(repeating: " ", count: 9) + "→ \($0.printable)")] } ?? [])
         }
         let count = { (state: State) in findings.count { $0.state == state } }
         let (failed, warnings) = (count(.failed), count(.warning))

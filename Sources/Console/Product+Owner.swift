@@ -6,19 +6,20 @@ extension Product {
         var name = [CChar](repeating: 0, count: 256)
         // What is filled in is cut off, never unterminated: the last byte is not given away.
         let host = gethostname(&name, name.count - 1) == 0 ? String(utf8: name) : "unknown"
+        return "\(self.name(ofUser: getuid()))@\(host)"
+    }
+
+    /// A user's name; `uid-NUMBER` where the system knows none, as of a container's arbitrary user.
+    public static func name(ofUser id: UInt32) -> String {
         var entry = passwd()
         var found: UnsafeMutablePointer<passwd>?
         var buffer = [CChar](repeating: 0, count: 16 << 10)
-        // A container's arbitrary user has no entry.
-        let user: String =
-            buffer.withUnsafeMutableBufferPointer { buffer in
-                guard let base = buffer.baseAddress,
-                    getpwuid_r(getuid(), &entry, base, buffer.count, &found) == 0, found != nil,
-                    let name = entry.pw_name
-                else { return nil }
-                return String(cString: name)
-            } ?? "uid-\(getuid())"
-        return "\(user)@\(host)"
+        return buffer.withUnsafeMutableBufferPointer { buffer in
+            guard let base = buffer.baseAddress, getpwuid_r(id, &entry, base, buffer.count, &found) == 0, found != nil,
+                let name = entry.pw_name
+            else { return nil }
+            return String(cString: name)
+        } ?? "uid-\(id)"
     }
 }
 

@@ -16,7 +16,8 @@ struct DoctorCommand: AsyncParsableCommand {
             Looks at the fleet file and its keys, the signing key, the object store (reachable, credentials, the right to \
             write, conditional writes that exclude each other), this machine's clock, the end of the audit chain, and how \
             fresh each site's report is. Writes and deletes objects below 'doctor/' and '~probe/' in the object store, and \
-            nothing else. Ends with 0 where nothing must be changed, and with 3 otherwise. It decides about no list: use \
+            nothing else. Ends with 0 where nothing must be changed, with 64 where the fleet file is \
+            wrong, and with 3 otherwise. It decides about no list: use \
             check for that.
             """)
 
@@ -24,33 +25,37 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var fleet: FleetOptions
 
     func run() async throws {
-        let checkup = await examine()
+        let checkup = try await cancelledBySignals(throwing: OutputError("interrupted")) { [fleet] in
+            await Self.examine(fleet)
+        }
         switch output.output {
         case .json: Terminal.say(try jsonText(checkup))
         case .table: Terminal.say(checkup.lines.text(colours: output.colour.isOn))
         }
+        if let fault = checkup.fileFault { throw fault }
         if !checkup.isWell { throw ExitCode.blocked }
     }
 
-    private func examine() async -> Checkup {
+    private static func examine(_ options: FleetOptions) async -> Checkup {
         var checkup = Checkup()
         let now = Timestamp.current
         let fleet: Fleet
         do {
-            fleet = try FleetFile.read(option: self.fleet.fleet, environment: ProcessInfo.processInfo.environment)
+            fleet = try FleetFile.read(option: options.fleet, environment: ProcessInfo.processInfo.environment)
         } catch {
             checkup.add(
                 .init("fleet-file", .failed, "\(error)", advice: "correct the file: nothing else can be looked at"))
+            checkup.fileFault = error
             return checkup
         }
         checkup.add(FleetChecks.findings(fleet, at: now))
         do {
-            checkup.add(FleetChecks.signingKey(try self.fleet.key?.publicKey, of: fleet, at: now))
+            checkup.add(FleetChecks.signingKey(try options.key?.publicKey, of: fleet, at: now))
         } catch {
             checkup.add(.init("signing-key", .failed, "\(error)", advice: "name another file with --signing-key"))
         }
         do {
-            let store = try fleet.objectStore.open(self.fleet.access)
+            let store = try fleet.objectStore.open(options.access)
             let (findings, isReadable) = await StoreChecks.findings(
                 of: store, at: "\(fleet.objectStore)", clock: ContinuousClock())
             checkup.add(findings)

@@ -91,7 +91,7 @@ import Trust
             try workplace.directory.write("fleet.yaml", String(fleet[..<cut]))
             try await expect("sites", "failed", "lab/lab-2: unknown-site")
             try workplace.directory.write("fleet.yaml", "environments: []\n")
-            try await expect("fleet-file", "failed", "fleet.yaml")
+            try await expect("fleet-file", "failed", status: 64, "fleet.yaml")
             try workplace.directory.write("fleet.yaml", fleet)
             // The chain without a record, and with another one in its place.
             let record = try #require(
@@ -155,7 +155,8 @@ import Trust
 
     @Test(
         arguments: [
-            (0.4, "ok", "agrees with the store's"), (-12, "ok", "12 s behind"), (31, "warning", "31 s ahead of"),
+            (0.4, "ok", "agrees with the store's"), (-12, "ok", "12 s behind"), (60, "ok", "60 s ahead of"),
+            (61, "warning", "61 s ahead of"),
             (-301, "failed", "301 s behind"),
         ] as [(Double, String, String)])
     func clocksAreCompared(_ lead: Double, _ state: String, _ words: String) async throws {
