@@ -2,7 +2,7 @@
 struct AgentError: Error, CustomStringConvertible {
     /// What happened.
     struct Code: Hashable {
-        private enum Kind { case state, locked, incomplete, interrupted, usage, restart }
+        private enum Kind { case state, locked, incomplete, interrupted, usage, restart, settings }
         private let kind: Kind
 
         /// The state directory cannot be used.
@@ -15,6 +15,8 @@ struct AgentError: Error, CustomStringConvertible {
         static let interrupted = Code(kind: .interrupted)
         /// Settings have changed that a running agent cannot take up.
         static let needsRestart = Code(kind: .restart)
+        /// A file that the settings are made of is wrong.
+        static let settings = Code(kind: .settings)
         /// Arguments that contradict each other.
         static let usage = Code(kind: .usage)
     }

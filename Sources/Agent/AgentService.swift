@@ -24,6 +24,8 @@ struct AgentService: Service {
     var heartbeat = Heartbeat()
     /// What is looked at before it hurts.
     var surroundings = Surroundings()
+    /// Who asks for passes; `nil` where nobody can.
+    var requests: PassRequests?
 
     func run() async throws {
         var schedule = RunSchedule(interval: interval, verifyInterval: verifyInterval)
@@ -31,8 +33,10 @@ struct AgentService: Service {
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             heartbeat.sign()
             surroundings.look(status, logger)
+            // Those who ask later are answered by the next pass.
+            let asked = requests?.pending ?? []
             do {
-                try await poll(&known, &schedule)
+                if let report = try await poll(&known, &schedule, asked) { requests?.answer(asked, .init(report)) }
             } catch is CancellationError {
                 break
             } catch {
@@ -40,17 +44,30 @@ struct AgentService: Service {
                 if Task.isCancelled { break }
                 status.passFailed(error)
                 logger.error("the pass failed", metadata: ["reason": "\(error)"])
+                requests?.answer(asked, .init(failure: error))
             }
             let wait = schedule.wait(chance: timing.chance(), now: timing.now())
             heartbeat.waits(for: wait)
-            let sleep = timing.sleep
-            // Ends early, by an error, when the shutdown begins.
-            try? await cancelWhenGracefulShutdown { try await sleep(wait) }
+            await sleep(wait)
         }
         status.passAbandoned()
     }
 
-    private func poll(_ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule) async throws {
+    /// Waits until the time is over, somebody asks for a pass, or the shutdown begins.
+    private func sleep(_ wait: Duration) async {
+        let (sleep, requests) = (timing.sleep, requests)
+        await withTaskGroup { group in
+            group.addTask { try? await cancelWhenGracefulShutdown { try await sleep(wait) } }
+            if let requests { group.addTask { await requests.wait() } }
+            _ = await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// - Returns: the pass that was made; `nil` where none was due
+    private func poll(
+        _ known: inout CentralStore.VersionedRecord?, _ schedule: inout RunSchedule, _ asked: [PassRequests.Request]
+    ) async throws -> PassReport? {
         let fresh = try await readRecord(changedSince: known?.etag)
         heartbeat.sign()
         // Its outbox is the coordinators' business.
@@ -60,10 +77,15 @@ struct AgentService: Service {
             } ?? false
         known = fresh ?? known
         let isDamaged = audit.takeNews()
-        guard let record = known?.record, schedule.isDue(changed: changed || isDamaged, now: timing.now()) else {
-            return
-        }
-        let reason = changed ? "the record has changed" : isDamaged ? "damage was found" : "verification is due"
+        guard let record = known?.record else { return nil }
+        let isDue = schedule.isDue(changed: changed || isDamaged, now: timing.now())
+        guard isDue || !asked.isEmpty else { return nil }
+        let reason =
+            changed
+            ? "the record has changed"
+            : isDamaged ? "damage was found" : isDue ? schedule.reason(now: timing.now()) : "somebody asked for it"
+        // Who asks for a look only gets one, unless the agent would fetch now anyway.
+        let mode: SitePass.Mode = isDue || asked.contains { $0.mode == .sync } ? .sync : .verify
         let number = status.passStarted(reason)
         var logger = logger
         logger[metadataKey: "pass"] = .stringConvertible(number)
@@ -73,14 +95,17 @@ struct AgentService: Service {
         pass.witness = PassWitness(logger: logger, sign: heartbeat.sign) { [surroundings, status, logger] bytes in
             surroundings.look(status, logger, toCome: bytes)
         }
-        let report = try await pass.run(.sync, record: record)
+        let report = try await pass.run(mode, record: record)
         status.passFinished(report)
+        // For the next start, which would otherwise not know. Without it, monitoring is only late.
+        try? pass.state.remember(provedAt: status.now())
         let resumesIn = report.pause.map { Double($0.until) - timing.unixTime() }
         schedule.finished(
             at: timing.now(), complete: report.isComplete || report.isStuck,
             resumesAt: resumesIn.map { timing.now() + .seconds(max(0, $0)) })
         log(report, duration: timing.now() - start, logger)
         try audit.update(report.closure)
+        return report
     }
 
     private func readRecord(changedSince etag: ETag?) async throws -> CentralStore.VersionedRecord? {

@@ -75,6 +75,10 @@ final class AgentStatus: Sendable {
         /// How often the record is read, on average.
         var interval = Duration.seconds(60)
         var disks: [DiskSpace] = []
+        /// Why this machine's clock must be wrong; `nil` while it need not be.
+        var clockFault: String?
+        /// Since when each pass has failed; `nil` where the last one did not.
+        var failingSince: Timestamp?
         var isStopping = false
     }
 
@@ -194,10 +198,11 @@ extension AgentStatus.State {
             seconds: started.map { max(0, now.since($0.startedAt).seconds) } ?? 0, outcome: outcome, text: text)
         fill(&finished)
         self.finished = finished
+        failingSince = outcome == .failed ? failingSince ?? now : nil
     }
 
-    /// How long the store may be out of reach before the agent no longer does its work.
-    var storePatience: Duration { max(.seconds(300), interval * 3) }
+    /// How long the store may be out of reach, or passes fail, before the agent no longer does its work.
+    var patience: Duration { max(.seconds(300), interval * 3) }
 
     /// Why the agent does not do its work, one line each.
     func faults(at now: Timestamp) -> [String] {
@@ -208,7 +213,7 @@ extension AgentStatus.State {
         }
         if let storeReachedAt {
             let age = now.since(storeReachedAt)
-            if age > storePatience {
+            if age > patience {
                 faults.append(
                     "the object store was reached \(age.rounded) ago"
                         + (storeFault.map { ": \($0.text)" } ?? ""))
@@ -216,6 +221,10 @@ extension AgentStatus.State {
         } else {
             faults.append("the object store was not reached yet" + (storeFault.map { ": \($0.text)" } ?? ""))
         }
+        if let failingSince, let finished, now.since(failingSince) > patience {
+            faults.append("every pass since \(failingSince) has failed, the last one so: \(finished.text)")
+        }
+        if let clockFault { faults.append(clockFault) }
         faults += disks.filter(\.isShort).map(\.warning)
         return faults
     }

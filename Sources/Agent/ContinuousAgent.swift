@@ -59,20 +59,24 @@ final class ContinuousAgent: Service {
     func run() async throws {
         var site = first
         await watch.follow(site.file)
-        take(site)
+        first.pass.state.takeRequests()
+        let provedAt = first.pass.state.provedAt
+        status.update { $0.provedAt = provedAt }
+        var surroundings = take(site)
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
-            guard let file = await serve(site) else { break }
+            guard let file = await serve(site, surroundings) else { break }
             do {
                 let next = try SiteAgent(file, options, ledger: ledger, replacing: site)
                 do {
                     try await next.requireStore()
+                    try next.takeJournal()
                 } catch {
                     next.shutdown()
                     throw error
                 }
                 site.shutdown()
                 site = next
-                take(site)
+                surroundings = take(site)
                 logger.info("new settings are in use", metadata: ["file": "\(options.config)"])
             } catch {
                 refuse(error)
@@ -83,11 +87,14 @@ final class ContinuousAgent: Service {
         logger.info("stopped")
     }
 
-    private func take(_ site: SiteAgent) {
+    /// - Returns: what is looked at from now on, by the passes and by who tells of it
+    private func take(_ site: SiteAgent) -> Surroundings {
+        let surroundings = site.surroundings(ledger)
         volume.level = Logger.Level(site.file.log.level)
-        teller.follow(site.engine, site.surroundings(ledger))
+        teller.follow(site.engine, surroundings)
         status.settingsLoaded(
             site.file.site, site.file.environment, file: options.config, interval: site.file.interval)
+        return surroundings
     }
 
     private func refuse(_ error: any Error) {
@@ -98,12 +105,12 @@ final class ContinuousAgent: Service {
     /// Makes passes, and reads content back, until there are new settings that can be used, or the end.
     ///
     /// - Returns: the new settings; `nil` at the end
-    private func serve(_ site: SiteAgent) async -> AgentFile? {
-        let surroundings = site.surroundings(ledger)
+    private func serve(_ site: SiteAgent, _ surroundings: Surroundings) async -> AgentFile? {
         let audit = site.audit(logger: logger)
         let service = AgentService(
             pass: site.pass, audit: audit, interval: site.file.interval, verifyInterval: site.file.verifyInterval,
-            timing: timing, logger: logger, status: status, heartbeat: heartbeat, surroundings: surroundings)
+            timing: timing, logger: logger, status: status, heartbeat: heartbeat, surroundings: surroundings,
+            requests: PassRequests(in: site.file.state))
         enum End: Sendable { case passes, audit, settings(AgentFile?) }
         return await withTaskGroup(of: End.self) { group in
             group.addTask {

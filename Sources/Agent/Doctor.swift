@@ -1,5 +1,6 @@
 import ConfigurationFiles
 import Console
+import FoundationEssentials
 import HTTP
 import OCI
 import ObjectStore
@@ -15,82 +16,118 @@ struct Doctor: Sendable {
 
     init(_ options: SiteOptions) { self.options = options }
 
-    func examine() async -> DoctorReport {
-        var report = DoctorReport()
+    func examine() async -> Checkup {
+        var checkup = Checkup()
         let file: AgentFile
         do {
             file = try AgentFile(path: options.config)
         } catch {
-            report.add("configuration", options.config, .failed, "\(error)")
-            report.configurationFault = error
-            return report
+            checkup.add(.init("configuration", of: options.config, .failed, "\(error)"))
+            checkup.fileFault = error
+            return checkup
         }
-        configuration(file, &report)
-        state(file, &report)
-        let lists = await store(file, &report)
-        await registries(file, lists, &report)
-        clocks(&report)
-        return report
+        configuration(file, &checkup)
+        state(file, &checkup)
+        let lists = await store(file, &checkup)
+        await registries(file, lists, &checkup)
+        clocks(&checkup)
+        return checkup
     }
 
     // MARK: What is on this machine
 
-    private func configuration(_ file: AgentFile, _ report: inout DoctorReport) {
+    private func configuration(_ file: AgentFile, _ checkup: inout Checkup) {
         do {
-            _ = try SettingsFiles.read(options.config)
-            report.add("configuration", options.config, .ok, "it can be read, and so can the files that it names")
+            _ = try SettingsFiles.readAll(options.config)
+            checkup.add(
+                .init("configuration", of: options.config, .ok, "it can be read, and so can the files that it names"))
         } catch {
-            report.add("configuration", options.config, .failed, "\(error)")
+            checkup.add(.init("configuration", of: options.config, .failed, "\(error)"))
+            checkup.fileFault = error
         }
         if file.signingKey == nil {
-            report.add(
-                "configuration", "signingKey", .warning,
-                "there is none, so cache manifests are not signed, and block every gate that does not accept that: run"
-                    + " 'rollcall-agent keygen'")
+            checkup.add(
+                .init(
+                    "configuration", of: "signingKey", .warning,
+                    "there is none, so cache manifests are not signed, and block every gate that does not accept that",
+                    advice: "run 'rollcall-agent keygen'"))
         }
         for (host, settings) in file.hosts.sorted(by: { $0.key < $1.key }) {
             if settings.tls.skipsVerification {
-                report.add(
-                    "configuration", host, .warning, "any certificate is trusted: set 'ca' instead of 'insecure'")
+                checkup.add(
+                    .init(
+                        "configuration", of: host, .warning, "any certificate is trusted",
+                        advice: "set 'ca' instead of 'insecure'"))
             }
-            guard let path = settings.tls.certificateFile, let expiry = PEMFiles.expiry(of: path) else { continue }
-            let days = Timestamp(seconds: expiry).since(Timestamp(.system)).components.seconds / 86_400
-            if days < 0 {
-                report.add("configuration", path, .failed, "the client certificate has expired: renew it")
-            } else if days < 14 {
-                report.add("configuration", path, .warning, "the client certificate expires in \(days) days: renew it")
-            }
+            if let path = settings.tls.certificateFile { expiry(of: path, &checkup) }
+        }
+        for path in file.servedIdentities.map(\.certificate) { expiry(of: path, &checkup) }
+    }
+
+    private func expiry(of certificate: String, _ checkup: inout Checkup) {
+        guard let expiry = PEMFiles.expiry(of: certificate) else { return }
+        let days = Timestamp(seconds: expiry).since(Timestamp(.system)).components.seconds / 86_400
+        if days < 0 {
+            checkup.add(
+                .init("configuration", of: certificate, .failed, "the certificate has expired", advice: "renew it"))
+        } else if days < 14 {
+            checkup.add(
+                .init(
+                    "configuration", of: certificate, .warning, "the certificate expires in \(days) days",
+                    advice: "renew it"))
         }
     }
 
-    private func state(_ file: AgentFile, _ report: inout DoctorReport) {
+    private func state(_ file: AgentFile, _ checkup: inout Checkup) {
+        var isInUse = false
         do throws(AgentError) {
-            _ = try StateDirectory(path: file.state)
-            report.add("state", file.state, .ok, "it can be written, and no agent uses it now")
+            do throws(AgentError) {
+                _ = try StateDirectory(path: file.state)
+            } catch {
+                guard error.code == .stateLocked else { throw error }
+                isInUse = true
+            }
+            try StateDirectory.requireUsableFiles(in: file.state)
+            checkup.add(
+                .init(
+                    "state", of: file.state, .ok,
+                    isInUse ? "an agent uses it" : "it can be written, and no agent uses it now"))
         } catch {
-            report.add(
-                "state", file.state, error.code == .stateLocked ? .ok : .failed,
-                error.code == .stateLocked ? "an agent uses it" : error.message)
+            checkup.add(.init("state", of: file.state, .failed, error.message))
+        }
+        // An agent that runs listens there itself.
+        for (name, address) in isInUse ? [] : file.listenAddresses {
+            if let fault = address.fault {
+                checkup.add(
+                    .init(
+                        name, of: "\(address)", .failed, "nobody can listen there now: \(fault)",
+                        advice: "name an address of this machine and a port that is free, or end what listens there"))
+            } else {
+                checkup.add(.init(name, of: "\(address)", .ok, "the agent can listen there"))
+            }
         }
         var directories = [file.state]
         if case .embedded(let settings) = file.registry { directories.append(settings.layout) }
         for path in directories {
             guard let disk = DiskSpace(of: path) else {
-                report.add("disk", path, .warning, "nothing is there yet, so its free space is not known")
+                checkup.add(.init("disk", of: path, .warning, "nothing is there yet, so its free space is not known"))
                 continue
             }
-            report.add(
-                "disk", path, disk.isShort ? .warning : .ok,
+            checkup.add(
                 disk.isShort
-                    ? "only \(Quantity.bytes(disk.available)) are free: free space, or move the directory"
-                    : "\(Quantity.bytes(disk.available)) are free")
+                    ? .init(
+                        "disk", of: path, .warning, "only \(Quantity.bytes(disk.available)) are free",
+                        advice: "free space, or move the directory")
+                    : .init("disk", of: path, .ok, "\(Quantity.bytes(disk.available)) are free"))
         }
     }
 
     // MARK: What is not
 
+    /// Writes as the agent does: whoever may only read must not be told that all is well.
+    ///
     /// - Returns: what is staged or promoted, the smallest list first; empty where that is not known
-    private func store(_ file: AgentFile, _ report: inout DoctorReport) async -> [ImageList] {
+    private func store(_ file: AgentFile, _ checkup: inout Checkup) async -> [ImageList] {
         let name = "\(file.objectStore)"
         do {
             var access = SiteAgent.access(to: file, options)
@@ -100,31 +137,38 @@ struct Doctor: Sendable {
             let central = CentralStore(objects)
             let record = try await central.record(of: file.environment).record
             let generations = SitePass.generations(of: record)
-            report.add(
-                "objectStore", name, .ok,
-                "it answers, and its conditional writes exclude each other; \(generations.count)"
-                    + " \(generations.count == 1 ? "list is" : "lists are") staged or promoted in '\(file.environment)'"
-            )
-            if generations.isEmpty {
-                report.add(
-                    "objectStore", file.environment.text, .warning,
-                    "nothing is staged there: see that 'environment' is spelt as in the fleet file")
+            if let fault = try await objects.faultOfExclusion(at: .ofDoctor()) {
+                checkup.add(
+                    .init(
+                        "objectStore", of: name, .failed, "its conditional writes cannot be relied on: \(fault)",
+                        advice: "use a store whose conditional writes hold (docs/object-store.md names some)"))
+            } else {
+                try await central.requireRights(
+                    ofAgentOf: file.site, in: file.environment, shard: try? file.shardOfThisHost)
+                checkup.add(
+                    .init(
+                        "objectStore", of: name, .ok,
+                        "it can be written, and its conditional writes exclude each other; \(generations.count)"
+                            + " \(generations.count == 1 ? "list is" : "lists are") staged or promoted in"
+                            + " '\(file.environment)'"))
             }
-            var lists: [ImageList] = []
+            if generations.isEmpty {
+                checkup.add(
+                    .init(
+                        "objectStore", of: file.environment.text, .warning, "nothing is staged there",
+                        advice: "see that 'environment' is spelt as in the fleet file"))
+            }
             // One is enough to ask with.
             for generation in generations {
-                guard let list = try await central.list(generation) else { continue }
-                lists.append(list)
-                break
+                if let list = try await central.list(generation) { return [list] }
             }
-            return lists
         } catch {
-            report.add("objectStore", name, .failed, "\(error)")
-            return []
+            checkup.add(.init("objectStore", of: name, .failed, "\(error)"))
         }
+        return []
     }
 
-    private func registries(_ file: AgentFile, _ lists: [ImageList], _ report: inout DoctorReport) async {
+    private func registries(_ file: AgentFile, _ lists: [ImageList], _ checkup: inout Checkup) async {
         var configuration = HTTPClient.Configuration()
         configuration.ledger = ledger
         let http = HTTPClient(configuration: configuration)
@@ -139,14 +183,15 @@ struct Doctor: Sendable {
                 let client = try access.client(of: source.url)
                 let name = try Self.repository(blob, mapping: source.repositories)
                 let answers = await client.readingCapabilities(name, blob: blob.map { ($0.digest, $0.size) })
-                for answer in answers { report.add("source", source.url.authority, answer) }
+                for answer in answers { checkup.add(.init("source", source.url.authority, answer)) }
             } catch {
-                report.add("source", source.url.authority, .failed, "\(error)")
+                checkup.add(.init("source", of: source.url.authority, .failed, "\(error)"))
             }
         }
         switch file.registry {
         case .embedded(let settings):
-            report.add("registry", settings.layout, .ok, "the agent's own: it needs nothing of anybody else")
+            checkup.add(
+                .init("registry", of: settings.layout, .ok, "the agent's own: it needs nothing of anybody else"))
         case .url(let url):
             do {
                 let client = try access.client(of: url)
@@ -154,10 +199,10 @@ struct Doctor: Sendable {
                 var held: Digest?
                 if let blob, try await client.blobSize(name, blob.digest) != nil { held = blob.digest }
                 for answer in await client.writingCapabilities(name, blob: held) {
-                    report.add("registry", url.authority, answer)
+                    checkup.add(.init("registry", url.authority, answer))
                 }
             } catch {
-                report.add("registry", url.authority, .failed, "\(error)")
+                checkup.add(.init("registry", of: url.authority, .failed, "\(error)"))
             }
         }
     }
@@ -167,20 +212,26 @@ struct Doctor: Sendable {
         try mapping.destination(of: try blob?.repository ?? Repository("rollcall/doctor"))
     }
 
-    private func clocks(_ report: inout DoctorReport) {
-        for (host, standing) in ledger.hosts.sorted(by: { $0.key < $1.key }) {
+    private func clocks(_ checkup: inout Checkup) {
+        let hosts = ledger.hosts
+        if let fault = Surroundings.faultOfOwnClock(hosts.values.map(\.clockLead)) {
+            checkup.add(
+                .init("clock", of: "this machine", .failed, fault, advice: "set this machine's clock by a time server"))
+        }
+        for (host, standing) in hosts.sorted(by: { $0.key < $1.key }) {
             guard let lead = standing.clockLead else { continue }
             let isRight = abs(lead) <= Surroundings.clockTolerance
-            report.add(
-                "clock", host, isRight ? .ok : .warning,
-                isRight ? "it agrees with this machine's" : Surroundings.advice(host, lead: lead))
+            checkup.add(
+                .init(
+                    "clock", of: host, isRight ? .ok : .warning,
+                    isRight ? "it agrees with this machine's" : Surroundings.advice(host, lead: lead)))
         }
     }
 }
 
-extension DoctorReport {
-    mutating func add(_ check: String, _ host: String, _ answer: CapabilityAnswer) {
-        let standing: Standing =
+extension Checkup.Finding {
+    fileprivate init(_ check: String, _ host: String, _ answer: CapabilityAnswer) {
+        let state: Checkup.State =
             switch answer.standing {
             case .yes: .ok
             // The agent does without; what it costs is in the words.
@@ -188,6 +239,6 @@ extension DoctorReport {
             case .failed: .failed
             case .unknown: .skipped
             }
-        add(check, "\(host) \(answer.capability.rawValue)", standing, answer.text)
+        self.init(check, of: "\(host) \(answer.capability.rawValue)", state, answer.text)
     }
 }

@@ -1,4 +1,4 @@
-import UnixSignals
+import Console
 
 /// Runs `body`, and cancels it when SIGINT or SIGTERM arrives, so that it can leave everything in order.
 ///
@@ -6,19 +6,7 @@ import UnixSignals
 func cancelledBySignals<Result: Sendable>(
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
-    return try await withThrowingTaskGroup(of: Result?.self) { group in
-        group.addTask { try await body() }
-        group.addTask {
-            for await _ in signals { break }
-            return nil
-        }
-        defer { group.cancelAll() }
-        // The first to end is one of the two: the body, or the wait for a signal.
-        guard let first = try await group.next(), let result = first else {
-            throw AgentError(
-                .interrupted, "interrupted: what the registry has taken stays, the next pass brings the rest")
-        }
-        return result
-    }
+    try await Console.cancelledBySignals(
+        throwing: AgentError(
+            .interrupted, "interrupted: what the registry has taken stays, the next pass brings the rest"), body)
 }

@@ -10,8 +10,9 @@ final class PassTurn: Sendable {
     /// Takes the turn.
     ///
     /// - Parameter directory: the state directory, which must exist
-    /// - Throws: `AgentError.stateLocked` while somebody else has it; `.stateUnusable`
+    /// - Throws: `AgentError.stateLocked` while somebody else has it; `.stateUnusable`, also where it is another user's
     init(in directory: String) throws(AgentError) {
+        try StateDirectory.requireOwner(of: directory)
         let path = "\(directory)/pass"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {

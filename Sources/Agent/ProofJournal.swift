@@ -43,11 +43,11 @@ final class ProofJournal: Sendable {
     private let database: DatabaseQueue
     private let path: String
 
-    /// - Parameters:
-    ///   - path: the file
-    ///   - registry: the registry, as its URL; what is known of another one is of no use
+    /// Opens the journal, whatever registry it is of.
+    ///
+    /// - Parameter path: the file
     /// - Throws: `AgentError.stateUnusable`
-    init(path: String, registry: String) throws(AgentError) {
+    init(path: String) throws(AgentError) {
         self.path = path
         do {
             do {
@@ -58,15 +58,30 @@ final class ProofJournal: Sendable {
                 for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
                 database = try Self.open(path)
             }
-            try database.write { database in
-                guard try String.fetchOne(database, sql: "SELECT url FROM registry") != registry else { return }
-                for table in ["registry", "content", "fault", "manifest", "tag"] {
-                    try database.execute(sql: "DELETE FROM \(table)")
-                }
-                try database.execute(sql: "INSERT INTO registry (url) VALUES (?)", arguments: [registry])
-            }
         } catch {
             throw Self.unusable(path, error)
+        }
+    }
+
+    /// Opens the journal of a registry.
+    ///
+    /// - Throws: `AgentError.stateUnusable`
+    convenience init(path: String, registry: String) throws(AgentError) {
+        try self.init(path: path)
+        try take(registry: registry)
+    }
+
+    /// From now on it is a registry's: what is known of another one is of no use, and is forgotten.
+    ///
+    /// - Parameter registry: the registry, as its URL
+    /// - Throws: `AgentError.stateUnusable`
+    func take(registry: String) throws(AgentError) {
+        try write { database in
+            guard try String.fetchOne(database, sql: "SELECT url FROM registry") != registry else { return }
+            for table in ["registry", "content", "fault", "manifest", "tag"] {
+                try database.execute(sql: "DELETE FROM \(table)")
+            }
+            try database.execute(sql: "INSERT INTO registry (url) VALUES (?)", arguments: [registry])
         }
     }
 

@@ -73,7 +73,7 @@ struct PrunedSite: Sendable {
     private let signingKey: PrivateKey?
 
     init(_ options: SiteOptions) throws {
-        file = try AgentFile(path: options.config)
+        file = try SettingsFiles.read(options.config)
         let file = file
         http = HTTPClient()
         signingKey = try file.signingKey.map { try PrivateKey(path: $0) }

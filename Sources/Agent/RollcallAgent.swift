@@ -1,6 +1,7 @@
 import ArgumentParser
 import Console
 import ConfigurationFiles
+import Serving
 import Trust
 
 /// The agent of one site: parse, wire, run.
@@ -10,8 +11,8 @@ struct RollcallAgent: AsyncParsableCommand {
         commandName: "rollcall-agent",
         abstract: "Keeps the images of an environment's lists in one site's registry, and proves that they are there.",
         discussion: """
-            Exit codes: 0 success; 1 something failed or is still missing, standard error says what; 3 verify found \
-            something missing; 64 wrong arguments or a wrong configuration file.
+            Exit codes: 0 success; 1 something failed or is still missing, standard error says what; 3 verify \
+            found something missing, or doctor something to change; 64 wrong arguments or a wrong configuration file.
             """,
         version: Product.version,
         subcommands: [
@@ -41,12 +42,12 @@ struct RollcallAgent: AsyncParsableCommand {
         let code: ExitCode
         let message: String
         switch error {
-        case let error as ConfigurationError:
+        case is ConfigurationError, is FileFault:
             (code, message) = (.validationFailure, "\(error)")
         case let error as TrustError where error.code == .invalidKey:
             (code, message) = (.validationFailure, "\(error)")
         case let error as AgentError:
-            (code, message) = (error.code == .usage ? .validationFailure : .failure, "\(error)")
+            (code, message) = ([.usage, .settings].contains(error.code) ? .validationFailure : .failure, "\(error)")
         default:
             // The parser's own: help and versions, wrong arguments, exit codes.
             let parsed = exitCode(for: error)

@@ -23,7 +23,7 @@ struct RunCommand: AsyncParsableCommand {
             Logs to standard error: JSON lines, or plain text on a terminal. SIGTERM and SIGINT end it: a pass under way \
             has 20 seconds to finish, then it is abandoned, and the next start goes on from there. A registry of the agent's \
             own is served for as long. The file, and the files that it names, are read again when they change, and at SIGHUP; \
-            where they are wrong, the settings before stay in use. Under systemd, it tells when it is ready, and that it is alive.
+            where they are wrong, the settings before stay in use. 'sync' and 'verify' have it make a pass at once. Under systemd, it tells when it is ready, and that it is alive.
             """)
 
     @OptionGroup var options: SiteOptions
@@ -35,13 +35,16 @@ struct RunCommand: AsyncParsableCommand {
         let relay = Task { for await _ in signals { hangups.ring() } }
         defer { relay.cancel() }
 
-        let file = try AgentFile(path: options.config)
+        let file = try SettingsFiles.readAll(options.config)
         let ledger = HostLedger()
         let agent = try SiteAgent(file, options, ledger: ledger)
         try await agent.requireStore()
+        try agent.takeJournal()
         let volume = LogVolume(Logger.Level(file.log.level))
         let handler = LineLogHandler(
-            file.log.form, volume: volume, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
+            file.log.form,
+            bearsLevels: Journal.takesStandardError(environment: ProcessInfo.processInfo.environment),
+            volume: volume, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
         var logger = Logger(label: "rollcall-agent", factory: { _ in handler })
         logger[metadataKey: "site"] = "\(file.site)"
         logger[metadataKey: "environment"] = "\(file.environment)"

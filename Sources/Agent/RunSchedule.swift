@@ -23,6 +23,13 @@ struct RunSchedule {
         return !lastPass.complete && lastPass.resumesAt.map { now >= $0 } ?? true
     }
 
+    /// Why a pass is due that nothing new asks for.
+    func reason(now: ContinuousClock.Instant) -> String {
+        guard let lastPass else { return "the agent has started" }
+        return lastPass.complete || now - lastPass.at >= verifyInterval
+            ? "verification is due" : "the last pass was not complete"
+    }
+
     /// Records the end of a pass. One that failed as a whole is not complete.
     ///
     /// - Parameter resumesAt: when transfers may go on, where they are paused

@@ -1,5 +1,8 @@
 import ConfigurationFiles
+import Console
+import EmbeddedRegistry
 import HTTP
+import OCI
 import Registry
 import Serving
 import Trust
@@ -26,18 +29,76 @@ struct SettingsFiles: Equatable, Sendable {
 
     /// Reads the settings and everything that they name, so that what is wrong shows before anything depends on it.
     ///
-    /// - Throws: what is wrong, with the file, and the line where there is one
+    /// - Throws: `ConfigurationError`, with file and line; `AgentError.settings` for a file that it names
     static func read(_ config: String) throws -> AgentFile {
         let file = try AgentFile(path: config)
-        if let key = file.signingKey { _ = try PrivateKey(path: key) }
-        if let path = file.authFile { try CredentialStore.check(path) }
-        for host in file.hosts.values {
-            if let path = host.tls.caFile { try PEMFiles.checkAuthorities(path) }
-            if let certificate = host.tls.certificateFile, let key = host.tls.keyFile {
-                try PEMFiles.checkIdentity(certificate: certificate, key: key)
+        try check {
+            _ = try file.shardOfThisHost
+            if let key = file.signingKey { _ = try PrivateKey(path: key) }
+            if let path = file.authFile { try CredentialStore.check(path) }
+            for host in file.hosts.values {
+                if let path = host.tls.caFile { try PEMFiles.checkAuthorities(path) }
+                if let certificate = host.tls.certificateFile, let key = host.tls.keyFile {
+                    try PEMFiles.checkIdentity(certificate: certificate, key: key)
+                }
             }
         }
         return file
+    }
+
+    /// Reads what `read` does, and what the agent's own servers need. Not for settings that are read again: servers follow
+    /// their files by themselves, and a pair of which one half has been replaced is no reason to refuse the rest.
+    ///
+    /// - Throws: as `read`
+    static func readAll(_ config: String) throws -> AgentFile {
+        let file = try read(config)
+        try check {
+            if let tls = file.http?.tls { try PEMFiles.checkIdentity(certificate: tls.certificate, key: tls.key) }
+            if case .embedded(let settings) = file.registry { try RegistryConfiguration(settings).checkFiles() }
+        }
+        return file
+    }
+
+    /// Whatever is wrong with a file that the settings name is wrong with the settings.
+    private static func check(_ body: () throws -> Void) throws(AgentError) {
+        do {
+            try body()
+        } catch let error as AgentError {
+            throw error
+        } catch {
+            throw AgentError(.settings, "\(error)")
+        }
+    }
+}
+
+extension AgentFile {
+    /// Which of the site's agents this host's is; `nil` where there is one.
+    ///
+    /// - Throws: `AgentError.settings` where the host's name does not say it
+    var shardOfThisHost: Shard? {
+        get throws(AgentError) {
+            guard let shard else { return nil }
+            let hostname = String(Product.processOwner.split(separator: "@").last ?? "")
+            if let own = shard.shard(hostname: hostname) { return own }
+            throw AgentError(
+                .settings,
+                "'shard.index' is hostname, and the host's name '\(hostname)' does not end in a number below \(shard.of):"
+                    + " write the number, or run it in a StatefulSet of \(shard.of) replicas")
+        }
+    }
+
+    /// Where the agent's own servers listen, each with what it is for.
+    var listenAddresses: [(name: String, address: ListenAddress)] {
+        var addresses = http.map { [("http", $0.listen)] } ?? []
+        if case .embedded(let settings) = registry { addresses.append(("registry", settings.listen)) }
+        return addresses
+    }
+
+    /// The identities of the agent's own servers.
+    var servedIdentities: [RegistrySettings.Identity] {
+        var identities = [http?.tls].compactMap { $0 }
+        if case .embedded(let settings) = registry, let tls = settings.tls { identities.append(tls) }
+        return identities
     }
 }
 

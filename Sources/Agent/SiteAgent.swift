@@ -28,9 +28,6 @@ struct SiteAgent: Sendable {
     private let http: HTTPClient
     private let store: any ObjectStore
 
-    /// Reads the file, takes the state directory, and opens what the file names. Nothing is sent yet.
-    init(_ options: SiteOptions) throws { try self.init(AgentFile(path: options.config), options) }
-
     /// Takes the state directory, and opens what the file names. Nothing is sent yet.
     ///
     /// - Parameters:
@@ -39,8 +36,10 @@ struct SiteAgent: Sendable {
     ///   - ledger: where it is written down what hosts answer
     ///   - before: the agent of this process whose place this one takes: its state directory and its registry are taken
     ///     over
+    ///   - state: the state directory, where it has been taken already
     init(
-        _ file: AgentFile, _ options: SiteOptions, ledger: HostLedger? = nil, replacing before: SiteAgent? = nil
+        _ file: AgentFile, _ options: SiteOptions, ledger: HostLedger? = nil, replacing before: SiteAgent? = nil,
+        state taken: StateDirectory? = nil
     ) throws {
         self.file = file
         var configuration = HTTPClient.Configuration()
@@ -57,20 +56,11 @@ struct SiteAgent: Sendable {
                 client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
                 weight: source.weight)
         }
-        let shard = try file.shard.map { settings throws(AgentError) in
-            let hostname = String(Product.processOwner.split(separator: "@").last ?? "")
-            guard let shard = settings.shard(hostname: hostname) else {
-                throw AgentError(
-                    .usage,
-                    "'shard.index' is hostname, and the host's name '\(hostname)' does not end in a number below"
-                        + " \(settings.of): write the number, or run it in a StatefulSet of \(settings.of) replicas")
-            }
-            return shard
-        }
+        let shard = try file.shardOfThisHost
         var limits = TransferLimits(file)
         limits.shard = shard
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
-        let state = try before?.pass.state ?? StateDirectory(path: file.state)
+        let state = try before?.pass.state ?? taken ?? StateDirectory(path: file.state)
         let traffic = "\(state.path)/ledger.sqlite"
         switch file.registry {
         case .url(let url):
@@ -96,7 +86,7 @@ struct SiteAgent: Sendable {
             site: file.site, environment: file.environment, validity: file.validity, version: Product.version,
             owner: Product.processOwner, central: CentralStore(store, signingKey: signingKey), registry: regional,
             state: state,
-            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite", registry: file.registry.name),
+            journal: try ProofJournal(path: "\(state.path)/proofs.sqlite"),
             signingKey: signingKey,
             now: { Timestamp(.system) },
             reporting: ProgressReporting(board: engine.progress, interval: file.interval), shard: shard,
@@ -139,9 +129,16 @@ struct SiteAgent: Sendable {
         }
     }
 
+    /// Makes the journal this registry's. What it knows of another one is forgotten, so this comes after all that could make
+    /// somebody go back to the settings before.
+    ///
+    /// - Throws: `AgentError.stateUnusable`
+    func takeJournal() throws(AgentError) { try pass.journal.take(registry: file.registry.name) }
+
     /// One pass over what is staged and promoted now.
     func passOnce(_ mode: SitePass.Mode) async throws -> PassReport {
-        try await pass.run(mode, record: try await pass.central.record(of: file.environment).record)
+        try takeJournal()
+        return try await pass.run(mode, record: try await pass.central.record(of: file.environment).record)
     }
 
     /// The reader of content, beside the passes.

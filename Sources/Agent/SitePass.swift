@@ -8,7 +8,7 @@ import Trust
 /// One pass of the agent: from the environment's record to the cache manifest.
 struct SitePass: Sendable {
     /// What a pass may do to the site's registry.
-    enum Mode {
+    enum Mode: String {
         /// Fetch what is missing.
         case sync
         /// Look only.

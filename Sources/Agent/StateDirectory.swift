@@ -1,3 +1,4 @@
+import Console
 import FoundationEssentials
 import Glibc
 import Readiness
@@ -11,6 +12,10 @@ import Readiness
 /// | `sequence` | the sequence number of the cache manifest that was issued last |
 /// | `audit-head` | the furthest end of the audit chain that was seen |
 /// | `recorded` | what the last audit record of the agent was about, as a hash |
+/// | `proved` | when a pass published the site's cache manifest last, in seconds since 1970 |
+/// | `requests/` | passes that somebody asks of the agent, and its answers |
+///
+/// It is one user's: what another one leaves there, root included, the agent could not read any more.
 final class StateDirectory: Sendable {
     /// The directory's path.
     let path: String
@@ -19,7 +24,7 @@ final class StateDirectory: Sendable {
     /// Takes the directory for this process, for as long as the value lives; creates it where it is not there.
     ///
     /// - Throws: `AgentError.stateLocked` while another process has it; `.stateUnusable` where it cannot be created or
-    ///   written.
+    ///   written, or is another user's.
     init(path: String) throws(AgentError) {
         self.path = path
         do {
@@ -28,22 +33,67 @@ final class StateDirectory: Sendable {
         } catch {
             // What is wrong with the path shows, in one form, when it is opened below.
         }
+        try Self.requireOwner(of: path)
         let descriptor = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.unusable("\(path)/lock", errno) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let number = errno
             close(descriptor)
             guard number == EWOULDBLOCK else { throw Self.unusable("\(path)/lock", number) }
-            let holder = (try? Self.read("\(path)/lock")).map { $0.filter(\.isNumber) } ?? ""
+            let holder = Self.holder(of: path).process
             throw AgentError(
                 .stateLocked,
-                "\(path): another rollcall-agent\(holder.isEmpty ? "" : " (process \(holder))") uses this state directory: stop it,"
-                    + " or give this one a directory of its own")
+                "\(path): another rollcall-agent\(holder.isEmpty ? "" : " (process \(holder))") uses this state directory, as"
+                    + " one at a time may: wait until it has ended, or stop it")
         }
-        let holder = Array("\(getpid())\n".utf8)
-        // For people only: the lock is what counts.
-        if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, holder, holder.count, 0) }
         lock = descriptor
+        describe("\(getpid())\n")
+    }
+
+    /// The process's id, and what it says of itself: for people, and for those who want something of it. The lock is what
+    /// counts.
+    private func describe(_ text: String) {
+        let bytes = Array(text.utf8)
+        if ftruncate(lock, 0) == 0 { _ = pwrite(lock, bytes, bytes.count, 0) }
+    }
+
+    /// From now on whoever finds the directory taken may ask this process for a pass.
+    func takeRequests() { describe("\(getpid()) run\n") }
+
+    /// Who has the directory, as its lock says.
+    static func holder(of path: String) -> (process: String, takesRequests: Bool) {
+        let words = ((try? read("\(path)/lock")) ?? "").split(whereSeparator: \.isWhitespace)
+        return (words.first.map { $0.filter(\.isNumber) } ?? "", words.dropFirst().first == "run")
+    }
+
+    /// Refuses to be another user than the one whose the directory is.
+    ///
+    /// - Parameter user: who this is
+    /// - Throws: `AgentError.stateUnusable`
+    static func requireOwner(of path: String, user: uid_t = geteuid()) throws(AgentError) {
+        var status = stat()
+        // The lock is its first user's. Before there is one, a volume may be root's, and its agent another user's who may
+        // write there by a group (`fsGroup` in Kubernetes).
+        guard stat("\(path)/lock", &status) == 0 || (user == 0 && stat(path, &status) == 0), status.st_uid != user
+        else { return }
+        let owner = Product.name(ofUser: status.st_uid)
+        throw AgentError(
+            .stateUnusable,
+            "\(path): this state directory belongs to the user '\(owner)', and what '\(Product.name(ofUser: user))' leaves there"
+                + " the agent could not read any more: run the same as that user (runuser -u \(owner) -- rollcall-agent …)"
+        )
+    }
+
+    /// Sees that what is in the directory can be read and written.
+    ///
+    /// - Throws: `AgentError.stateUnusable` for the first file that cannot
+    static func requireUsableFiles(in path: String) throws(AgentError) {
+        for directory in [path, "\(path)/spool", "\(path)/requests"] {
+            for name in ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted() {
+                let file = "\(directory)/\(name)"
+                guard access(file, R_OK | W_OK) == 0 || errno == ENOENT else { throw unusable(file, errno) }
+            }
+        }
     }
 
     deinit {
@@ -93,6 +143,17 @@ final class StateDirectory: Sendable {
         try Self.replace("\(path)/audit-head", with: "\(auditHead)\n")
     }
 
+    /// When a pass published the site's cache manifest last; `nil` where that is not known.
+    var provedAt: Timestamp? {
+        guard let text = try? Self.read("\(path)/proved") else { return nil }
+        return Int64(text.filter { !$0.isWhitespace }).map { Timestamp(seconds: $0) }
+    }
+
+    /// Remembers when a pass published the site's cache manifest.
+    func remember(provedAt time: Timestamp) throws(AgentError) {
+        try Self.replace("\(path)/proved", with: "\(time.seconds)\n")
+    }
+
     /// Removes the directory with all that is in it, once nothing is to be continued.
     func remove() { try? FileManager.default.removeItem(atPath: path) }
 
@@ -128,9 +189,14 @@ final class StateDirectory: Sendable {
     }
 
     private static func unusable(_ path: String, _ number: Int32) -> AgentError {
-        AgentError(
-            .stateUnusable,
-            "\(path): cannot use the state directory: \(String(cString: strerror(number))): check its path, its permissions"
-                + " and the disk's free space")
+        let advice =
+            switch number {
+            case EACCES, EPERM: "give it, and all that is in it, to the agent's user (chown -R)"
+            case EROFS: "under systemd, name it as ReadWritePaths= of the unit (systemctl edit rollcall-agent)"
+            case ENOSPC, EDQUOT: "free space there"
+            default: "check its path, its permissions and the disk's free space"
+            }
+        return AgentError(
+            .stateUnusable, "\(path): cannot use the state directory: \(String(cString: strerror(number))): \(advice)")
     }
 }

@@ -1,5 +1,6 @@
 import HTTP
 import Logging
+import Readiness
 import Synchronization
 
 /// What an agent depends on and does not control: the space on its disks, and the clocks of those it speaks to. Looked at
@@ -42,7 +43,11 @@ final class Surroundings: Sendable {
     func look(_ status: AgentStatus, _ logger: Logger, toCome: Int64? = nil) {
         state.withLock { $0.toCome = toCome ?? status.current.finished?.missingBytes ?? 0 }
         let disks = disks
-        status.update { $0.disks = disks }
+        let clockFault = Self.faultOfOwnClock(hosts.values.map(\.clockLead))
+        status.update { state in
+            state.disks = disks
+            state.clockFault = clockFault
+        }
         let skewed = hosts.compactMap { host, standing in
             standing.clockLead.flatMap { abs($0) > Self.clockTolerance ? (host, $0) : nil }
         }
@@ -67,6 +72,21 @@ final class Surroundings: Sendable {
                     "reason": "\(Self.advice(host, lead: lead))",
                 ])
         }
+    }
+
+    /// Why this machine's clock must be the wrong one: all hosts that say the time say another one, further off than gates
+    /// accept; `nil` where that is not so.
+    ///
+    /// - Parameter leads: how far each host's clock is ahead, in seconds; `nil` for one that does not tell
+    static func faultOfOwnClock(_ leads: [Double?]) -> String? {
+        let leads = leads.compactMap { $0 }
+        let limit = Double(clockSkewTolerance.components.seconds)
+        guard let nearest = leads.min(by: { abs($0) < abs($1) }), abs(nearest) > limit,
+            leads.allSatisfy({ ($0 > 0) == (nearest > 0) })
+        else { return nil }
+        return
+            "this machine's clock is \(Int64(abs(nearest).rounded())) s \(nearest < 0 ? "ahead of" : "behind") every host's"
+            + " that tells the time: gates block from \(Int64(limit)) s on"
     }
 
     /// What a wrong clock means, and what to do.

@@ -6,15 +6,13 @@ import Readiness
 
 /// One pass that only looks.
 struct VerifyCommand: AsyncParsableCommand {
-    /// A correct negative answer.
-    static let incomplete = ExitCode(3)
-
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Look at the registry again, move nothing, and say in the cache manifest what is there.",
         discussion: """
             Asks for the last byte of each blob and for each manifest; with --content, reads everything back and hashes it. \
-            Ends with 0 when nothing is missing, and with 3 otherwise.
+            Where an agent runs with this state directory, it is asked for the look. Ends with 0 when nothing is missing, and \
+            with 3 otherwise.
             """)
 
     @OptionGroup var options: SiteOptions
@@ -23,7 +21,13 @@ struct VerifyCommand: AsyncParsableCommand {
     var content = false
 
     func run() async throws {
-        let agent = try SiteAgent(options)
+        let file = try SettingsFiles.read(options.config)
+        let state: StateDirectory
+        switch content ? .directory(try directory(of: file)) : try await taken(file, .verify) {
+        case .directory(let directory): state = directory
+        case .answer(let answer): return try answer.end(of: file.site, incomplete: .blocked)
+        }
+        let agent = try SiteAgent(file, options, state: state)
         defer { agent.shutdown() }
         let content = content
         let report = try await cancelledBySignals {
@@ -35,6 +39,19 @@ struct VerifyCommand: AsyncParsableCommand {
         }
         report.complaints.forEach(Terminal.complain)
         print("\(agent.file.site): \(report.summary)")
-        if !report.isComplete { throw Self.incomplete }
+        if !report.isComplete { throw ExitCode.blocked }
+    }
+
+    /// Reading everything back takes long, and an agent that runs does it by itself.
+    private func directory(of file: AgentFile) throws(AgentError) -> StateDirectory {
+        do throws(AgentError) {
+            return try StateDirectory(path: file.state)
+        } catch {
+            guard error.code == .stateLocked, StateDirectory.holder(of: file.state).takesRequests else { throw error }
+            throw AgentError(
+                .stateLocked,
+                "\(error.message): the agent that runs reads all content back within 'audit.period'; only to have it sooner,"
+                    + " stop it and run this")
+        }
     }
 }

@@ -72,7 +72,7 @@ import Testing
             }
             #expect(try await site.verdict().isReady)
             // The state directory is taken.
-            let second = try await site.run("sync")
+            let second = try await site.run("run")
             #expect(second.status == 1)
             #expect(second.errorText.contains("state: another rollcall-agent (process \(process.pid)) uses this state"))
             process.signal(SIGTERM)

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import HTTP
+import OCI
 import Readiness
 import Synchronization
 import TestSupport
@@ -60,6 +61,56 @@ import Transfer
         let sources: [Source]
         let lastPass: Pass?
         let hosts: [String: Host]
+    }
+
+    /// `sync` and `verify` need not stop it: they have it make the pass.
+    @Test func itMakesPassesForThoseWhoAsk() async throws {
+        try await RealSite.with { site in
+            try await Daemon.with(site, settings: "verifyInterval: 1h\n") { daemon in
+                try await daemon.logs("\"pass finished\"")
+                var result = try await site.run("sync")
+                #expect(result.status == 0, "\(result.errorText)")
+                #expect(result.text == "lab-1: 1 list, 4 entries, 2.9 MiB: complete\n")
+                #expect(result.errorText.contains("an agent runs with this state directory (process "))
+                #expect(daemon.log.contains("\"reason\":\"somebody asked for it\""))
+
+                let layer = try #require(site.image.blobs.last).descriptor.digest
+                try await site.destination.restart { try site.destination.removeContent(layer) }
+                // Only a look: it says what is missing, and brings nothing.
+                result = try await site.run("verify")
+                #expect(result.status == 3, "\(result.errorText)")
+                #expect(result.errorText.contains("missing: platform/api@\(layer)"), "\(result.errorText)")
+                result = try await site.run("sync", "--progress", "json")
+                #expect(result.status == 0, "\(result.errorText)")
+                #expect(result.text.contains("\"state\":\"complete\""))
+                #expect(try await site.verdict().isReady)
+
+                result = try await site.run("verify", "--content")
+                #expect(result.status == 1)
+                #expect(result.errorText.contains("within 'audit.period'"))
+            }
+        }
+    }
+
+    /// What is to come is told of the disk that it comes to; when the site was proved outlives the process.
+    @Test func whatIsToComeIsMeasured() async throws {
+        try await RealSite.with { site in
+            let layer = try #require(site.image.blobs.last).descriptor
+            site.source.answer(.init(404), where: { $0.target.contains("/blobs/\(layer.digest)") })
+            try site.directory.write("state/proved", "1700000000\n")
+            try await Daemon.with(site, settings: "verifyInterval: 1h\n") { daemon in
+                let start = try await daemon.get("/metrics").text
+                #expect(
+                    start.contains("rollcall_agent_proved_timestamp_seconds 1700000000\n")
+                        || daemon.log.contains("\"pass finished\""))
+                try await daemon.logs("\"pass finished\"", times: 2)
+                let metrics = try await daemon.get("/metrics").text
+                let needed = metrics.split(separator: "\n").first { $0.hasPrefix("rollcall_agent_disk_needed_bytes{") }
+                let bytes = needed?.split(separator: " ").last.flatMap { Int64($0) } ?? 0
+                #expect(bytes >= layer.size, "\(needed ?? "no such line")")
+            }
+            #expect(try site.directory.read("state/proved") != Array("1700000000\n".utf8))
+        }
     }
 
     /// New settings are taken up at SIGHUP; wrong ones change nothing, and the place of the fault is told.
@@ -291,6 +342,18 @@ import Transfer
         #expect(disk.total > 0)
         #expect(disk.available > 0)
         #expect(DiskSpace(of: "/nonexistent/place") == nil)
+    }
+
+    /// It is this machine's clock that is wrong where every host that tells the time says so, and gates would notice.
+    @Test(
+        arguments: [
+            ([], nil), ([nil], nil), ([301], "301 s behind"), ([-600, -599], "599 s ahead of"), ([-600, 1], nil),
+            ([-600, 600], nil), ([299], nil), ([nil, -400], "400 s ahead of"),
+        ] as [([Double?], String?)])
+    func theOwnClockIsWrong(leads: [Double?], words: String?) {
+        let fault = Surroundings.faultOfOwnClock(leads)
+        #expect((fault == nil) == (words == nil))
+        if let words { #expect(fault?.contains("this machine's clock is \(words)") == true, "\(fault ?? "")") }
     }
 
     @Test func aClockIsWrong() {

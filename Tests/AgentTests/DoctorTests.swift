@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import OCI
 import TestSupport
 import Testing
@@ -8,12 +9,14 @@ import Testing
 /// `rollcall-agent doctor` against a real registry.
 @Suite(.timeLimit(.minutes(5))) struct DoctorTests {
     private struct Report: Decodable {
-        struct Finding: Decodable { let check: String, subject: String, standing: String, text: String }
-        let healthy: Bool
+        struct Finding: Decodable {
+            let check: String, subject: String?, state: String, message: String, advice: String?
+        }
+        let well: Bool
         let findings: [Finding]
 
         func finding(_ check: String, _ suffix: String = "") -> Finding? {
-            findings.first { $0.check == check && $0.subject.hasSuffix(suffix) }
+            findings.first { $0.check == check && ($0.subject ?? "").hasSuffix(suffix) }
         }
     }
 
@@ -40,19 +43,19 @@ import Testing
             let before = try files(of: site)
             let (result, report) = try await examine(site)
             #expect(result.status == 0, "\(result.text)")
-            #expect(report.healthy)
+            #expect(report.well)
             for (check, subject, standing) in [
                 ("configuration", "agent.yaml", "ok"), ("state", "state", "ok"), ("disk", "state", "ok"),
                 ("objectStore", "", "ok"), ("source", "access", "ok"), ("source", "ranges", "ok"),
                 ("registry", "access", "ok"), ("registry", "chunks", "ok"), ("registry", "resume", "ok"),
                 ("registry", "mount", "ok"), ("clock", "", "ok"),
             ] {
-                #expect(report.finding(check, subject)?.standing == standing, "\(check) \(subject): \(report.findings)")
+                #expect(report.finding(check, subject)?.state == standing, "\(check) \(subject): \(report.findings)")
             }
             // Nothing is left behind.
             #expect(try files(of: site) == before)
             let text = try await site.run("doctor")
-            #expect(text.text.hasPrefix("ok      configuration agent.yaml"), "\(text.text)")
+            #expect(text.text.hasPrefix("ok       configuration agent.yaml"), "\(text.text)")
         }
     }
 
@@ -66,24 +69,55 @@ import Testing
             #expect(result.status == 64)
             #expect(result.text.contains("agent.yaml:12:10: unknown key 'blobz'"), "\(result.text)")
 
+            // One judgement of the files for the doctor, for run, and for the other commands.
+            for (settings, words) in [
+                ("authFile: nowhere.json\n", "there is no such credentials file"),
+                ("http: {listen: '127.0.0.1:0', tls: {certificate: agent.yaml, key: site.key}}\n", "agent.yaml"),
+            ] {
+                try site.directory.write(site.config, good + settings)
+                for command in ["doctor", "run"] {
+                    result = try await site.run(command)
+                    #expect(result.status == 64, "\(command) \(settings): \(result.text)\(result.errorText)")
+                    #expect(result.errorText.contains(words), "\(command) \(settings): \(result.errorText)")
+                }
+            }
+            try site.directory.write(site.config, good)
+            let key = site.directory.file("site.key")
+            #expect(chmod(key, 0o644) == 0)
+            for command in ["doctor", "run", "sync"] {
+                result = try await site.run(command)
+                #expect(result.status == 64, "\(command): \(result.errorText)")
+            }
+            #expect(chmod(key, 0o600) == 0)
+
             try site.directory.write(
                 site.config,
                 good.replacing(site.destination.origin, with: "http://127.0.0.1:1")
                     .replacing("signingKey: site.key\n", with: ""))
             var report: Report
             (result, report) = try await examine(site)
-            #expect(result.status == 1)
-            #expect(!report.healthy)
-            #expect(report.finding("registry")?.standing == "failed")
-            #expect(report.finding("registry")?.text.contains("connect") == true)
-            #expect(report.finding("configuration", "signingKey")?.standing == "warning")
-            #expect(report.finding("source", "ranges")?.standing == "ok")
+            #expect(result.status == 3)
+            #expect(!report.well)
+            #expect(report.finding("registry")?.state == "failed")
+            #expect(report.finding("registry")?.message.contains("connect") == true)
+            #expect(report.finding("configuration", "signingKey")?.state == "warning")
+            #expect(report.finding("source", "ranges")?.state == "ok")
+
+            // Whoever can read the store, and not write what agents write.
+            let inventories = "\(site.site.directory.file("store"))/inventories"
+            try FileManager.default.moveItem(atPath: inventories, toPath: inventories + ".away")
+            try site.directory.write("store/inventories", "no directory")
+            try site.directory.write(site.config, good)
+            (result, report) = try await examine(site)
+            #expect(result.status == 3)
+            #expect(report.finding("objectStore")?.state == "failed")
+            #expect(report.finding("objectStore")?.message.contains("store/inventories") == true)
 
             try site.directory.write(site.config, good.replacing("/store", with: "/nowhere"))
             (result, report) = try await examine(site)
-            #expect(result.status == 1)
-            #expect(report.finding("objectStore")?.standing == "failed")
-            #expect(report.finding("registry", "access")?.standing == "ok")
+            #expect(result.status == 3)
+            #expect(report.finding("objectStore")?.state == "failed")
+            #expect(report.finding("registry", "access")?.state == "ok")
         }
     }
 }

@@ -32,6 +32,15 @@ import Testing
         #expect(schedule.isDue(changed: changed, now: start + .seconds(later)) == due)
     }
 
+    @Test func aPassHasAReason() {
+        var schedule = schedule()
+        #expect(schedule.reason(now: start) == "the agent has started")
+        schedule.finished(at: start, complete: false)
+        #expect(schedule.reason(now: start + .seconds(60)) == "the last pass was not complete")
+        schedule.finished(at: start, complete: true)
+        #expect(schedule.reason(now: start + .seconds(3600)) == "verification is due")
+    }
+
     @Test(arguments: [(0, 30), (0.5, 60), (0.999, 89.94)])
     func waitsLieAroundTheInterval(chance: Double, seconds: Double) {
         #expect(abs(schedule().wait(chance: chance, now: start).seconds - seconds) < 0.001)
