@@ -100,7 +100,8 @@ public struct AgentServer: Service {
     }
 
     private func router() -> Router<BasicRequestContext> {
-        let router = Router()
+        // Probes and load balancers ask with HEAD.
+        let router = Router(options: .autoGenerateHeadEndpoints)
         let answers = answers
         router.get("healthz") { _, _ in Self.response(answers.health) }
         router.get("readyz") { _, _ in Self.response(answers.readiness) }

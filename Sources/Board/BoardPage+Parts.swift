@@ -38,7 +38,9 @@ extension BoardPage {
 
     /// Facts by their names.
     static func facts(_ facts: [(String, HTML)]) -> HTML {
-        HTML(
+        // Its box would be there, and empty.
+        guard !facts.isEmpty else { return .nothing }
+        return HTML(
             "dl", [],
             each: facts.map { HTML("div", [], HTML("dt", [], .text($0.0)), HTML("dd", [], $0.1)) })
     }

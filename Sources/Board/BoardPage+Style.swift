@@ -38,7 +38,8 @@ extension BoardPage {
         table{width:100%;border-collapse:collapse;margin:0 0 1rem;font-size:.9375rem}
         caption{text-align:left;color:var(--quiet);font-size:.875rem;padding:.25rem 0}
         th,td{text-align:left;vertical-align:top;padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);\
-        overflow-wrap:anywhere}
+        overflow-wrap:break-word}
+        td code,.lists td,.sites td,.lists th,.sites th{overflow-wrap:anywhere}
         thead th{font-size:.8125rem;color:var(--quiet);font-weight:600;white-space:nowrap;padding-bottom:.25rem}
         tbody th{font-weight:600;min-width:6rem}
         @media(min-width:48.01rem){

@@ -17,6 +17,8 @@ struct GateFront: RouterMiddleware {
     ) async throws -> Response {
         let route = Self.route(of: request.uri.path)
         var response = await answer(request, route, context, next)
+        // An answer to HEAD has no content (RFC 9110 section 9.3.2), a refusal neither.
+        if request.method == .head { response.body = ResponseBody() }
         // A proxy that answers for us later would answer with what was true before.
         response.headers[.cacheControl] = "no-store"
         response.headers[.xContentTypeOptions] = "nosniff"
@@ -47,9 +49,9 @@ struct GateFront: RouterMiddleware {
             return response
         }
         guard route != .other else { return refusal(404, "unknown-path", "there is nothing at this path") }
-        guard request.method == .get else {
+        guard [.get, .head].contains(request.method) else {
             var response = refusal(405, "bad-method", "this path is read with GET")
-            response.headers[.allow] = "GET"
+            response.headers[.allow] = "GET, HEAD"
             return response
         }
         do {

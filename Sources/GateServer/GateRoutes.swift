@@ -36,7 +36,8 @@ struct GateRoutes: Sendable {
     }
 
     func router() -> Router<BasicRequestContext> {
-        let router = Router()
+        // Probes and load balancers ask with HEAD.
+        let router = Router(options: .autoGenerateHeadEndpoints)
         router.addMiddleware { GateFront(tokens: tokens, metrics: metrics, version: version) }
         router.get("healthz") { _, _ in Response(.ok, "ok\n", as: "text/plain; charset=utf-8") }
         router.get("metrics") { _, _ in

@@ -68,7 +68,12 @@ import Testing
             for method in [HTTPMethod.post, .put, .delete] {
                 let answer = try await server.get("/v1/gate/lab/platform", method: method)
                 #expect(answer.status == 405)
-                #expect(answer.headers["Allow"] == "GET")
+                #expect(answer.headers["Allow"] == "GET, HEAD")
+            }
+            for path in ["/healthz", "/"] {
+                let answer = try await server.get(path, method: .head)
+                #expect(answer.status == 200, "\(path)")
+                #expect(answer.text.isEmpty)
             }
             server.gate.answer { _, _ in throw ReadinessError(.invalidFleet, "the fleet has no environment 'moon'") }
             let answer = try await server.get("/v1/gate/moon/platform")
