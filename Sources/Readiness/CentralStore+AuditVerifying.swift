@@ -170,7 +170,8 @@ extension CentralStore {
                     object: place,
                     message:
                         "it is not there, and the chain once had \(seen.sequence) records, \(witness.words): the last"
-                        + " \(seen.sequence - count) were removed")
+                        + " \(seen.sequence - count) were removed; where the whole object store was lost, see 'Disaster recovery'"
+                        + " in docs/installation.md")
             }
             if walk.digests[seen.sequence] != seen.digest {
                 return .init(
