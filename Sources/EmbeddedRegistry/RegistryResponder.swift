@@ -22,6 +22,8 @@ struct RegistryResponder: Sendable {
     /// A body that a refusal leaves unread is read to its end up to this many bytes, so that the connection stays; the
     /// connection of a longer one is closed.
     static let drained: Int64 = 64 << 10
+    /// How long what still comes of such a body is read and dropped, before the connection is closed.
+    static let linger = TimeAmount.seconds(10)
 
     @concurrent
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
@@ -51,14 +53,12 @@ struct RegistryResponder: Sendable {
         if isCutShort { answer.headers[.connection] = "close" }
         try await write(answer, isHead: request.method == .head, writer, channel)
         if isCutShort {
-            // What the client still sends must not reset the connection before it has read the answer.
+            // Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not
+            // read yet. So only our half ends now; Hummingbird goes on reading the rest of the request.
             channel.close(mode: .output, promise: nil)
-            throw ConnectionCutShort()
+            channel.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
         }
     }
-
-    /// Ends a connection whose request was refused before its body had come.
-    private struct ConnectionCutShort: Error {}
 
     @concurrent
     private func write(

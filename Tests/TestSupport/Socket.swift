@@ -1,5 +1,29 @@
 import Glibc
 
+/// Sends a whole request to a port of 127.0.0.1 before it reads anything, as simple clients do, and returns all that comes
+/// back until the server's end of the stream.
+///
+/// - Throws: also where the server breaks the connection before that
+public func sendThenReceive(_ request: [UInt8], port: Int) async throws -> String {
+    try await withCheckedThrowingContinuation { continuation in
+        do {
+            try startThread {
+                continuation.resume(
+                    with: Result {
+                        let connection = try Socket.connected(to: port)
+                        defer { connection.close() }
+                        try connection.send(request)
+                        var answer: [UInt8] = []
+                        while case let bytes = try connection.receive(), !bytes.isEmpty { answer += bytes }
+                        return String(decoding: answer, as: UTF8.self)
+                    })
+            }
+        } catch {
+            continuation.resume(throwing: error)
+        }
+    }
+}
+
 /// The peer closed or reset the connection, or the server is being stopped.
 struct ConnectionEnded: Error {}
 
@@ -29,10 +53,7 @@ final class Socket: @unchecked Sendable {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw TestSupportError.system("socket") }
         let listener = Socket(descriptor)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        address.sin_port = port.bigEndian
+        var address = loopback(port)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
@@ -46,6 +67,33 @@ final class Socket: @unchecked Sendable {
             throw error
         }
         return (listener, Int(UInt16(bigEndian: address.sin_port)))
+    }
+
+    /// Connects to a port of 127.0.0.1.
+    static func connected(to port: Int) throws -> Socket {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw TestSupportError.system("socket") }
+        let connection = Socket(descriptor)
+        var address = loopback(UInt16(port))
+        let isConnected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        guard isConnected else {
+            let error = TestSupportError.system("cannot connect to 127.0.0.1")
+            connection.close()
+            throw error
+        }
+        return connection
+    }
+
+    private static func loopback(_ port: UInt16) -> sockaddr_in {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_port = port.bigEndian
+        return address
     }
 
     /// Waits for the next connection; `nil` once the socket was interrupted.
