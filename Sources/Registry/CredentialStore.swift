@@ -73,7 +73,7 @@ public actor CredentialStore {
         for path in paths {
             guard let file = try current(path) else {
                 if requiresFile {
-                    throw RegistryError(.credentialsUnreadable, "there is no such credentials file", url: path)
+                    throw Self.missing(path)
                 }
                 continue
             }
@@ -120,12 +120,18 @@ public actor CredentialStore {
         }
     }
 
+    private static func missing(_ path: String) -> RegistryError {
+        RegistryError(
+            .credentialsUnreadable,
+            "there is no such credentials file: write one with 'podman login --authfile', or name another", url: path)
+    }
+
     /// Reads a credentials file, to find out whether it can be used.
     ///
     /// - Throws: `RegistryError.credentialsUnreadable`
     public static func check(_ path: String) throws(RegistryError) {
         guard try CredentialFile.stamp(path: path) != nil else {
-            throw RegistryError(.credentialsUnreadable, "there is no such credentials file", url: path)
+            throw Self.missing(path)
         }
         _ = try CredentialFile(parsing: try CredentialFile.read(path: path), path: path)
     }

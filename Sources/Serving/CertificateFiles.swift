@@ -66,9 +66,12 @@ public final class CertificateFiles: Sendable {
 
     static func load(_ certificate: String, _ key: String) throws(FileFault) -> Pair {
         let identity = [FileIdentity(of: certificate), FileIdentity(of: key)]
+        // Read here, so that a file that is not there, or not ours to read, is told from one with the wrong content.
+        let chainBytes = try smallFile(certificate, limit: PEMFiles.limit)
+        let keyBytes = try smallFile(key, limit: PEMFiles.limit)
         do {
-            let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
-            let privateKey = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            let chain = try NIOSSLCertificate.fromPEMBytes(chainBytes).map { NIOSSLCertificateSource.certificate($0) }
+            let privateKey = NIOSSLPrivateKeySource.privateKey(try NIOSSLPrivateKey(bytes: keyBytes, format: .pem))
             // A context is made only of a key that belongs to the certificate.
             _ = try NIOSSLContext(
                 configuration: .makeServerConfiguration(certificateChain: chain, privateKey: privateKey))

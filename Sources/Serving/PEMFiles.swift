@@ -2,18 +2,16 @@ import NIOSSL
 
 /// Checks that certificate and key files can be used, before anything is made to depend on them.
 public enum PEMFiles {
+    /// The most bytes of a file of certificates, or of a key: the authorities that Debian trusts are 220 KiB.
+    static let limit = 4 << 20
+
     /// A file of certificate authorities to trust.
     ///
     /// - Throws: `FileFault`
     public static func checkAuthorities(_ path: String) throws(FileFault) {
-        do {
-            guard try !NIOSSLCertificate.fromPEMFile(path).isEmpty else {
-                throw FileFault("\(path): has no certificate: give a PEM file of the authorities to trust")
-            }
-        } catch let fault as FileFault {
-            throw fault
-        } catch {
-            throw FileFault("\(path): cannot be read as certificates (\(error)): give a PEM file")
+        let bytes = try smallFile(path, limit: limit)
+        guard let authorities = try? NIOSSLCertificate.fromPEMBytes(bytes), !authorities.isEmpty else {
+            throw FileFault("\(path): has no certificates: give a PEM file of the authorities to trust")
         }
     }
 

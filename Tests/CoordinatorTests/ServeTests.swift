@@ -120,7 +120,7 @@ import Testing
         (["--without-tls", "--tokens", "none"], 64, "none: cannot be read (No such file or directory)"),
         (["--without-tls", "--tokens", "fleet.yaml"], 64, "fleet.yaml:1: a token has at least 16 characters"),
         (["--without-tls", "--without-tokens", "--listen", "nowhere"], 64, "nowhere"),
-        (["--without-tokens", "--certificate", "x", "--key", "y"], 64, "cannot be used as certificate and key"),
+        (["--without-tokens", "--certificate", "x", "--key", "y"], 64, "x: cannot be read (No such file or directory)"),
         (["--without-tls", "--without-tokens", "--fleet", "none.yaml"], 64, "none.yaml"),
     ])
     func whatIsWrongIsSaid(_ arguments: [String], _ status: Int, _ words: String) async throws {

@@ -80,7 +80,7 @@ import Testing
                   \(site.registry.authority):
                     ca: \(certificates.caFile)
                 """)
-        result = try await run(1, .agent, "sync", "--config", site.config)
+        result = try await run(64, .agent, "sync", "--config", site.config)
         #expect(result.errorText.contains("agent-auth.json"))
         try fleet.directory.write("agent-auth.json", authFile([central.authority: Self.secrets[1]]))
         result = try await run(1, .agent, "sync", "--config", site.config)

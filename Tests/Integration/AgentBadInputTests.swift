@@ -33,7 +33,7 @@ import Testing
                 "agent.yaml", "url: http://\($0.source.authority)",
                 "url: http://user:\(BadInputFixture.password)@\($0.source.authority)")
         },
-        BadInput("no CA file", sync, 1, ["https://", "none.pem: check the file"]) {
+        BadInput("no CA file", sync, 64, ["none.pem: ", "No such file"]) {
             try $0.edit("agent.yaml", "url: \($0.site.origin)", "url: https://\($0.site.authority)")
             try $0.edit("agent.yaml", "state: ", "hosts: {'\($0.site.authority)': {ca: none.pem}}\nstate: ")
         },

@@ -83,7 +83,7 @@ import Testing
         ),
         (
             .agent,
-            BadInput("state", ["sync"] + agent, 1, ["DIRECTORY/state/lock: ", permission, "check"]) {
+            BadInput("state", ["sync"] + agent, 1, ["DIRECTORY/state/lock: ", permission, "chown"]) {
                 try $0.directory.write("state/other", "")
                 try $0.directory.permit("state", 0o555)
             }
@@ -103,7 +103,7 @@ import Testing
         ),
         (
             .agent,
-            BadInput("client's key", ["verify"] + agent, 1, ["https://", "DIRECTORY/key.pem"]) {
+            BadInput("client's key", ["verify"] + agent, 64, ["DIRECTORY/key.pem: ", permission]) {
                 try $0.directory.write("key.pem", "")
                 try $0.directory.permit("key.pem", 0o000)
                 try $0.edit("agent.yaml", "url: SITE", "url: https://\($0.site.authority)")
