@@ -6,7 +6,8 @@ public struct ObjectStoreError: Error, Sendable, CustomStringConvertible {
     /// What happened.
     public struct Code: Hashable, Sendable {
         private enum Kind {
-            case location, key, root, permission, credentials, clock, unsupported, full, size, busy, unavailable
+            case location, key, root, permission, credentials, clock, unsupported, full, size, busy, outcome
+            case unavailable
         }
         private let kind: Kind
 
@@ -30,6 +31,8 @@ public struct ObjectStoreError: Error, Sendable, CustomStringConvertible {
         public static let tooLarge = Code(kind: .size)
         /// Another process kept the store locked for longer than the lock's patience.
         public static let busy = Code(kind: .busy)
+        /// A write with a condition may have been carried out, or not: its reply was lost, and others have written since.
+        public static let outcomeUnknown = Code(kind: .outcome)
         /// Any other failure to reach or to read the store.
         public static let unavailable = Code(kind: .unavailable)
     }

@@ -69,13 +69,26 @@ extension CentralStore {
     /// - Parameter settler: who does that
     func record(_ outbox: Outbox, by settler: AuditEvent.Actor) async throws {
         for pending in outbox.events {
-            let start = pending.after <= 0 ? nil : try await auditRecord(pending.after)
-            _ = try await append(
-                pending.event, by: pending.statement?.signer, after: start.map(AuditHead.init) ?? .empty
-            ) { place throws(ReadinessError) in
+            _ = try await append(pending.event, by: pending.statement?.signer, after: try await start(of: pending)) { place throws(ReadinessError) in
                 try AuditRecord.object(pending, at: place.sequence + 1, after: place.digest, settledBy: settler)
             }
         }
+    }
+
+    /// Whether an event of an outbox is in the chain.
+    func isRecorded(_ pending: Outbox.Pending) async throws -> Bool {
+        var end = try await start(of: pending)
+        while let record = try await auditRecord(after: end) {
+            if record.event == pending.event, record.signer == pending.statement?.signer { return true }
+            end = AuditHead(record)
+        }
+        return false
+    }
+
+    /// The place in the chain after which an event of an outbox is, or will be.
+    private func start(of pending: Outbox.Pending) async throws -> AuditHead {
+        guard pending.after > 0, let record = try await auditRecord(pending.after) else { return .empty }
+        return AuditHead(record)
     }
 
     /// Moves the head forward; it never goes back. The record is there already and the head is a hint, so failing is no

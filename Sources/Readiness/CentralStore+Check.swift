@@ -209,10 +209,12 @@ extension CentralStore {
     }
 
     private func swap(_ memory: GateMemory, against etag: ETag?) async throws -> Bool {
-        let outcome = try await objects.put(
-            Document.encode(memory, .invalidRecord), at: Self.memoryKey(of: memory.environment),
-            condition: etag.map { .ifMatch($0) } ?? .ifAbsent)
-        return outcome != .conflict
+        try await swap(
+            Document.encode(memory, .invalidRecord), at: Self.memoryKey(of: memory.environment), against: etag
+        ) {
+            // What is in it now shows what is still to be noted.
+            false
+        }
     }
 }
 

@@ -135,9 +135,9 @@ extension CentralStore {
             }
             current.record.stage(pointer, as: list.name, after: memory.changes(of: list.name))
             current.record.rollbackDepth = place.rollbackDepth
-            try current.record.outbox.add(
+            let deed = try current.record.outbox.add(
                 event(.staged, act, after: before), after: end.sequence, signedBy: signingKey)
-            if try await swap(current.record, against: current.etag) {
+            if try await swap(current.record, against: current.etag, doing: deed) {
                 try await settle(place, after: "'\(list.name)' is staged to '\(environment)'", act: act)
                 // Housekeeping: the next staging does what this one could not.
                 try? await tidyInventories()
@@ -211,8 +211,8 @@ extension CentralStore {
             case .rollback: current.record.rollBack(to: pointer, as: list)
             }
             current.record.rollbackDepth = place.rollbackDepth
-            try current.record.outbox.add(done, after: end.sequence, signedBy: signingKey)
-            if try await swap(current.record, against: current.etag) {
+            let deed = try current.record.outbox.add(done, after: end.sequence, signedBy: signingKey)
+            if try await swap(current.record, against: current.etag, doing: deed) {
                 try await settle(place, after: "'\(list)' is promoted in '\(environment)'", act: act)
                 return .promoted(pointer, verdict)
             }

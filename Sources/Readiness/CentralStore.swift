@@ -175,14 +175,45 @@ public struct CentralStore: Sendable {
 
     /// Swaps an environment's record against the version that it was read at.
     ///
-    /// - Returns: whether it was still that version
-    ///
     /// The events in the record's outbox have happened then. They are recorded by `settle`.
-    func swap(_ record: EnvironmentRecord, against etag: ETag?) async throws -> Bool {
-        let outcome = try await objects.put(
-            Document.encode(record, .invalidRecord), at: Self.recordKey(of: record.environment),
-            condition: etag.map { .ifMatch($0) } ?? .ifAbsent)
-        return outcome != .conflict
+    ///
+    /// - Parameters:
+    ///   - record: the new record
+    ///   - etag: the version that it takes the place of
+    ///   - deed: the event that this swap, and no other, puts into the outbox; `nil` where doing it twice is as well as once
+    /// - Returns: whether it was still that version
+    func swap(
+        _ record: EnvironmentRecord, against etag: ETag?, doing deed: Outbox.Pending? = nil
+    ) async throws -> Bool {
+        try await swap(
+            Document.encode(record, .invalidRecord), at: Self.recordKey(of: record.environment), against: etag
+        ) {
+            guard let deed else { return false }
+            return try await wasDone(deed, in: record.environment)
+        }
+    }
+
+    /// Swaps an object against the version that it was read at.
+    ///
+    /// - Parameter wasDone: says whether it happened, where the store could not tell
+    /// - Returns: whether it was still that version
+    func swap(
+        _ bytes: [UInt8], at key: ObjectKey, against etag: ETag?, wasDone: () async throws -> Bool
+    ) async throws -> Bool {
+        do throws(ObjectStoreError) {
+            return try await objects.put(bytes, at: key, condition: etag.map { .ifMatch($0) } ?? .ifAbsent)
+                != .conflict
+        } catch {
+            guard error.code == .outcomeUnknown else { throw error }
+        }
+        return try await wasDone()
+    }
+
+    /// Whether a change of a record happened: its event lies in the record's outbox until it is in the chain.
+    private func wasDone(_ deed: Outbox.Pending, in environment: EnvironmentName) async throws -> Bool {
+        // In this order: what leaves the outbox is in the chain by then.
+        if try await record(of: environment).record.outbox.events.contains(deed) { return true }
+        return try await isRecorded(deed)
     }
 
     // MARK: Keys

@@ -23,14 +23,18 @@ struct Outbox: Hashable, Sendable, Codable {
     init() {}
 
     /// - Parameter key: the key of who did it, if they have one
+    /// - Returns: what was added
     /// - Throws: `ReadinessError.signing` and `.invalidRecord`.
+    @discardableResult
     mutating func add(
         _ event: AuditEvent, after sequence: Int64, signedBy key: PrivateKey?
-    ) throws(ReadinessError) {
+    ) throws(ReadinessError) -> Pending {
         let statement = try key.map { key throws(ReadinessError) in
             try AuditStatement(event, after: sequence, signedBy: key)
         }
-        events.append(Pending(event: event, after: sequence, statement: statement))
+        let pending = Pending(event: event, after: sequence, statement: statement)
+        events.append(pending)
+        return pending
     }
 
     mutating func remove(_ recorded: Outbox) {

@@ -94,6 +94,8 @@ final class MemoryStore: ObjectStore {
         var failure: ObjectStoreError?
         var beforePut: (@Sendable (ObjectKey) async -> Void)?
         var failingPuts: (@Sendable (ObjectKey) -> Bool)?
+        typealias LosingReply = (key: ObjectKey, isCarriedOut: Bool, then: @Sendable () async throws -> Void)
+        var losingReply: LosingReply?
         var clockLead: Duration?
         var knownClockLead: Duration?
     }
@@ -113,6 +115,14 @@ final class MemoryStore: ObjectStore {
 
     /// Makes writes of some keys fail; none for `nil`.
     func failPuts(_ matches: (@Sendable (ObjectKey) -> Bool)?) { state.withLock { $0.failingPuts = matches } }
+
+    /// Makes the reply to the next write of a key get lost, once: the write is carried out or not, others go on from
+    /// there, and the store cannot tell any more.
+    func loseReply(
+        to key: ObjectKey, isCarriedOut: Bool, then: @escaping @Sendable () async throws -> Void
+    ) {
+        state.withLock { $0.losingReply = (key, isCarriedOut, then) }
+    }
 
     func setClockLead(_ lead: Duration?) { state.withLock { $0.clockLead = lead } }
 
@@ -153,7 +163,23 @@ final class MemoryStore: ObjectStore {
         if let failing = state.withLock({ $0.failingPuts }), failing(key) {
             throw ObjectStoreError(.unavailable, "down", at: key.path)
         }
-        return try access { state in
+        let losing = state.withLock { state in
+            guard state.losingReply?.key == key else { return nil as State.LosingReply? }
+            defer { state.losingReply = nil }
+            return state.losingReply
+        }
+        if let losing {
+            if losing.isCarriedOut { _ = try write(bytes, at: key, condition) }
+            do { try await losing.then() } catch { throw ObjectStoreError(.unavailable, "\(error)", at: key.path) }
+            throw ObjectStoreError(.outcomeUnknown, "the reply was lost", at: key.path)
+        }
+        return try write(bytes, at: key, condition)
+    }
+
+    private func write(
+        _ bytes: [UInt8], at key: ObjectKey, _ condition: PutCondition
+    ) throws(ObjectStoreError) -> PutOutcome {
+        try access { state in
             let current = state.objects[key].map { ETag(Digest(of: $0).hex) }
             let holds =
                 switch condition {

@@ -35,6 +35,48 @@ import Trust
 
     private var records: [AuditRecord] { get async throws { try await store.auditRecords(limit: 100) } }
 
+    /// The reply to the swap gets lost, and another coordinator settles or changes the record before anyone looks: whether
+    /// the swap happened is in the outbox or in the chain.
+    @Test(arguments: [true, false], [true, false])
+    func aPromotionWhoseReplyWasLost(isCarriedOut: Bool, isSettled: Bool) async throws {
+        let list = try Fixture.list()
+        try await stageAndProve(list)
+        _ = try await store.check(list.name, in: lab, of: fleet, act: act)
+        let other = try Fixture.list("other")
+        let another = CentralStore(memory, signingKey: key, backoff: { _ in })
+        memory.loseReply(to: try CentralStore.recordKey(of: lab), isCarriedOut: isCarriedOut) {
+            if isSettled {
+                // Settles what it finds, and changes another list.
+                _ = try await another.stage(other, to: lab, of: fleet, act: act)
+            } else {
+                var current = try await another.record(of: lab)
+                current.record.stage(.init(to: other, by: "other@host", at: Fixture.now), as: other.name)
+                #expect(try await another.swap(current.record, against: current.etag))
+            }
+        }
+        let outcome = try await store.promote(list.name, in: lab, of: fleet, act: act)
+        guard case .promoted(let pointer, _) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(pointer.generation == list.generation)
+        let lists = try await store.record(of: lab).record.lists
+        #expect(lists[list.name]?.promoted == pointer)
+        #expect(lists[other.name]?.staged?.generation == other.generation)
+        #expect(try await records.count { $0.event.action == .promoted } == 1)
+        #expect(try await records.count { $0.event.action == .promotionRefused } == 0)
+        #expect(try await store.verifyAudit(fleet: fleet).fault == nil)
+    }
+
+    /// What a check notes is noted once, whatever became of the first reply.
+    @Test(arguments: [true, false]) func aCheckWhoseReplyWasLost(isCarriedOut: Bool) async throws {
+        let list = try Fixture.list()
+        try await stageAndProve(list)
+        memory.loseReply(to: try CentralStore.memoryKey(of: lab), isCarriedOut: isCarriedOut) {}
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act).isReady)
+        #expect(try await records.count { $0.event.action == .checked } == 1)
+    }
+
     /// What is done with a key is signed by it, also where another records it, who is named.
     @Test func whoDidItSignsItAndWhoRecordsItIsNamed() async throws {
         let list = try Fixture.list()

@@ -93,7 +93,7 @@ extension S3Store {
             }
         }
         throw ObjectStoreError(
-            .unavailable,
+            .outcomeUnknown,
             "the reply to a conditional write was lost, and the object has changed since: it is not known whether the write"
                 + " was carried out; read the object, then decide again",
             at: transport.bucket.place(of: path))
