@@ -6,6 +6,7 @@ import Logging
 import Readiness
 import ServiceLifecycle
 import Serving
+import Synchronization
 
 /// What `rollcall-agent run` does, with other settings whenever the files on the disk change.
 ///
@@ -21,7 +22,8 @@ final class ContinuousAgent: Service {
     let volume: LogVolume
     let timing: Timing
     let logger: Logger
-    private let first: SiteAgent
+    /// The agent to begin with; let go of once others may follow it.
+    private let first: Mutex<SiteAgent?>
     private let watch: SettingsWatch
 
     /// - Parameters:
@@ -33,7 +35,7 @@ final class ContinuousAgent: Service {
         _ first: SiteAgent, options: SiteOptions, parts: Parts, hangups: Bell, timing: Timing,
         logger: Logger
     ) {
-        self.first = first
+        self.first = Mutex(first)
         self.options = options
         status = parts.status
         heartbeat = parts.heartbeat
@@ -57,10 +59,10 @@ final class ContinuousAgent: Service {
     }
 
     func run() async throws {
-        var site = first
+        guard var site = first.withLock({ $0.take() }) else { return }
         await watch.follow(site.file)
-        first.pass.state.takeRequests()
-        let provedAt = first.pass.state.provedAt
+        site.pass.state.takeRequests()
+        let provedAt = site.pass.state.provedAt
         status.update { $0.provedAt = provedAt }
         var surroundings = take(site)
         while !Task.isShuttingDownGracefully, !Task.isCancelled {

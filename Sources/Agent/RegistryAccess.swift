@@ -27,12 +27,16 @@ struct RegistryAccess: Sendable {
         self.http = http
         self.hosts = hosts
         credentials = CredentialStore(authFile: authFile)
-        var limits = HostGate.Limits()
-        limits.download = max(connections, 1)
-        // Whoever spares a host its downloads means its small requests too: of twenty agents with four connections
-        // each, a source saw 320. Four are left, since tokens and questions must not wait for one another.
-        limits.control = min(limits.control, max(connections, 4))
-        configuration = RegistryClient.Configuration(gates: HostGates(limits: limits))
+        let gates = HostGates { url in
+            let connections = hosts(url)?.connections ?? connections
+            var limits = HostGate.Limits()
+            limits.download = max(connections, 1)
+            // Whoever spares a host its downloads means its small requests too: of twenty agents with four connections
+            // each, a source saw 320. Four are left, since tokens and questions must not wait for one another.
+            limits.control = min(limits.control, max(connections, 4))
+            return limits
+        }
+        configuration = RegistryClient.Configuration(gates: gates)
         self.plainHTTP = plainHTTP
     }
 

@@ -54,7 +54,7 @@ struct SiteAgent: Sendable {
             return TransferSource(
                 name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
                 client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
-                weight: source.weight)
+                weight: source.weight, connections: file.host(of: source.url)?.connections)
         }
         let shard = try file.shardOfThisHost
         var limits = TransferLimits(file)
@@ -74,7 +74,7 @@ struct SiteAgent: Sendable {
             self.layout = layout
             engine = try TransferEngine(
                 sources: sources, layout: layout, mapping: file.repositories, ledger: traffic,
-                limits: limits)
+                limits: limits, replacing: before?.engine)
         }
         progress = engine.progress
         store = try Self.store(of: file, options, ledger)
@@ -167,6 +167,7 @@ extension TransferLimits {
         self.init()
         blobs = file.limits.blobs
         connections = file.limits.connections
+        siteConnections = file.limits.siteConnections
         memory = file.limits.memory
         spool = file.limits.spool
         rate = file.limits.rate

@@ -2,7 +2,7 @@ import HTTP
 
 extension AgentFile.Host {
     enum Key: String, MappingKey {
-        case ca, certificate, key, insecure, proxy
+        case ca, certificate, key, insecure, proxy, connections
 
         var setting: Setting {
             switch self {
@@ -27,6 +27,10 @@ extension AgentFile.Host {
                     .orNone(.text("a URL")), .otherwise("what `https_proxy`, `http_proxy` and `no_proxy` say"),
                     example: "http://proxy.example:3128",
                     "The proxy for this host. Its URL carries no user name or password.")
+            case .connections:
+                Setting(
+                    .integer(1...256), .otherwise("`limits.connections`"), example: "8",
+                    "Connections for content to this host at once, and small requests beside them, as there.")
             }
         }
     }
@@ -48,6 +52,7 @@ extension AgentFile.Host {
         proxy = try keys[.proxy].map { proxy throws(ConfigurationError) in
             try proxy.orNone()?.parsed(HTTPURL.init(_:)).redacted ?? ""
         }
+        connections = try keys[.connections]?.integer()
     }
 }
 

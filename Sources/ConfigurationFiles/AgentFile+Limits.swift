@@ -8,7 +8,7 @@ extension AgentFile.Limits {
     static let rates: ClosedRange<Int64> = 8000...(1 << 40)
 
     enum Key: String, MappingKey {
-        case blobs, connections, spool, memory, rate, quotaPerDay, quotaPerMonth
+        case blobs, connections, siteConnections, spool, memory, rate, quotaPerDay, quotaPerMonth
 
         var setting: Setting {
             switch self {
@@ -21,8 +21,13 @@ extension AgentFile.Limits {
                     .integer(1...256), .standard("64"),
                     """
                     Connections for content to one source at once; fewer are used while fewer do as well. Beside them go \
-                    as many small requests at most, but up to 4 always and never more than 16.
+                    as many small requests at most, but up to 4 always and never more than 16. \
+                    `hosts.HOST.connections` says otherwise for one host.
                     """)
+            case .siteConnections:
+                Setting(
+                    .integer(1...1024), .standard("128"),
+                    "Connections for content to all sources together at once.")
             case .spool:
                 Setting(
                     .byteSize((1 << 20)...(1 << 50)), .standard("64GiB"),
@@ -68,6 +73,7 @@ extension AgentFile.Limits {
         let keys = try value.mapping(Key.self, title: "'limits'")
         blobs = try keys.value(.blobs).integer()
         connections = try keys.value(.connections).integer()
+        siteConnections = try keys.value(.siteConnections).integer()
         spool = try keys.value(.spool).byteSize()
         memory = try keys.value(.memory).byteSize()
         rate = try keys.value(.rate).orNone()?.byteRate()

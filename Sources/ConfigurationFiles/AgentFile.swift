@@ -24,6 +24,8 @@ public struct AgentFile: Hashable, Sendable {
         public let blobs: Int
         /// Connections for content to one source at once; small requests beside them are bounded likewise.
         public let connections: Int
+        /// Connections for content to all sources together at once.
+        public let siteConnections: Int
         /// Bytes of blobs that are kept on disk on their way.
         public let spool: Int64
         /// Bytes of blobs that are kept in memory on their way.
@@ -62,6 +64,8 @@ public struct AgentFile: Hashable, Sendable {
         public var tls: TLSConfiguration
         /// The proxy's URL; `nil` takes the process environment's, `""` uses none.
         public var proxy: String?
+        /// Connections for content to it at once; `nil` for what the limits say.
+        public var connections: Int?
     }
 
     /// The site that the agent serves.

@@ -59,14 +59,34 @@ public final class HostGate: Sendable {
         self.timing = timing
     }
 
+    /// Why there is no slot.
+    enum Refusal: Error, Equatable {
+        /// The task was cancelled.
+        case cancelled
+        /// The host is paused for longer than anybody waits.
+        case paused(Duration)
+    }
+
     /// Waits for a slot, and then for the end of a pause. Every success needs one `release`.
-    func acquire(_ lane: Lane) async throws(CancellationError) {
-        guard await slot(lane) else { throw CancellationError() }
-        do {
-            while let wait = pauseLeft() { try await timing.sleep(wait) }
-        } catch {
-            release(lane)
-            throw CancellationError()
+    ///
+    /// - Parameters:
+    ///   - lane: the kind of request
+    ///   - patience: the longest pause that is waited out, also where it begins while this waits: who is refused may ask
+    ///     another host meanwhile, and does not keep a slot from others
+    func acquire(_ lane: Lane, patience: Duration) async throws(Refusal) {
+        if let left = pauseLeft(), left > patience { throw .paused(left) }
+        guard await slot(lane) else { throw .cancelled }
+        while let left = pauseLeft() {
+            guard left <= patience else {
+                release(lane)
+                throw .paused(left)
+            }
+            do {
+                try await timing.sleep(left)
+            } catch {
+                release(lane)
+                throw .cancelled
+            }
         }
     }
 
@@ -137,18 +157,25 @@ public final class HostGate: Sendable {
 
 /// The gates of all hosts, to be shared by all registry clients of a process.
 public final class HostGates: Sendable {
-    private let limits: HostGate.Limits
+    private let limits: @Sendable (HTTPURL) -> HostGate.Limits
     private let timing: Timing
     private let gates = Mutex<[String: HostGate]>([:])
     /// Above this many hosts, gates that nobody uses are forgotten: redirects may name any number of hosts.
     private static let keptGates = 256
 
     /// - Parameters:
-    ///   - limits: the most requests in flight to one host
+    ///   - limits: the most requests in flight to the host of a URL
     ///   - timing: the clock of pauses
-    public init(limits: HostGate.Limits = HostGate.Limits(), timing: Timing = .system) {
+    public init(timing: Timing = .system, limits: @escaping @Sendable (HTTPURL) -> HostGate.Limits) {
         self.limits = limits
         self.timing = timing
+    }
+
+    /// - Parameters:
+    ///   - limits: the most requests in flight to one host
+    ///   - timing: the clock of pauses
+    public convenience init(limits: HostGate.Limits = HostGate.Limits(), timing: Timing = .system) {
+        self.init(timing: timing) { _ in limits }
     }
 
     /// The gate of a URL's host and port.
@@ -158,7 +185,7 @@ public final class HostGates: Sendable {
             if let gate = gates[key] { return gate }
             // A gate just handed out but not entered yet may be forgotten here: its user then counts apart, once.
             if gates.count >= Self.keptGates { gates = gates.filter { !$0.value.isIdle } }
-            let gate = HostGate(limits: limits, timing: timing)
+            let gate = HostGate(limits: limits(url), timing: timing)
             gates[key] = gate
             return gate
         }

@@ -104,7 +104,10 @@ struct Transport: Sendable {
         request.timeouts = exchange.timeouts
         request.readSize = exchange.readSize
         let gate = gates.gate(for: url)
-        if let left = gate.pauseLeft(), left > retry.totalWait {
+        do throws(HostGate.Refusal) {
+            try await gate.acquire(exchange.lane, patience: retry.totalWait)
+        } catch {
+            guard case .paused(let left) = error else { return .failure(.cancelled(url)) }
             var error = RegistryError(
                 .rateLimited,
                 "\(url.authority) asked everybody to wait: for another \(left.components.seconds) s, it is not asked",
@@ -112,11 +115,6 @@ struct Transport: Sendable {
             error.isTransient = true
             error.retryAfter = left
             return .failure(error)
-        }
-        do {
-            try await gate.acquire(exchange.lane)
-        } catch {
-            return .failure(.cancelled(url))
         }
         defer { gate.release(exchange.lane) }
         do {

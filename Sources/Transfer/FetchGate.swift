@@ -21,8 +21,10 @@ final class FetchGate: Sendable {
         var sharers = 0
 
         /// The next to be served, if there is room.
-        mutating func next() -> Waiter? {
-            guard inFlight < limiter.limit, !waiters.isEmpty else { return nil }
+        ///
+        /// - Parameter site: what it takes a slot of, too
+        mutating func next(_ site: ConnectionBudget) -> Waiter? {
+            guard inFlight < limiter.limit, !waiters.isEmpty, site.take() else { return nil }
             let prefersTiny = tinyInFlight < max(1, limiter.limit / 4)
             let index = waiters.firstIndex { $0.isTiny == prefersTiny } ?? 0
             let waiter = waiters.remove(at: index)
@@ -37,24 +39,31 @@ final class FetchGate: Sendable {
     }
 
     private let state: Mutex<State>
+    private let site: ConnectionBudget
     private let clock: @Sendable () -> Double
 
     /// - Parameters:
     ///   - limiter: the bounds and where to begin
+    ///   - site: what all sources of the site share
     ///   - clock: seconds of a monotonic clock
-    init(limiter: AdaptiveLimiter, clock: @escaping @Sendable () -> Double) {
+    init(
+        limiter: AdaptiveLimiter, site: ConnectionBudget = ConnectionBudget(.max),
+        clock: @escaping @Sendable () -> Double
+    ) {
         state = Mutex(State(limiter: limiter))
+        self.site = site
         self.clock = clock
+        site.join(self)
     }
 
     /// The current limit.
     var limit: Int { state.withLock { $0.limiter.limit } }
 
     /// Whether a slot is free now.
-    var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } }
+    var hasRoom: Bool { state.withLock { $0.inFlight < $0.limiter.limit } && site.hasRoom }
 
     /// Whether slots are free that nobody waits for.
-    var isIdle: Bool { state.withLock { $0.inFlight < $0.limiter.limit && $0.waiters.isEmpty } }
+    var isIdle: Bool { state.withLock { $0.inFlight < $0.limiter.limit && $0.waiters.isEmpty } && site.hasRoom }
 
     /// Requests in flight, and those that wait for a slot.
     var load: Int { state.withLock { $0.inFlight + $0.waiters.count } }
@@ -86,7 +95,7 @@ final class FetchGate: Sendable {
             await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
                 let answer: Bool? = state.withLock { state in
                     if Task.isCancelled { return false }
-                    if state.inFlight < state.limiter.limit {
+                    if state.inFlight < state.limiter.limit, site.take() {
                         state.take(isTiny: isTiny)
                         return true
                     }
@@ -110,7 +119,7 @@ final class FetchGate: Sendable {
             state.inFlight -= 1
             if isTiny { state.tinyInFlight -= 1 }
         }
-        serve()
+        site.giveBack()
     }
 
     /// Records bytes that arrived.
@@ -136,12 +145,59 @@ final class FetchGate: Sendable {
         state.withLock { $0.limiter.pushedBack(now: now) }
     }
 
-    private func serve() {
+    /// Lets those through for whom there is room now.
+    fileprivate func serve() {
         let granted: [Waiter] = state.withLock { state in
             var granted: [Waiter] = []
-            while let waiter = state.next() { granted.append(waiter) }
+            while let waiter = state.next(site) { granted.append(waiter) }
             return granted
         }
         for waiter in granted { waiter.continuation.resume(returning: true) }
+    }
+}
+
+/// The connections for content that a site has to all of its sources together.
+final class ConnectionBudget: Sendable {
+    private struct Member {
+        weak var gate: FetchGate?
+    }
+
+    private struct State {
+        var inFlight = 0
+        var members: [Member] = []
+        /// Whom a free slot is offered first: in turn, so that no source is always the last.
+        var turn = 0
+    }
+
+    private let limit: Int
+    /// Taken with a gate's own lock held, and never the other way round.
+    private let state = Mutex(State())
+
+    /// - Parameter limit: the most connections
+    init(_ limit: Int) { self.limit = limit }
+
+    /// Whether a slot is free now.
+    var hasRoom: Bool { state.withLock { $0.inFlight < limit } }
+
+    fileprivate func join(_ gate: FetchGate) {
+        state.withLock { $0.members.append(Member(gate: gate)) }
+    }
+
+    fileprivate func take() -> Bool {
+        state.withLock { state in
+            guard state.inFlight < limit else { return false }
+            state.inFlight += 1
+            return true
+        }
+    }
+
+    /// Gives a slot back, to whichever gate has somebody waiting.
+    fileprivate func giveBack() {
+        let gates = state.withLock { state -> [FetchGate] in
+            state.inFlight -= 1
+            state.turn = (state.turn + 1) % max(1, state.members.count)
+            return (state.members[state.turn...] + state.members[..<state.turn]).compactMap(\.gate)
+        }
+        for gate in gates { gate.serve() }
     }
 }

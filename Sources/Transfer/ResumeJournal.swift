@@ -180,6 +180,16 @@ package final class ResumeJournal: Sendable {
         }
     }
 
+    /// Whether nothing is recorded of a blob's bytes.
+    func isEmpty(of digest: Digest) -> Bool {
+        flush()
+        let isKnown = try? database.read { database in
+            try Bool.fetchOne(
+                database, sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE digest = ?)", arguments: [digest.description])
+        }
+        return isKnown != true
+    }
+
     /// A column's value; `nil` where it is of another type, on which GRDB's own subscript traps.
     private static func value<Value: DatabaseValueConvertible>(_ row: Row, _ column: Int) -> Value? {
         Value.fromDatabaseValue(row[column] as DatabaseValue)

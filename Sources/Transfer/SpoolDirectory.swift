@@ -1,7 +1,9 @@
+import Dispatch
 import FoundationEssentials
 import Glibc
 import OCI
 import Registry
+import Synchronization
 
 /// Where blobs under way are kept: small ones in memory, large ones each in a file, within a bound on bytes of each.
 ///
@@ -10,21 +12,30 @@ import Registry
 /// A file is named by digest and length. Lists may claim several lengths for one digest, and each claim is a transfer of
 /// its own, of which at most one succeeds: they must not write into the same file. The journal is of digests alone, since
 /// its checksums tell what a file holds.
+///
+/// The bound on files holds for all that lie here, also for those that wait for a later pass: where a blob needs room, the
+/// ones that have waited longest go.
 final class SpoolDirectory: Sendable {
-    private let path: String
+    let path: String
     private let memory: ByteBudget
     private let disk: ByteBudget
     private let smallBlobSize: Int64
     private let keepsFiles: Bool
     private let journal: ResumeJournal
-    /// Held as long as the directory is used, where files become blobs: two who wrote to one file would spoil each other's
-    /// bytes. Elsewhere the directory is a part of the agent's state, of which the agent sees to that.
-    private let lock: Int32
+    /// Where files become blobs. Elsewhere the directory is a part of the agent's state, of which the agent sees to it that
+    /// nobody else uses it.
+    let lock: SpoolLock?
+    /// The files that no transfer has in hand.
+    private let waiting = Mutex(WaitingFiles())
+    /// Opens large files, and reads what of them is good: that may take minutes, and Swift's own threads must not wait.
+    private let disks = DispatchQueue(label: "rollcall.spool", qos: .utility, attributes: .concurrent)
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
     static let memoryBlobSize: Int64 = 128 << 10
     /// A file that no run has touched for this many seconds is of a list that is gone.
     static let staleAfter: TimeInterval = 14 * 86_400
+    /// Files of at most this many bytes are opened without a change of threads.
+    static let quickSize: Int64 = 8 << 20
 
     /// Opens the directory, and removes files that the journal does not know or that are stale.
     ///
@@ -34,10 +45,12 @@ final class SpoolDirectory: Sendable {
     ///   - diskLimit: bytes of spool files at once
     ///   - smallBlobSize: blobs of at most this many bytes stay in memory
     ///   - keepsFiles: whether its files become the blobs at the destination
+    ///   - lock: the lock of who used the directory in this process before
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
-    init(path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64, keepsFiles: Bool = false)
-        throws(TransferError)
-    {
+    init(
+        path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64, keepsFiles: Bool = false,
+        lock taken: SpoolLock? = nil
+    ) throws(TransferError) {
         self.path = path
         memory = ByteBudget(limit: memoryLimit)
         disk = ByteBudget(limit: diskLimit)
@@ -49,27 +62,16 @@ final class SpoolDirectory: Sendable {
                 "cannot create the spool directory \(path): \(String(cString: strerror(errno))): check its parent directory"
             )
         }
-        lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard !keepsFiles || lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            let code = errno
-            if lock >= 0 { close(lock) }
-            throw TransferError(
-                .spoolFailed,
-                code == EWOULDBLOCK
-                    ? "another process uses the spool directory \(path): end it, or give each its own"
-                    : "cannot lock the spool directory \(path): \(String(cString: strerror(code))): it needs a file"
-                        + " system with flock")
+        if !keepsFiles {
+            lock = nil
+        } else if let taken, taken.path == path {
+            lock = taken
+        } else {
+            lock = try SpoolLock(path: path)
         }
-        do {
-            journal = try ResumeJournal(path: "\(path)/journal.sqlite")
-        } catch {
-            if lock >= 0 { close(lock) }
-            throw error
-        }
+        journal = try ResumeJournal(path: "\(path)/journal.sqlite")
         removeLeftovers()
     }
-
-    deinit { if lock >= 0 { close(lock) } }
 
     /// Keeps room for a blob for the length of `body`.
     ///
@@ -91,13 +93,67 @@ final class SpoolDirectory: Sendable {
                     + " raise 'limits.spool'")
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
-            let digest = descriptor.digest
-            let file = try SpoolFile(
-                path: "\(path)/\(Self.fileName(descriptor))", size: descriptor.size, isKept: keepsFiles)
-            let present = intactRanges(of: descriptor, in: file)
+            let name = Self.fileName(descriptor)
+            takeInHand(name)
+            defer { putDown(name, descriptor) }
+            let (file, present) = try await open(name, descriptor)
             return try await body(
-                SpooledBlob(digest: digest, storage: .file(file), present: present, journal: journal))
+                SpooledBlob(digest: descriptor.digest, storage: .file(file), present: present, journal: journal))
         }
+    }
+
+    /// Takes a blob's file from those that wait, and makes room for it where that needs some.
+    private func takeInHand(_ name: String) {
+        let inHand = disk.limit - disk.free
+        waiting.withLock { waiting in
+            waiting.take(name)
+            // Under the lock: a file that somebody takes in hand is not removed.
+            for name in waiting.drop(toFit: disk.limit - inHand) { remove(name) }
+        }
+    }
+
+    /// Keeps the file of a blob that is not brought yet for a later pass, if there is anything in it.
+    private func putDown(_ name: String, _ descriptor: Descriptor) {
+        var status = stat()
+        guard lstat("\(path)/\(name)", &status) == 0 else { return }
+        waiting.withLock { waiting in
+            if journal.isEmpty(of: descriptor.digest) {
+                remove(name)
+            } else {
+                waiting.add(name, size: descriptor.size)
+            }
+        }
+    }
+
+    private func remove(_ name: String) {
+        if let digest = Self.digest(ofFile: name) { journal.forget(digest) }
+        unlink("\(path)/\(name)")
+    }
+
+    /// Opens a blob's file, and finds out what an earlier run left in it.
+    ///
+    /// - Throws: also `TransferError.cancelled`
+    private func open(
+        _ name: String, _ descriptor: Descriptor
+    ) async throws(TransferError) -> (file: SpoolFile, present: ByteRanges) {
+        let path = "\(path)/\(name)"
+        let isKept = keepsFiles
+        let isCancelled = Flag()
+        let work: @Sendable () -> Result<(file: SpoolFile, present: ByteRanges), TransferError> = {
+            Result { () throws(TransferError) in
+                let file = try SpoolFile(path: path, size: descriptor.size, isKept: isKept)
+                return (file, try self.intactRanges(of: descriptor, in: file, unless: isCancelled))
+            }
+        }
+        guard descriptor.size > Self.quickSize else { return try work().get() }
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                disks.async { continuation.resume(returning: work()) }
+            }
+        } onCancel: {
+            isCancelled.set()
+        }
+        return try result.get()
     }
 
     /// The digests that earlier runs left bytes of.
@@ -107,7 +163,12 @@ final class SpoolDirectory: Sendable {
     /// taken it, and before it could tidy up.
     func discard(_ digest: Digest) {
         journal.forget(digest)
-        for name in files() where Self.digest(ofFile: name) == digest { unlink("\(path)/\(name)") }
+        waiting.withLock { waiting in
+            for name in files() where Self.digest(ofFile: name) == digest {
+                waiting.take(name)
+                unlink("\(path)/\(name)")
+            }
+        }
     }
 
     /// Waits until the journal holds everything recorded so far.
@@ -116,12 +177,15 @@ final class SpoolDirectory: Sendable {
     }
 
     /// The bytes that the journal vouches for and whose checksums hold: a torn or lost write is fetched again.
-    private func intactRanges(of descriptor: Descriptor, in file: SpoolFile) -> ByteRanges {
+    private func intactRanges(
+        of descriptor: Descriptor, in file: SpoolFile, unless isCancelled: Flag
+    ) throws(TransferError) -> ByteRanges {
         var intact = ByteRanges()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentPool.segmentSize, alignment: 4096)
         defer { buffer.deallocate() }
         for extent in journal.extents(of: descriptor.digest)
         where extent.range.upperBound <= descriptor.size && extent.range.count <= buffer.count {
+            guard !isCancelled.isSet else { throw TransferError(.cancelled, "the transfer was stopped") }
             let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<extent.range.count])
             guard (try? file.read(into: room, at: extent.range.lowerBound)) != nil,
                 RangeChecksum.of(UnsafeRawBufferPointer(room)) == extent.checksum
@@ -133,16 +197,25 @@ final class SpoolDirectory: Sendable {
 
     private func removeLeftovers() {
         let known = journal.digests()
-        let files = files()
-        for name in files {
-            guard let digest = Self.digest(ofFile: name) else { continue }
+        var found: [(name: String, size: Int64, modified: Date)] = []
+        for name in files() {
+            guard let digest = Self.digest(ofFile: name), let size = Self.size(ofFile: name) else { continue }
             let modified = (try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)"))?[.modificationDate]
-            let isStale = (modified as? Date).map { $0.timeIntervalSinceNow < -Self.staleAfter } ?? true
-            guard !known.contains(digest.description) || isStale else { continue }
-            journal.forget(digest)
-            unlink("\(path)/\(name)")
+            guard known.contains(digest.description), let modified = modified as? Date,
+                modified.timeIntervalSinceNow >= -Self.staleAfter
+            else {
+                remove(name)
+                continue
+            }
+            found.append((name, size, modified))
         }
-        let kept = Set(files.compactMap { Self.digest(ofFile: $0) })
+        found.sort { $0.modified < $1.modified }
+        waiting.withLock { waiting in
+            for file in found { waiting.add(file.name, size: file.size) }
+            // The bound may have become a smaller one.
+            for name in waiting.drop(toFit: disk.limit) { remove(name) }
+        }
+        let kept = Set(found.compactMap { Self.digest(ofFile: $0.name) })
         for name in known {
             guard let digest = try? Digest(name), !kept.contains(digest) else { continue }
             journal.forget(digest)
@@ -164,6 +237,81 @@ final class SpoolDirectory: Sendable {
         guard parts.count == 3, Int64(parts[2]) != nil else { return nil }
         return try? Digest("\(parts[0]):\(parts[1])")
     }
+
+    private static func size(ofFile name: String) -> Int64? {
+        name.split(separator: "-").last.flatMap { Int64($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    }
+}
+
+/// The files of blobs that no transfer has in hand, the one that has waited longest first. A pure value.
+struct WaitingFiles: Equatable {
+    private var files: [(name: String, size: Int64)] = []
+    /// Their lengths together, in bytes.
+    private(set) var bytes: Int64 = 0
+
+    static func == (one: WaitingFiles, other: WaitingFiles) -> Bool { one.names == other.names }
+
+    /// Their names, the one that has waited longest first.
+    var names: [String] { files.map(\.name) }
+
+    /// Adds a file behind all others.
+    mutating func add(_ name: String, size: Int64) {
+        take(name)
+        files.append((name, size))
+        bytes = bytes.saturatingAdding(size)
+    }
+
+    /// Takes a file out, if it is among them.
+    mutating func take(_ name: String) {
+        guard let index = files.firstIndex(where: { $0.name == name }) else { return }
+        bytes -= files.remove(at: index).size
+    }
+
+    /// Takes out those that have waited longest, until the rest fits.
+    ///
+    /// - Parameter limit: bytes that the rest may have
+    /// - Returns: their names
+    mutating func drop(toFit limit: Int64) -> [String] {
+        var dropped: [String] = []
+        while bytes > max(0, limit), let first = files.first {
+            dropped.append(first.name)
+            take(first.name)
+        }
+        return dropped
+    }
+}
+
+/// The right to use a spool directory whose files become blobs, for as long as the value lives: two who wrote to one file
+/// would spoil each other's bytes.
+final class SpoolLock: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    /// - Throws: `TransferError.spoolFailed` while another process has it, or where it cannot be had
+    init(path: String) throws(TransferError) {
+        self.path = path
+        descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            // The descriptor is `deinit`'s to close, which runs although this throws.
+            let code = errno
+            throw TransferError(
+                .spoolFailed,
+                code == EWOULDBLOCK
+                    ? "another process uses the spool directory \(path): end it, or give each its own"
+                    : "cannot lock the spool directory \(path): \(String(cString: strerror(code))): it needs a file"
+                        + " system with flock")
+        }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+}
+
+/// Says once and for all that something is not wanted any more, from any thread.
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .relaxed) }
+    func set() { value.store(true, ordering: .relaxed) }
 }
 
 /// One blob's place in the spool, and what the journal says of it.

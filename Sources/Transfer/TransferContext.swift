@@ -10,8 +10,10 @@ public struct TransferLimits: Sendable, Hashable {
     public var blobs = 4
     /// Other blobs on their way at once.
     public var smallBlobs = 64
-    /// The most connections to one source at once.
+    /// The most connections to one source at once, where the source has no bound of its own.
     public var connections = 64
+    /// The most connections to all sources together.
+    public var siteConnections = 128
     /// Small requests to the destination at once.
     public var checks = 32
     /// Bytes of memory for blobs on their way: segments of 256 KiB.

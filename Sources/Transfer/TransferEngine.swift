@@ -40,20 +40,21 @@ public final class TransferEngine: Sendable {
     ///   - mapping: which names the list's repositories have there
     ///   - ledger: a file that bytes from sources are counted in by day, across runs; `nil` for none
     ///   - limits: the bounds
+    ///   - before: the engine of this process whose place this one takes: what it has of the layout is taken over
     /// - Throws: `TransferError.spoolFailed` when the layout's directory or the ledger cannot be had
     public convenience init(
         sources: [TransferSource], layout: ImageLayout, mapping: RepositoryMapping = RepositoryMapping(),
-        ledger: String? = nil, limits: TransferLimits = TransferLimits()
+        ledger: String? = nil, limits: TransferLimits = TransferLimits(), replacing before: TransferEngine? = nil
     ) throws(TransferError) {
         try self.init(
             sources: sources, destination: LayoutStore(layout), mapping: mapping, spool: layout.spoolPath,
-            limits: limits, meter: Self.meter(limits, ledger: ledger))
+            limits: limits, meter: Self.meter(limits, ledger: ledger), spoolLock: before?.spool.lock)
     }
 
     /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
     init(
         sources: [TransferSource], destination: any DestinationStore, mapping: RepositoryMapping, spool: String,
-        limits: TransferLimits, meter: any ByteMeter = Unmetered(),
+        limits: TransferLimits, meter: any ByteMeter = Unmetered(), spoolLock: SpoolLock? = nil,
         clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
         chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws(TransferError) {
@@ -64,15 +65,16 @@ public final class TransferEngine: Sendable {
             }
         }
         progress = board
+        let site = ConnectionBudget(max(1, limits.siteConnections))
         self.sources = sources.map {
             ActiveSource(
-                $0, connections: max(1, limits.connections), cap: limits.rate, board: board, clock: clock,
+                $0, connections: limits.connections, site: site, cap: limits.rate, board: board, clock: clock,
                 chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
             path: spool, memoryLimit: limits.memory / 2, diskLimit: limits.spool,
-            smallBlobSize: SpoolDirectory.memoryBlobSize, keepsFiles: destination.keepsSpoolFiles)
+            smallBlobSize: SpoolDirectory.memoryBlobSize, keepsFiles: destination.keepsSpoolFiles, lock: spoolLock)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
             board: board, meter: meter, clock: clock, chance: chance)

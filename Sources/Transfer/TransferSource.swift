@@ -15,6 +15,8 @@ public struct TransferSource: Sendable {
     public let priority: Int
     /// Its share of the requests among sources of its priority, 1 to 1000.
     public let weight: Int
+    /// The most connections to it at once; `nil` for what the engine's limits say.
+    public let connections: Int?
 
     /// - Parameters:
     ///   - name: how messages and figures call it; of two sources with one name the figures are added up
@@ -22,15 +24,17 @@ public struct TransferSource: Sendable {
     ///   - mapping: which name a repository of the image list has there
     ///   - priority: sources of a lower number are asked first
     ///   - weight: its share of the requests among sources of its priority, 1 to 1000
+    ///   - connections: the most connections to it at once; `nil` for what the engine's limits say
     public init(
         name: String, client: RegistryClient, mapping: RepositoryMapping = RepositoryMapping(), priority: Int = 1,
-        weight: Int = 1
+        weight: Int = 1, connections: Int? = nil
     ) {
         self.name = name
         self.client = client
         self.mapping = mapping
         self.priority = priority
         self.weight = min(max(1, weight), 1000)
+        self.connections = connections
     }
 }
 
@@ -45,7 +49,7 @@ final class ActiveSource: Sendable {
     private let chance: @Sendable () -> Double
 
     init(
-        _ source: TransferSource, connections: Int, cap: Int64?, board: ProgressBoard,
+        _ source: TransferSource, connections: Int, site: ConnectionBudget, cap: Int64?, board: ProgressBoard,
         clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source
@@ -54,8 +58,9 @@ final class ActiveSource: Sendable {
         self.chance = chance
         gate = FetchGate(
             limiter: AdaptiveLimiter(
-                bounds: 1...connections, start: Self.firstConnections, cap: cap.map { Double($0) }),
-            clock: clock)
+                bounds: 1...max(1, source.connections ?? connections), start: Self.firstConnections,
+                cap: cap.map { Double($0) }),
+            site: site, clock: clock)
     }
 
     /// Connections until the distance is known: to a distant source, waiting for that costs as much as everything else.

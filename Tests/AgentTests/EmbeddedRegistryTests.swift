@@ -72,6 +72,27 @@ import Testing
         }
     }
 
+    /// New settings are taken up by the process that holds the registry, and what the sources have then is brought under
+    /// them.
+    @Test func settingsAreReadAgain() async throws {
+        try await withSite { site in
+            try await Daemon.with(site) { daemon in
+                try await daemon.logs("\"pass finished\"")
+                try daemon.write(daemon.settings + "limits: {blobs: 3}\n")
+                daemon.process.signal(SIGHUP)
+                try await daemon.waits("new settings or a refusal") {
+                    daemon.log.contains("new settings are in use")
+                        || daemon.log.contains("the settings before are still in use")
+                }
+                #expect(!daemon.log.contains("the settings before are still in use"), "\(daemon.log)")
+                try await daemon.logs("\"pass finished\"", times: 2)
+                #expect(try await site.verdict().isReady)
+                daemon.process.signal(SIGTERM)
+                #expect(await daemon.process.ended() == 0)
+            }
+        }
+    }
+
     @Test func runServesWhatItBrings() async throws {
         try await withSite { site in
             let errors = site.directory.file("run.log")

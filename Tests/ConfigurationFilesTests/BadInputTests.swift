@@ -265,6 +265,11 @@ import Testing
             ),
             ("limits: {blobs: 0}", .invalidValue, "a.yaml:10:17: 'blobs' must be from 1 to 256, not 0"),
             ("limits: {blobs: many}", .wrongType, "a.yaml:10:17: 'blobs' must be a whole number, not 'many'"),
+            ("limits: {siteConnections: 0}", .invalidValue, "a.yaml:10:27: 'siteConnections' must be from 1 to 1024"),
+            (
+                "hosts: {a.example: {connections: 0}}", .invalidValue,
+                "a.yaml:10:34: 'connections' must be from 1 to 256"
+            ),
             ("limits: {spool: 8G}", .wrongType, "a.yaml:10:17: 'spool' must be a size such as 64MiB or 2GB, not '8G'"),
             ("limits: {memory: 1B}", .invalidValue, "a.yaml:10:18: 'memory' must be from 4MiB to 1TiB, not 1B"),
             (

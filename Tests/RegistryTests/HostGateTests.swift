@@ -19,12 +19,12 @@ struct HostGateTests {
 
     @Test func firstComeFirstServed() async throws {
         let gate = HostGate(limits: limits(1), timing: .system)
-        try await gate.acquire(.download)
+        try await gate.acquire(.download, patience: .seconds(3600))
         let order = Recorder<Int>()
         try await withThrowingTaskGroup { group in
             for number in 0..<5 {
                 group.addTask {
-                    try await gate.acquire(.download)
+                    try await gate.acquire(.download, patience: .seconds(3600))
                     order.append(number)
                     gate.release(.download)
                 }
@@ -39,34 +39,34 @@ struct HostGateTests {
 
     @Test func aCancelledWaiterLeavesAndTakesNoSlot() async throws {
         let gate = HostGate(limits: limits(1), timing: .system)
-        try await gate.acquire(.download)
-        let cancelled = Task { try await gate.acquire(.download) }
+        try await gate.acquire(.download, patience: .seconds(3600))
+        let cancelled = Task { try await gate.acquire(.download, patience: .seconds(3600)) }
         await until(gate, waiting: 1)
-        let next = Task { try await gate.acquire(.download) }
+        let next = Task { try await gate.acquire(.download, patience: .seconds(3600)) }
         await until(gate, waiting: 2)
         cancelled.cancel()
-        await #expect(throws: CancellationError.self) { try await cancelled.value }
+        await #expect(throws: HostGate.Refusal.cancelled) { try await cancelled.value }
         gate.release(.download)
         try await next.value
         gate.release(.download)
-        try await gate.acquire(.download)
+        try await gate.acquire(.download, patience: .seconds(3600))
     }
 
     @Test func aTaskCancelledBeforehandIsRefused() async throws {
         let gate = HostGate(limits: limits(1), timing: .system)
         let task = Task {
             withUnsafeCurrentTask { $0?.cancel() }
-            try await gate.acquire(.download)
+            try await gate.acquire(.download, patience: .seconds(3600))
         }
-        await #expect(throws: CancellationError.self) { try await task.value }
-        try await gate.acquire(.download)
+        await #expect(throws: HostGate.Refusal.cancelled) { try await task.value }
+        try await gate.acquire(.download, patience: .seconds(3600))
     }
 
     @Test func lanesDoNotWaitForEachOther() async throws {
         let gate = HostGate(limits: limits(1), timing: .system)
-        try await gate.acquire(.download)
-        try await gate.acquire(.control)
-        try await gate.acquire(.upload)
+        try await gate.acquire(.download, patience: .seconds(3600))
+        try await gate.acquire(.control, patience: .seconds(3600))
+        try await gate.acquire(.upload, patience: .seconds(3600))
     }
 
     @Test func aPauseHoldsEveryoneBackUntilItsEnd() async throws {
@@ -74,9 +74,9 @@ struct HostGateTests {
         let gate = HostGate(limits: limits(8), timing: clock.timing)
         gate.pause(until: clock.now + .seconds(10))
         gate.pause(until: clock.now + .seconds(3))  // the longer one stands
-        try await gate.acquire(.download)
+        try await gate.acquire(.download, patience: .seconds(3600))
         #expect(clock.sleeps == [.seconds(10)])
-        try await gate.acquire(.control)
+        try await gate.acquire(.control, patience: .seconds(3600))
         #expect(clock.sleeps == [.seconds(10)])
     }
 
@@ -86,9 +86,45 @@ struct HostGateTests {
         timing.sleep = { _ in throw CancellationError() }
         let gate = HostGate(limits: limits(1), timing: timing)
         gate.pause(until: clock.now + .seconds(10))
-        await #expect(throws: CancellationError.self) { try await gate.acquire(.download) }
+        await #expect(throws: HostGate.Refusal.cancelled) {
+            try await gate.acquire(.download, patience: .seconds(3600))
+        }
         clock.advance(by: .seconds(11))
-        try await gate.acquire(.download)
+        try await gate.acquire(.download, patience: .seconds(3600))
+    }
+
+    /// Who waits already when a long pause begins is refused with the others: another host may have what it wants.
+    @Test func aLongPauseRefusesAlsoThoseWhoWait() async throws {
+        let clock = ManualClock()
+        let gate = HostGate(limits: limits(1), timing: clock.timing)
+        try await gate.acquire(.download, patience: .seconds(120))
+        let waiting = Task { try await gate.acquire(.download, patience: .seconds(120)) }
+        await until(gate, waiting: 1)
+        gate.pause(until: clock.now + .seconds(1800))
+        gate.release(.download)
+        await #expect(throws: HostGate.Refusal.paused(.seconds(1800))) { try await waiting.value }
+        await #expect(throws: HostGate.Refusal.paused(.seconds(1800))) {
+            try await gate.acquire(.download, patience: .seconds(120))
+        }
+        // The slot is free again.
+        clock.advance(by: .seconds(1700))
+        try await gate.acquire(.download, patience: .seconds(120))
+    }
+
+    @Test func eachHostMayHaveLimitsOfItsOwn() async throws {
+        let gates = HostGates { url in
+            var limits = HostGate.Limits()
+            limits.download = url.host == "thin.example" ? 1 : 2
+            return limits
+        }
+        for (host, most) in [("thin.example", 1), ("wide.example", 2)] {
+            let gate = gates.gate(for: try HTTPURL("https://\(host)/"))
+            for _ in 0..<most { try await gate.acquire(.download, patience: .zero) }
+            let next = Task { try await gate.acquire(.download, patience: .zero) }
+            await until(gate, waiting: 1)
+            next.cancel()
+            await #expect(throws: HostGate.Refusal.cancelled) { try await next.value }
+        }
     }
 
     @Test func oneGateForEachHostAndPort() throws {

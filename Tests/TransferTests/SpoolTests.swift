@@ -162,6 +162,89 @@ import Testing
         }
     }
 
+    /// The blob's file, as large as the blob from its first moment, goes where nothing of it came: a source that fails must
+    /// not fill the disk with the lengths of what it does not deliver.
+    @Test func aBlobOfWhichNothingCameLeavesNothing() async throws {
+        try await withTemporaryDirectory { directory in
+            let spool = try spool(directory)
+            await #expect(throws: TransferError.self) {
+                try await spool.withStorage(for: descriptor) { _ throws(TransferError) in
+                    #expect(access(file(directory, content.digest()), F_OK) == 0)
+                    throw TransferError(.sourceFailed, "it is gone")
+                }
+            }
+            #expect(access(file(directory, content.digest()), F_OK) != 0)
+        }
+    }
+
+    /// Blobs that wait for a later pass count towards the bound; the one that has waited longest makes room.
+    @Test(arguments: [false, true]) func filesThatWaitMakeRoom(isReopened: Bool) async throws {
+        try await withTemporaryDirectory { directory in
+            let blobs = (1...3).map { seed in
+                let content = GeneratedBytes(count: 700_000, seed: UInt64(seed))
+                return Descriptor(mediaType: .ociManifest, digest: content.digest(), size: content.count)
+            }
+            var spool = try spool(directory, disk: 1_500_000)
+            func leave(_ blob: Descriptor) async throws {
+                try await spool.withStorage(for: blob) { spooled throws(TransferError) in
+                    spooled.record(0..<1000, 1)
+                }
+            }
+            func there() -> [Bool] { blobs.map { access(file(directory, $0.digest), F_OK) == 0 } }
+            try await leave(blobs[0])
+            // Older than the next, also for who looks at the files only.
+            let times = [timeval(tv_sec: time(nil) - 100, tv_usec: 0), timeval(tv_sec: time(nil) - 100, tv_usec: 0)]
+            #expect(utimes(file(directory, blobs[0].digest), times) == 0)
+            try await leave(blobs[1])
+            #expect(there() == [true, true, false])
+            if isReopened {
+                spool.flush()
+                spool = try self.spool(directory, disk: 1_500_000)
+                #expect(there() == [true, true, false])
+            }
+            try await leave(blobs[2])
+            #expect(there() == [false, true, true])
+            #expect(spool.leftovers() == Set(blobs[1...].map { "\($0.digest)" }))
+            // A smaller bound holds from the start.
+            spool.flush()
+            _ = try self.spool(directory, disk: 800_000)
+            #expect(there().count { $0 } == 1)
+        }
+    }
+
+    @Test func theOneThatHasWaitedLongestGoesFirst() {
+        var waiting = WaitingFiles()
+        for (name, size) in [("a", 10), ("b", 20), ("c", 30)] as [(String, Int64)] { waiting.add(name, size: size) }
+        #expect(waiting.drop(toFit: 60) == [])
+        waiting.take("b")
+        waiting.add("b", size: 20)
+        #expect(waiting.names == ["a", "c", "b"])
+        #expect(waiting.drop(toFit: 59) == ["a"])
+        #expect(waiting.drop(toFit: 20) == ["c"])
+        #expect(waiting.bytes == 20)
+        waiting.take("nobody")
+        waiting.add("huge", size: .max)
+        #expect(waiting.drop(toFit: 0) == ["b", "huge"])
+    }
+
+    /// What a large blob's file holds is found too, on a thread that may wait for the disk.
+    @Test func aLargeFileIsReadAside() async throws {
+        try await withTemporaryDirectory { directory in
+            let size = SpoolDirectory.quickSize + 1
+            let large = Descriptor(mediaType: .ociManifest, digest: Digest(of: [1]), size: size)
+            let spool = try spool(directory)
+            let zeros = [UInt8](repeating: 0, count: 1000)
+            try await spool.withStorage(for: large) { spooled throws(TransferError) in
+                spooled.record(0..<1000, zeros.withUnsafeBytes { RangeChecksum.of($0) })
+                spooled.record(1000..<2000, 1)
+            }
+            let present = try await spool.withStorage(for: large) { spooled throws(TransferError) in
+                spooled.present.ranges
+            }
+            #expect(present == [0..<1000])
+        }
+    }
+
     @Test func aSmallBlobTouchesNoDisk() async throws {
         try await withTemporaryDirectory { directory in
             let spool = try spool(directory, small: 700_000)

@@ -9,6 +9,29 @@ import Testing
         FetchGate(limiter: AdaptiveLimiter(bounds: 1...(most ?? limit), start: limit), clock: { 0 })
     }
 
+    /// Two sources of one site: together they have no more than the site's slots, and what one gives back the other takes.
+    @Test func sourcesShareTheSitesSlots() async throws {
+        let site = ConnectionBudget(3)
+        let gates = (0..<2).map { _ in
+            FetchGate(limiter: AdaptiveLimiter(bounds: 1...2, start: 2), site: site, clock: { 0 })
+        }
+        try await gates[0].acquire()
+        try await gates[0].acquire()
+        try await gates[1].acquire()
+        #expect(!gates[1].hasRoom && !gates[1].isIdle)
+        let waiting = Task { try await gates[1].acquire() }
+        await until { gates[1].waiting == 1 }
+        gates[0].release()
+        try await waiting.value
+        #expect(!site.hasRoom)
+        // Of its own slots the second has none left, though the site has.
+        gates[0].release()
+        #expect(site.hasRoom && !gates[1].hasRoom && gates[0].hasRoom)
+        gates[1].release()
+        gates[1].release()
+        for _ in 0..<2 { try await gates[0].acquire() }
+    }
+
     @Test func aGateServesInOrder() async throws {
         let gate = gate(1)
         try await gate.acquire()
