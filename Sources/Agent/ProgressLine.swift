@@ -32,6 +32,7 @@ struct ProgressLine: Encodable {
         let delivered: Int64
         let fetched: Int64
         let resumed: Int64
+        let sent: Int64
     }
 
     struct Count: Encodable {
@@ -41,6 +42,7 @@ struct ProgressLine: Encodable {
 
     struct Source: Encodable {
         let bytes: Int64
+        let bytesPerSecond: Int64?
         let failures: Int
         let corruptBlobs: Int
         let lastFault: String?
@@ -52,6 +54,7 @@ struct ProgressLine: Encodable {
     let pause: Pause?
     let bytes: Bytes
     let blobs: Count
+    let images: Count
     let manifests: Count
     let failures: Int
     let retries: Int
@@ -72,8 +75,9 @@ struct ProgressLine: Encodable {
         }
         bytes = Bytes(
             total: progress.totalBytes, received: progress.receivedBytes, delivered: progress.deliveredBytes,
-            fetched: progress.fetchedBytes, resumed: progress.resumedBytes)
+            fetched: progress.fetchedBytes, resumed: progress.resumedBytes, sent: progress.sentBytes)
         blobs = Count(total: progress.totalBlobs, delivered: progress.deliveredBlobs)
+        images = Count(total: progress.totalImages, delivered: progress.deliveredImages)
         manifests = Count(total: progress.totalManifests, delivered: progress.deliveredManifests)
         failures = progress.failures
         retries = progress.retries
@@ -86,7 +90,9 @@ struct ProgressLine: Encodable {
                 return (
                     name,
                     Source(
-                        bytes: progress.sources[name] ?? 0, failures: fault?.failures ?? 0,
+                        bytes: progress.sources[name] ?? 0,
+                        bytesPerSecond: progress.sourceRates[name].flatMap { Int64(exactly: $0.rounded()) },
+                        failures: fault?.failures ?? 0,
                         corruptBlobs: fault?.corruptBlobs ?? 0, lastFault: fault?.lastReason)
                 )
             })

@@ -22,8 +22,9 @@ struct RegistryResponder: Sendable {
     /// A body that a refusal leaves unread is read to its end up to this many bytes, so that the connection stays; the
     /// connection of a longer one is closed.
     static let drained: Int64 = 64 << 10
-    /// How long what still comes of such a body is read and dropped, before the connection is closed.
-    static let linger = TimeAmount.seconds(10)
+    /// How long what still comes of such a body is read and dropped, before the connection is closed: as nginx does
+    /// (`lingering_time`).
+    static let linger = TimeAmount.seconds(30)
 
     @concurrent
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {

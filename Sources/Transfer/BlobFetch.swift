@@ -106,7 +106,7 @@ struct BlobFetch: Sendable {
                 source.ignoredRange()
             case .failure(.refusal(let reason)):
                 source.answered()
-                refusals.add(source.name, reason)
+                refusals.add(source.name, reason, isForgiven: contributors.names.contains(source.name))
                 context.board.update { $0.retries += 1 }
             case .failure(.passing(let error)):
                 source.failed(error)
@@ -217,12 +217,29 @@ final class Contributors: Sendable {
 }
 
 /// Which sources refused a blob, and why.
-private final class Refusals: Sendable {
-    private let reasons = Mutex<[String: String]>([:])
+final class Refusals: Sendable {
+    private struct State {
+        var reasons: [String: String] = [:]
+        var forgiven: [String: Int] = [:]
+    }
+    private let state = Mutex(State())
 
-    subscript(name: String) -> String? { reasons.withLock { $0[name] } }
+    /// Refusals that one source is forgiven in one attempt. Behind one name there may be several servers, of which one does
+    /// not have yet, or serves wrongly, what the others deliver.
+    static let forgiven = 8
 
-    func add(_ name: String, _ reason: String) {
-        reasons.withLock { $0[name] = reason }
+    subscript(name: String) -> String? { state.withLock { $0.reasons[name] } }
+
+    /// Records a refusal.
+    ///
+    /// - Parameter isForgiven: whether it has delivered some of the blob: then it is asked again, a few times
+    func add(_ name: String, _ reason: String, isForgiven: Bool) {
+        state.withLock { state in
+            if isForgiven, state.forgiven[name, default: 0] < Self.forgiven {
+                state.forgiven[name, default: 0] += 1
+            } else {
+                state.reasons[name] = reason
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import OCI
 import Registry
+import Synchronization
 
 /// Brings one blob to every repository of the destination that lacks it: once over the network, the rest by mount or
 /// from the spool.
@@ -25,29 +26,44 @@ struct BlobTransfer: Sendable {
                     .digestMismatch,
                     "\(task.digest) is said to have no bytes, but is not the digest of nothing: correct the manifest")
             }
-            let remaining = try await mount(into: task.missingIn, from: task.presentIn)
+            let offered = OfferedSessions()
+            let remaining = try await mount(into: task.missingIn, from: task.presentIn, offered)
             guard !remaining.isEmpty else { return [:] }
-            context.board.update { $0.active.append(.init(digest: task.digest, size: task.size, received: 0)) }
-            defer { context.board.update { $0.active.removeAll { $0.digest == task.digest } } }
-            // Those that served it with wrong bytes not long ago would do so again.
-            let corruptions = sources.compactMap { source in
-                source.corruption(of: task.digest).map { "\(source.name) \($0)" }
+            let failures: [Repository: TransferError]
+            do throws(TransferError) {
+                failures = try await bring(remaining, offered)
+            } catch {
+                failures = Dictionary(remaining.map { ($0, error) }) { first, _ in first }
             }
-            let sources = sources.filter { $0.corruption(of: task.digest) == nil }
-            guard !sources.isEmpty || corruptions.isEmpty else {
-                throw TransferError(
-                    .digestMismatch,
-                    "no source has the bytes of \(task.digest): \(corruptions.joined(separator: "; "));"
-                        + " asked again an hour after that")
-            }
-            switch try await attempt(remaining, sources: sources) {
-            case .ended(let failures): return failures
-            case .mismatch(let actual, let contributors):
-                context.board.update { $0.retries += 1 }
-                return try await retryOneByOne(remaining, from: sources, after: actual, suspects: contributors)
-            }
+            for session in offered.rest { await destination.client.cancel(session) }
+            return failures
         } catch {
             return Dictionary(task.missingIn.map { ($0, error) }) { first, _ in first }
+        }
+    }
+
+    /// - Parameter offered: upload sessions that the registry began instead of mounting
+    private func bring(
+        _ remaining: [Repository], _ offered: OfferedSessions
+    ) async throws(TransferError) -> [Repository: TransferError] {
+        context.board.update { $0.active.append(.init(digest: task.digest, size: task.size, received: 0)) }
+        defer { context.board.update { $0.active.removeAll { $0.digest == task.digest } } }
+        // Those that served it with wrong bytes not long ago would do so again.
+        let corruptions = sources.compactMap { source in
+            source.corruption(of: task.digest).map { "\(source.name) \($0)" }
+        }
+        let sources = sources.filter { $0.corruption(of: task.digest) == nil }
+        guard !sources.isEmpty || corruptions.isEmpty else {
+            throw TransferError(
+                .digestMismatch,
+                "no source has the bytes of \(task.digest): \(corruptions.joined(separator: "; "));"
+                    + " asked again an hour after that")
+        }
+        switch try await attempt(remaining, sources: sources, offered) {
+        case .ended(let failures): return failures
+        case .mismatch(let actual, let contributors):
+            context.board.update { $0.retries += 1 }
+            return try await retryOneByOne(remaining, from: sources, after: actual, suspects: contributors, offered)
         }
     }
 
@@ -63,7 +79,8 @@ struct BlobTransfer: Sendable {
     /// Fetches afresh from one source at a time, which tells who served the wrong bytes. With one source its guilt is
     /// known already; yet a broken middlebox may pass: it gets its second chance.
     private func retryOneByOne(
-        _ repositories: [Repository], from sources: [ActiveSource], after actual: Digest, suspects: Set<String>
+        _ repositories: [Repository], from sources: [ActiveSource], after actual: Digest, suspects: Set<String>,
+        _ offered: OfferedSessions
     ) async throws(TransferError) -> [Repository: TransferError] {
         var suspects = suspects
         if suspects.count == 1 { blame(suspects, actual) }
@@ -72,7 +89,7 @@ struct BlobTransfer: Sendable {
         let innocent = sources.filter { !suspects.contains($0.name) }
         for source in innocent + sources.filter({ suspects.contains($0.name) }) {
             do throws(TransferError) {
-                switch try await attempt(repositories, sources: [source]) {
+                switch try await attempt(repositories, sources: [source], offered) {
                 case .ended(let failures):
                     // Of two that took part, the other one.
                     suspects.remove(source.name)
@@ -100,7 +117,7 @@ struct BlobTransfer: Sendable {
     }
 
     private func attempt(
-        _ repositories: [Repository], sources: [ActiveSource]
+        _ repositories: [Repository], sources: [ActiveSource], _ offered: OfferedSessions
     ) async throws(TransferError) -> Attempt {
         try await spool.withStorage(for: task.descriptor) { spooled throws(TransferError) in
             let pump = BlobPump(
@@ -116,7 +133,7 @@ struct BlobTransfer: Sendable {
             let fetch = BlobFetch(
                 task: task, planner: planner, pump: pump, sources: sources, context: context)
             // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
-            async let upload = uploadFirst(repositories, pump: pump, spooled: spooled)
+            async let upload = uploadFirst(repositories, pump: pump, spooled: spooled, offered)
             do throws(TransferError) {
                 try await sharing(sources[...]) { () async throws(TransferError) in try await fetch.run() }
             } catch {
@@ -131,7 +148,7 @@ struct BlobTransfer: Sendable {
                 return .mismatch(
                     actual: actual, contributors: spooled.present.count > 0 ? [] : fetch.contributors.names)
             }
-            let failures = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled)
+            let failures = try await deliverRest(uploaded, repositories, pump: pump, spooled: spooled, offered)
             if failures.isEmpty { spooled.discard() }
             return .ended(failures)
         }
@@ -151,7 +168,7 @@ struct BlobTransfer: Sendable {
 
     /// Uploads to the first repository that takes it.
     private func uploadFirst(
-        _ repositories: [Repository], pump: BlobPump, spooled: SpooledBlob
+        _ repositories: [Repository], pump: BlobPump, spooled: SpooledBlob, _ offered: OfferedSessions
     ) async -> Result<Repository, TransferError> {
         guard let first = repositories.first else {
             return .failure(TransferError(.destinationFailed, "no repository lacks \(task.digest)"))
@@ -162,7 +179,7 @@ struct BlobTransfer: Sendable {
             }
         }
         do throws(TransferError) {
-            try await upload(to: first, pump: pump, spooled: spooled)
+            try await upload(to: first, pump: pump, spooled: spooled, offered)
             return .success(first)
         } catch {
             return .failure(error)
@@ -171,19 +188,21 @@ struct BlobTransfer: Sendable {
 
     private func deliverRest(
         _ uploaded: Result<Repository, TransferError>, _ repositories: [Repository], pump: BlobPump,
-        spooled: SpooledBlob
+        spooled: SpooledBlob, _ offered: OfferedSessions
     ) async throws(TransferError) -> [Repository: TransferError] {
         var failures: [Repository: TransferError] = [:]
         var rest = repositories.dropFirst()[...]
         switch uploaded {
         case .success(let first):
-            rest = try await mount(into: Array(rest), from: [first])[...]
+            // Who was offered a session instead of a mount would be offered another one.
+            let asked = rest.filter { offered.has($0) }
+            rest = try await (asked + mount(into: rest.filter { !offered.has($0) }, from: [first], offered))[...]
         case .failure(let error):
             if let first = repositories.first { failures[first] = error }
         }
         for repository in rest {
             do throws(TransferError) {
-                try await upload(to: repository, pump: pump, spooled: spooled)
+                try await upload(to: repository, pump: pump, spooled: spooled, offered)
             } catch {
                 failures[repository] = error
             }
@@ -195,7 +214,7 @@ struct BlobTransfer: Sendable {
     ///
     /// - Returns: the repositories that still lack it
     private func mount(
-        into repositories: [Repository], from sources: [Repository]
+        into repositories: [Repository], from sources: [Repository], _ offered: OfferedSessions
     ) async throws(TransferError) -> [Repository] {
         guard let from = sources.first else { return repositories }
         let destination = destination
@@ -203,11 +222,39 @@ struct BlobTransfer: Sendable {
         let mounted = await bounded(repositories, atOnce: Self.mountsAtOnce) {
             await destination.mount(digest, from: from, to: $0)
         }
-        return zip(repositories, mounted).filter { $0.1 != true }.map(\.0)
+        return zip(repositories, mounted).compactMap { repository, mounting in
+            switch mounting {
+            case .mounted: return nil
+            case .refused(let session?):
+                offered.add(session, for: repository)
+                return repository
+            case .refused(nil), nil: return repository
+            }
+        }
     }
 
-    private func upload(to repository: Repository, pump: BlobPump, spooled: SpooledBlob) async throws(TransferError) {
+    private func upload(
+        to repository: Repository, pump: BlobPump, spooled: SpooledBlob, _ offered: OfferedSessions
+    ) async throws(TransferError) {
         try await destination.client.take(
-            task.descriptor, into: try destination.name(of: repository), from: pump, spooled, context)
+            task.descriptor, into: try destination.name(of: repository), from: pump, spooled,
+            offered: offered.take(repository), context)
     }
+}
+
+/// The upload sessions that a registry began instead of mounting a blob: 202 to a mount (distribution-spec v1.1.1, "Mounting a
+/// blob from another repository").
+private final class OfferedSessions: Sendable {
+    private let sessions = Mutex<[Repository: UploadSession]>([:])
+
+    func add(_ session: UploadSession, for repository: Repository) {
+        sessions.withLock { $0[repository] = session }
+    }
+
+    func has(_ repository: Repository) -> Bool { sessions.withLock { $0[repository] != nil } }
+
+    func take(_ repository: Repository) -> UploadSession? { sessions.withLock { $0.removeValue(forKey: repository) } }
+
+    /// Those that nobody has taken.
+    var rest: [UploadSession] { sessions.withLock { Array($0.values) } }
 }

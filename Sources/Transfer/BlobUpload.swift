@@ -13,10 +13,17 @@ struct BlobUpload: Sendable {
 
     /// Ends when the destination has committed the blob.
     ///
+    /// - Parameter offered: a fresh session to begin with, where there is one: used once, since one that broke is of no use
     /// - Throws: `TransferError.destinationFailed` when it does not take it, `TransferError.cancelled`
-    func run() async throws(TransferError) {
+    func run(in offered: UploadSession? = nil) async throws(TransferError) {
         let host = client.endpoint.name
         var session = spooled.session(repository, host)
+        var offered = offered
+        // One of an earlier run that holds bytes is worth more. And a session can be for one algorithm only.
+        if let unwanted = offered, session != nil || descriptor.digest.algorithm != .sha256 {
+            offered = nil
+            await client.cancel(unwanted)
+        }
         var plan = UploadPlan(
             size: descriptor.size, capability: spooled.capability(host), resumes: session != nil)
         let believed = plan.capability
@@ -28,7 +35,7 @@ struct BlobUpload: Sendable {
                 throw last
             }
             do throws(RegistryError) {
-                let outcome = try await carryOut(plan.step, &session)
+                let outcome = try await carryOut(plan.step, &session, &offered)
                 if case .committed = outcome { return }
                 plan.ended(outcome, minimumChunk: session?.minimumChunk)
                 if let session, case .sessionAt = outcome { spooled.recordSession(session, host) }
@@ -49,17 +56,17 @@ struct BlobUpload: Sendable {
     }
 
     private func carryOut(
-        _ step: UploadPlan.Step, _ session: inout UploadSession?
+        _ step: UploadPlan.Step, _ session: inout UploadSession?, _ offered: inout UploadSession?
     ) async throws(RegistryError) -> UploadPlan.Outcome {
         switch step {
         case .monolithic:
-            let fresh = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
+            let fresh = try await begin(&offered)
             let feed = pump.feed(sent: count)
             defer { pump.release(feed) }
             try await client.uploadMonolithic(fresh, digest: descriptor.digest, length: descriptor.size, source: feed)
             return .committed
         case .startSession:
-            session = try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
+            session = try await begin(&offered)
             return .sessionAt(0)
         case .chunk(let from, let to):
             guard let current = session else { return .sessionLost }
@@ -87,6 +94,12 @@ struct BlobUpload: Sendable {
             return .committed
         case .giveUp: return .denied
         }
+    }
+
+    /// A fresh session: the one that was offered, or a new one.
+    private func begin(_ offered: inout UploadSession?) async throws(RegistryError) -> UploadSession {
+        if let session = offered.take() { return session }
+        return try await client.startUpload(repository, algorithm: descriptor.digest.algorithm)
     }
 
     private var count: @Sendable (Int) -> Void {

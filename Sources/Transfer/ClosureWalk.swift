@@ -24,6 +24,8 @@ public struct ClosureWalk: Sendable {
     static let depthLimit = 8
     /// Manifests of one image, at most.
     static let manifestLimit = 2_000
+    /// Bytes of the manifests of one image, at most.
+    static let byteLimit = 64 << 20
     /// Requests at once.
     static let requestsAtOnce = 8
 
@@ -70,14 +72,15 @@ public struct ClosureWalk: Sendable {
     ) async throws -> WalkedImage {
         var entries: [ClosureEntry] = []
         var seen: Set<Digest> = [root.digest]
-        var level = [root]
+        var level = [WalkedManifest(root)]
+        var bytes = root.bytes.count
         var depth = 0
         while !level.isEmpty {
             var children: [Digest] = []
             for manifest in level {
                 entries.append(
                     ClosureEntry(
-                        repository: repository, digest: manifest.digest, size: Int64(manifest.bytes.count),
+                        repository: repository, digest: manifest.digest, size: Int64(manifest.size),
                         kind: .manifest, mediaType: manifest.manifest.mediaType))
                 for blob in manifest.manifest.blobs where !blob.mediaType.isNondistributable {
                     entries.append(
@@ -97,7 +100,7 @@ public struct ClosureWalk: Sendable {
             }
             let source = source
             let answers = await bounded(children, atOnce: Self.requestsAtOnce) { digest in
-                await Result { try await source.manifest(repository, .digest(digest)) }
+                await Result { WalkedManifest(try await source.manifest(repository, .digest(digest))) }
             } stopWhen: { answer in
                 if case .failure = answer { true } else { false }
             }
@@ -109,7 +112,14 @@ public struct ClosureWalk: Sendable {
             }
             for answer in answers {
                 guard let answer else { throw CancellationError() }
-                level.append(try answer.get())
+                let manifest = try answer.get()
+                bytes += manifest.size
+                level.append(manifest)
+            }
+            guard bytes <= Self.byteLimit else {
+                throw OCIError(
+                    .invalidManifest,
+                    "the manifests of \(repository)@\(root.digest) have more than \(Self.byteLimit >> 20) MiB together")
             }
         }
         return WalkedImage(
@@ -118,6 +128,18 @@ public struct ClosureWalk: Sendable {
                 mediaType: root.manifest.mediaType, digest: root.digest, size: Int64(root.bytes.count),
                 platform: platform),
             entries: Closure(entries).entries)
+    }
+}
+
+/// What of a manifest is needed once it was read: not its bytes.
+private struct WalkedManifest: Sendable {
+    let digest: Digest
+    /// Its length in bytes.
+    let size: Int
+    let manifest: Manifest
+
+    init(_ fetched: FetchedManifest) {
+        (digest, size, manifest) = (fetched.digest, fetched.bytes.count, fetched.manifest)
     }
 }
 

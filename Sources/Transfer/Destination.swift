@@ -15,17 +15,22 @@ struct Destination: Sendable {
         }
     }
 
-    /// Mounts a blob from another repository; `false` where the registry does not, for whatever reason.
-    func mount(_ digest: Digest, from: Repository, to: Repository) async -> Bool {
-        guard let from = try? name(of: from), let to = try? name(of: to) else { return false }
-        if from == to { return true }
-        guard let result = try? await client.mountBlob(digest, from: from, to: to) else { return false }
+    /// What came of a mount.
+    enum Mounting: Sendable {
+        case mounted
+        /// It is to be uploaded: in this session, where the registry began one.
+        case refused(UploadSession?)
+    }
+
+    /// Mounts a blob from another repository, where the registry does that.
+    func mount(_ digest: Digest, from: Repository, to: Repository) async -> Mounting {
+        guard let from = try? name(of: from), let to = try? name(of: to) else { return .refused(nil) }
+        if from == to { return .mounted }
+        guard let result = try? await client.mountBlob(digest, from: from, to: to) else { return .refused(nil) }
         switch result {
-        case .mounted: return true
-        case .session(let session):
-            await client.cancel(session)
-            return false
-        case .refused: return false
+        case .mounted: return .mounted
+        case .session(let session): return .refused(session)
+        case .refused: return .refused(nil)
         }
     }
 

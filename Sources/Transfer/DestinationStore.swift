@@ -71,10 +71,11 @@ protocol DestinationStore: RegistryContents {
 
     /// Brings one blob to one repository, following its pump: nothing is published before the digest is verified.
     ///
+    /// - Parameter offered: an upload session that is there already; taken over, to be used or cancelled
     /// - Throws: `TransferError.destinationFailed`, `.cancelled`
     func take(
         _ descriptor: Descriptor, into repository: Repository, from pump: BlobPump, _ spooled: SpooledBlob,
-        _ context: TransferContext
+        offered: UploadSession?, _ context: TransferContext
     ) async throws(TransferError)
 }
 
@@ -85,12 +86,12 @@ extension RegistryClient: RegistryContents, DestinationStore {
 
     func take(
         _ descriptor: Descriptor, into repository: Repository, from pump: BlobPump, _ spooled: SpooledBlob,
-        _ context: TransferContext
+        offered: UploadSession?, _ context: TransferContext
     ) async throws(TransferError) {
         try await BlobUpload(
             descriptor: descriptor, repository: repository, client: self, pump: pump, spooled: spooled,
             context: context
-        ).run()
+        ).run(in: offered)
     }
 
     func readBack(

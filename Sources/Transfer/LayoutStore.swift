@@ -148,7 +148,7 @@ public struct LayoutStore: DestinationStore {
 
     func take(
         _ descriptor: Descriptor, into repository: Repository, from pump: BlobPump, _ spooled: SpooledBlob,
-        _ context: TransferContext
+        offered: UploadSession?, _ context: TransferContext
     ) async throws(TransferError) {
         guard case .verified = await pump.result() else {
             throw TransferError(.cancelled, "\(descriptor.digest) did not arrive")

@@ -69,7 +69,7 @@ extension TransferEngine {
         let repository = try destination.name(of: entry.repository)
         if case .stopped(let pause) = budget.meter.standing { throw .pausedReading(pause) }
         if entry.kind == .manifest || entry.size == 0 {
-            guard await budget.meter.take(Int(clamping: entry.size)) else {
+            guard await budget.meter.take(entry.chargedBytes) else {
                 if case .stopped(let pause) = budget.meter.standing { throw .pausedReading(pause) }
                 throw TransferError(.cancelled, "reading \(entry.digest) back was stopped")
             }

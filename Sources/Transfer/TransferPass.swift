@@ -159,7 +159,10 @@ struct TransferPass: Sendable {
                     fail(entry.identity, error, &ledger)
                     heldBack = schedule.finish(unfetched: entry)
                 case .pushed(let entry, .success(let answer)):
-                    context.board.update { $0.deliveredManifests += 1 }
+                    context.board.update { board in
+                        board.deliveredManifests += 1
+                        if !entry.mediaType.isIndex { board.deliveredImages += 1 }
+                    }
                     ledger.answeredAt[entry.identity] = answer.at
                     ledger.brought.insert(entry.identity)
                     if answer.isTagged, let tag = tags[entry.identity] { ledger.tagged.insert(tag) }
@@ -203,6 +206,7 @@ struct TransferPass: Sendable {
             board.totalBytes = board.totalBytes.saturatingAdding(totals.bytes - before.bytes)
             board.totalBlobs += totals.blobs - before.blobs
             board.totalManifests += totals.manifests - before.manifests
+            board.totalImages += totals.images - before.images
         }
     }
 
@@ -397,9 +401,8 @@ struct TransferPass: Sendable {
             switch SourceChoice(among: sources.map { $0.candidate(isRefused: refusals[$0.name] != nil) }) {
             case .use(let index, _):
                 let source = sources[index]
-                // Counted before it comes, and still where it does not come: a manifest is taken whole, and must not be
-                // what makes a second's bytes too many.
-                guard await context.meter.take(Int(clamping: entry.size)), source.admits() else { continue }
+                // Counted still where it does not come.
+                guard await context.meter.take(entry.chargedBytes), source.admits() else { continue }
                 do {
                     let repository = try source.source.mapping.destination(of: entry.repository)
                     let manifest = try await source.source.client.manifest(repository, .digest(entry.digest))
@@ -438,6 +441,12 @@ struct TransferPass: Sendable {
         }
         return await confirm(entry, tag: tag?.tag)
     }
+}
+
+extension ClosureEntry {
+    /// What a manifest is charged with before it comes, in bytes: it is taken whole, and must not be what makes a second's
+    /// bytes too many. Its size is what a list claims, so no more than is read.
+    var chargedBytes: Int { Int(clamping: min(size, Int64(Manifest.maximumSize))) }
 }
 
 extension FetchedManifest {

@@ -37,7 +37,11 @@ public struct TransferProgress: Sendable, Hashable {
     public var totalBlobs = 0
     /// Blobs delivered.
     public var deliveredBlobs = 0
-    /// Manifests to bring.
+    /// Images to bring: their manifests, each of which goes after everything that it needs.
+    public var totalImages = 0
+    /// Images delivered.
+    public var deliveredImages = 0
+    /// Manifests to bring, indexes included.
     public var totalManifests = 0
     /// Manifests delivered.
     public var deliveredManifests = 0

@@ -102,6 +102,8 @@ struct TransferSchedule {
         var blobs = 0
         var bytes: Int64 = 0
         var manifests = 0
+        /// The manifests among them that are no index.
+        var images = 0
     }
 
     /// What is to be brought, of what the destination was asked for so far.
@@ -170,6 +172,7 @@ struct TransferSchedule {
         // Taken from the end.
         manifests = inventory.missing.filter { $0.kind == .manifest }.reversed()
         totals.manifests = manifests.count
+        totals.images = manifests.count { !$0.mediaType.isIndex }
     }
 
     /// The largest blobs first, since they take longest; then manifests and tiny blobs, whose ways have the most steps for
@@ -234,6 +237,7 @@ struct TransferSchedule {
             if !isPresent {
                 manifests.append(entry)
                 totals.manifests += 1
+                if !entry.mediaType.isIndex { totals.images += 1 }
             }
             return nil
         }

@@ -14,6 +14,10 @@ import Testing
         progress.deliveredBytes = 400
         progress.fetchedBytes = 500
         progress.resumedBytes = 7
+        progress.sentBytes = 450
+        progress.totalImages = 2
+        progress.deliveredImages = 1
+        progress.sourceRates = ["a.example": 99.6]
         progress.totalBlobs = 9
         progress.deliveredBlobs = 4
         progress.totalManifests = 3
@@ -32,9 +36,9 @@ import Testing
         #expect(
             ProgressLine(progress, at: Timestamp(seconds: 1_800_000_000)).text == #"""
                 {"blobs":{"delivered":4,"total":9},\#
-                "bytes":{"delivered":400,"fetched":500,"received":500,"resumed":7,"total":1000},\#
-                "bytesPerSecond":100,"failures":2,"manifests":{"delivered":1,"total":3},"retries":5,"secondsLeft":6,\#
-                "sources":{"a.example":{"bytes":500,"corruptBlobs":0,"failures":0},\#
+                "bytes":{"delivered":400,"fetched":500,"received":500,"resumed":7,"sent":450,"total":1000},\#
+                "bytesPerSecond":100,"failures":2,"images":{"delivered":1,"total":2},"manifests":{"delivered":1,"total":3},"retries":5,"secondsLeft":6,\#
+                "sources":{"a.example":{"bytes":500,"bytesPerSecond":100,"corruptBlobs":0,"failures":0},\#
                 "b.example":{"bytes":0,"corruptBlobs":1,"failures":3,"lastFault":"it is \"down\""}},\#
                 "state":"running","time":"2027-01-15T08:00:00Z"}
                 """#)
@@ -56,6 +60,7 @@ import Testing
     func ratesThatAreNoneAreLeftOut(rate: Double) {
         var progress = progress
         progress.bytesPerSecond = rate
+        progress.sourceRates = ["a.example": rate]
         let text = ProgressLine(progress, at: Timestamp(seconds: 0)).text
         #expect(text.hasSuffix("}"))
         #expect(rate == -1 || !text.contains("bytesPerSecond"))

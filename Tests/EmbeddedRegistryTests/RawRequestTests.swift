@@ -38,7 +38,7 @@ struct RawRequestTests {
 
     @Test func aClientThatReadsOnlyWhenItHasSentAllGetsTheRefusal() async throws {
         try await withEmbeddedRegistry { registry in
-            let length = 64 << 20
+            let length = 16 << 20
             let head = "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: \(length)\r\n\r\n"
             let request = Array(head.utf8) + [UInt8](repeating: 0, count: length)
             let port = try #require(registry.authority.split(separator: ":").last.flatMap { Int($0) })

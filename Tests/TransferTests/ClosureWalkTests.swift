@@ -43,17 +43,39 @@ import Testing
         }
     }
 
+    private func entry(_ child: Descriptor) -> String {
+        "{\"mediaType\":\"\(child.mediaType)\",\"digest\":\"\(child.digest)\",\"size\":\(child.size)}"
+    }
+
+    private func index(of entries: [String]) -> [UInt8] {
+        Array(
+            """
+            {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[\(entries.joined(separator: ","))]}
+            """.utf8)
+    }
+
+    /// Manifests may be many, and they may be large; not both.
+    @Test func refusesManifestsThatAreTooLargeTogether() async throws {
+        try await withFixture { fixture in
+            let size = Manifest.maximumSize
+            let children = (0...ClosureWalk.byteLimit / size).map { number in
+                let manifest = TestImage(seed: UInt64(number), layers: [10]).manifest
+                let bytes = manifest + [UInt8](repeating: UInt8(ascii: " "), count: size - manifest.count)
+                return entry(fixture.source.storeManifest(bytes, in: repository))
+            }
+            fixture.source.storeManifest(index(of: children), type: .ociIndex, in: repository, tag: "1")
+            let error = await #expect(throws: OCIError.self) { try await walk(fixture, .tag(try Tag("1"))) }
+            #expect(error?.message.contains("64 MiB together") == true)
+        }
+    }
+
     /// An index that names more than anyone needs is refused before any of it is asked for.
     @Test func refusesTooManyManifestsUnseen() async throws {
         try await withFixture { fixture in
             let children = (0...ClosureWalk.manifestLimit).map { number in
-                let digest = Digest(of: Array("\(number)".utf8))
-                return "{\"mediaType\":\"\(MediaType.ociManifest)\",\"digest\":\"\(digest)\",\"size\":10}"
+                entry(Descriptor(mediaType: .ociManifest, digest: Digest(of: Array("\(number)".utf8)), size: 10))
             }
-            let index = """
-                {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[\(children.joined(separator: ","))]}
-                """
-            fixture.source.storeManifest(Array(index.utf8), type: .ociIndex, in: repository, tag: "1")
+            fixture.source.storeManifest(index(of: children), type: .ociIndex, in: repository, tag: "1")
             let error = await #expect(throws: OCIError.self) { try await walk(fixture, .tag(try Tag("1"))) }
             #expect(error?.message.contains("\(ClosureWalk.manifestLimit)") == true)
             #expect(fixture.source.requests.filter { $0.path.contains("/manifests/") }.count == 1)

@@ -142,8 +142,14 @@ import Testing
             let progress = engine.progress.snapshot
             // Once; what a divided range may bring beyond its end is less than a second time.
             #expect(progress.fetchedBytes <= progress.totalBytes * 105 / 100)
-            if case .allowed = mounting {
-                #expect(fixture.destination.requests.filter(\.commitsBlob).count == image.blobs.count)
+            let requests = fixture.destination.requests
+            switch mounting {
+            case .allowed: #expect(requests.filter(\.commitsBlob).count == image.blobs.count)
+            case .session:
+                // What was begun instead of a mount is what is used: nothing is begun beside it, and nothing taken back.
+                #expect(requests.filter(\.startsUpload).count == image.blobs.count * repositories.count)
+                #expect(!requests.contains { $0.method == "DELETE" })
+            default: break
             }
         }
     }

@@ -13,6 +13,14 @@ import Testing
 
     init() throws { api = try Repository("platform/api") }
 
+    /// What a list claims of a manifest is not charged beyond what is read of one: it could use up a month's quota.
+    @Test(arguments: [(100, 100), (1 << 42, Manifest.maximumSize)] as [(Int64, Int)])
+    func aClaimedSizeIsChargedUpToTheBound(size: Int64, charged: Int) {
+        let entry = ClosureEntry(
+            repository: api, digest: Digest(of: []), size: size, kind: .manifest, mediaType: .ociManifest)
+        #expect(entry.chargedBytes == charged)
+    }
+
     /// Counts what a meter lets through, and does something when it has let through enough.
     private final class Watched: ByteMeter {
         struct Count {

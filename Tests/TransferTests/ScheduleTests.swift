@@ -64,7 +64,7 @@ import Testing
         ] {
             var schedule = TransferSchedule(inventory)
             #expect(drain(&schedule).count == 2)
-            #expect(schedule.totals == .init(blobs: 1, bytes: 10, manifests: 1))
+            #expect(schedule.totals == .init(blobs: 1, bytes: 10, manifests: 1, images: 1))
         }
     }
 
@@ -90,7 +90,7 @@ import Testing
         #expect(schedule.next() == nil)
         _ = schedule.finish(asked: manifest, isPresent: false)
         #expect(schedule.next() == .fetchManifest(manifest))
-        #expect(schedule.totals == .init(blobs: 2, bytes: 15, manifests: 1))
+        #expect(schedule.totals == .init(blobs: 2, bytes: 15, manifests: 1, images: 1))
     }
 
     @Test func saysWhatNobodyLacks() throws {

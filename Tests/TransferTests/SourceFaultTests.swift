@@ -165,6 +165,39 @@ import Testing
         }
     }
 
+    /// Behind the one source's name are two servers, of which one lacks the blob that the other delivers.
+    @Test func oneServerOfSeveralMayLackABlob() async throws {
+        try await withFixture { fixture in
+            fixture.store(image)
+            let asked = Recorded(0)
+            fixture.source.intercept(where: { [large] in $0.fetchesBlob && $0.path.contains(large.hex) }) { _, answer in
+                asked.update { $0 += 1 }
+                switch asked.value {
+                case 1: return try answer().failing(.reset, .answerBody(1_000_000))
+                case 2, 3: return ScriptedServer.Response(404, [:])
+                default: return try answer()
+                }
+            }
+            var limits = TransferLimits()
+            limits.connections = 1
+            let engine = try fixture.engine(limits: limits, speed: 5)
+            let report = await engine.bring(try fixture.missing(image))
+            #expect(report.failures.map(\.error.message) == [])
+            fixture.expectComplete(image)
+            #expect(asked.value >= 4)
+        }
+    }
+
+    @Test func aSourceIsForgivenAFewTimes() {
+        let refusals = Refusals()
+        refusals.add("never delivered", "404", isForgiven: false)
+        #expect(refusals["never delivered"] == "404")
+        for _ in 0..<Refusals.forgiven { refusals.add("delivered", "404", isForgiven: true) }
+        #expect(refusals["delivered"] == nil)
+        refusals.add("delivered", "404", isForgiven: true)
+        #expect(refusals["delivered"] == "404")
+    }
+
     @Test func aBlobOfAnotherLengthIsRefused() async throws {
         try await withFixture { fixture in
             fixture.store(image)
