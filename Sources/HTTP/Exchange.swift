@@ -128,7 +128,7 @@ final class Exchange: @unchecked Sendable {
             rollcall_setopt_long(raw, CURLOPT_UPLOAD, 1)
             rollcall_setopt_string(raw, CURLOPT_CUSTOMREQUEST, request.method.rawValue)
             rollcall_setopt_offset(raw, CURLOPT_INFILESIZE_LARGE, curl_off_t(bodyLength))
-            rollcall_setopt_long(raw, CURLOPT_UPLOAD_BUFFERSIZE, bodyLength > 64 << 10 ? 512 << 10 : 16 << 10)
+            rollcall_setopt_long(raw, CURLOPT_UPLOAD_BUFFERSIZE, uploadBufferSize)
             let context = Unmanaged.passUnretained(self).toOpaque()
             rollcall_setopt_pointer(raw, CURLOPT_READDATA, context)
             rollcall_setopt_data(raw, CURLOPT_READFUNCTION) { buffer, size, count, context in
@@ -139,6 +139,15 @@ final class Exchange: @unchecked Sendable {
             rollcall_setopt_seek(raw) { context, offset, origin in
                 Exchange.from(context)?.rewind(to: offset, origin: origin) ?? CURL_SEEKFUNC_FAIL
             }
+        }
+    }
+
+    /// In bytes. Of the large ones there are few at once; the others' many buffers would stay with the process.
+    private var uploadBufferSize: Int {
+        switch bodyLength {
+        case ...(64 << 10): 16 << 10
+        case ...(8 << 20): 64 << 10
+        default: 512 << 10
         }
     }
 

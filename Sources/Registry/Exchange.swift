@@ -14,7 +14,7 @@ struct Exchange: Sendable {
     /// Where an accepted body goes; without one it is collected, up to `bodyLimit` bytes.
     var sink: (any BodySink)?
     /// How many bytes of a body are read at once.
-    var readSize = 256 << 10
+    var readSize = 16 << 10
     var bodyLimit = ErrorBody.maximumSize
     /// The statuses that are answers rather than refusals.
     var accepts: Set<Int>

@@ -153,6 +153,12 @@ struct BlobFetch: Sendable {
         return min(max(share, 1 << 20), 32 << 20)
     }
 
+    /// How many bytes a connection reads at once: the more of them there are, the less is there for each, and each has a
+    /// buffer of that size. All together hold 4 MiB, or 16 KiB each.
+    private func readSize(_ source: ActiveSource) -> Int {
+        min(context.limits.readSize, max(16 << 10, (4 << 20) / max(1, source.gate.limit)))
+    }
+
     private enum FetchFailure: Error {
         /// The network's, or a busy server's: it may pass.
         case passing(RegistryError)
@@ -186,7 +192,7 @@ struct BlobFetch: Sendable {
             let repository = try source.source.mapping.destination(of: listed)
             _ = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
-                into: sink, readSize: context.limits.readSize)
+                into: sink, readSize: readSize(source))
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)

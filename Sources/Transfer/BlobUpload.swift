@@ -109,7 +109,8 @@ struct BlobUpload: Sendable {
 
     private static func outcome(of error: RegistryError) -> UploadPlan.Outcome {
         switch error.code {
-        case .uploadUnknown, .rangeInvalid: .sessionLost
+        case .uploadUnknown: .sessionLost
+        case .rangeInvalid: .offsetRefused
         case .digestMismatch: .digestRefused
         case .unsupported, .notFound, .protocolViolation: .refused
         case _ where error.isTransient: .broken

@@ -72,9 +72,9 @@ struct SegmentMemory: @unchecked Sendable {
 /// and blobs that have a file behind them give theirs back without waiting for anything but the disk, so there is always
 /// one on its way.
 final class SegmentPool: Sendable {
-    /// A segment's length in bytes. At 256 KiB a write into the page cache costs a third of one of 16 KiB
-    /// (docs/performance.md).
-    static let segmentSize = 256 << 10
+    /// A segment's length in bytes. Every connection holds one that is not full yet, so that larger ones cost memory; smaller
+    /// ones cost a write each (docs/decisions/0002-spool-by-pwrite.md).
+    static let segmentSize = 64 << 10
 
     private struct State {
         var free: [SegmentMemory] = []

@@ -16,7 +16,7 @@ public struct TransferLimits: Sendable, Hashable {
     public var siteConnections = 128
     /// Small requests to the destination at once.
     public var checks = 32
-    /// Bytes of memory for blobs on their way: segments of 256 KiB.
+    /// Bytes of memory for blobs on their way: in segments of 64 KiB.
     public var memory: Int64 = 16 << 20
     /// Bytes of spool files at once.
     public var spool: Int64 = 64 << 30

@@ -45,8 +45,10 @@ struct UploadPlan {
         case refused
         /// The registry means it: no right, no room.
         case denied
-        /// The registry does not know the session, or the offset.
+        /// The registry does not know the session.
         case sessionLost
+        /// The registry says that the session stands elsewhere.
+        case offsetRefused
         /// The registry would have committed something else than what we sent: bytes went astray in the session.
         case digestRefused
     }
@@ -66,6 +68,8 @@ struct UploadPlan {
     private var failures = 0
     private var furthest: Int64 = 0
     private var lostSessions = 0
+    /// Refused offsets since there was progress.
+    private var refusedOffsets = 0
     private(set) var step: Step
 
     /// - Parameters:
@@ -97,6 +101,7 @@ struct UploadPlan {
             if position > furthest {
                 furthest = position
                 failures = 0
+                refusedOffsets = 0
             }
             step = position >= size ? .commit : .chunk(from: position, to: chunkEnd(position))
         case (_, .denied): step = .giveUp
@@ -104,17 +109,23 @@ struct UploadPlan {
             // This registry wants it whole.
             capability.takesChunks = false
             fail(then: .monolithic)
-        case (.chunk(from: 0, _), .sessionLost) where failures > 0:
+        case (.chunk(from: 0, _), .sessionLost) where failures > 0,
+            (.chunk(from: 0, _), .offsetRefused) where failures > 0:
             // Lost again at the first byte: it is chunks that it loses (GHCR answers them with 416).
             capability.takesChunks = false
             fail(then: .monolithic)
         case (.chunk, .broken), (.commit, .broken): fail(then: capability.resumesSessions ? .askStatus : fresh)
         case (.askStatus, .broken): fail(then: .askStatus)
-        case (.askStatus, .sessionLost), (.askStatus, .refused):
+        case (.askStatus, .sessionLost), (.askStatus, .refused), (.askStatus, .offsetRefused):
             // The first loss may be the registry's restart; one after the other is how it is.
             lostSessions += 1
             if lostSessions > 1 { capability.resumesSessions = false }
             fail(then: fresh)
+        case (_, .offsetRefused):
+            // A request that broke off may have been worked on still when the registry said where the session stood. One
+            // that says the same again is wrong about itself (Amazon ECR: aws/containers-roadmap#2831).
+            refusedOffsets += 1
+            fail(then: refusedOffsets == 1 && offset ?? 0 > 0 && capability.resumesSessions ? .askStatus : fresh)
         case (_, .digestRefused):
             capability.resumesSessions = false
             fail(then: fresh)

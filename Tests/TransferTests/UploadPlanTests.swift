@@ -74,6 +74,39 @@ import Testing
         #expect(!plan.capability.takesChunks)
     }
 
+    /// The broken request was still worked on when the registry said where the session stood: it is asked once more.
+    @Test func aRefusedOffsetIsAskedForOnceMore() {
+        var plan = UploadPlan(size: large, capability: UploadCapability())
+        plan.ended(.sessionAt(0))
+        plan.ended(.sessionAt(UploadPlan.chunk))
+        plan.ended(.broken)
+        plan.ended(.sessionAt(UploadPlan.chunk + 1000))
+        plan.ended(.offsetRefused)
+        #expect(plan.step == .askStatus)
+        plan.ended(.sessionAt(UploadPlan.chunk + 2000))
+        #expect(plan.step == .chunk(from: UploadPlan.chunk + 2000, to: UploadPlan.chunk * 2 + 2000))
+        #expect(plan.capability == UploadCapability())
+        // One that says the same again does not know.
+        plan.ended(.offsetRefused)
+        plan.ended(.sessionAt(UploadPlan.chunk + 2000))
+        plan.ended(.offsetRefused)
+        #expect(plan.step == .startSession)
+    }
+
+    /// GHCR's 416 to a ranged PATCH, as an offset.
+    @Test func aFirstOffsetThatIsRefusedTwiceMeansNoChunks() {
+        var plan = UploadPlan(size: large, capability: UploadCapability())
+        plan.ended(.sessionAt(0))
+        plan.ended(.offsetRefused)
+        #expect(plan.step == .startSession)
+        plan.ended(.sessionAt(0))
+        plan.ended(.offsetRefused)
+        #expect(plan.step == .monolithic)
+        #expect(!plan.capability.takesChunks)
+        plan.ended(.offsetRefused)
+        #expect(plan.step == .monolithic)
+    }
+
     @Test func aRefusedDigestBeginsAnewWithoutResume() {
         var plan = UploadPlan(size: large, capability: UploadCapability(), resumes: true)
         #expect(plan.step == .askStatus)
