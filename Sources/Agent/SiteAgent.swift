@@ -44,6 +44,7 @@ struct SiteAgent: Sendable {
         self.file = file
         var configuration = HTTPClient.Configuration()
         configuration.ledger = ledger
+        configuration.receiveBuffer = TransferLimits(file).receiveBuffer
         http = HTTPClient(configuration: configuration)
         let registries = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,

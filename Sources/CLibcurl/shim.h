@@ -4,6 +4,8 @@
 
 #include <curl/curl.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
 typedef size_t (*rollcall_data_callback)(char *_Nonnull buffer, size_t size, size_t count, void *_Nullable context);
 typedef int (*rollcall_socket_callback)(CURL *_Nullable easy, curl_socket_t fd, int what, void *_Nullable context,
@@ -32,6 +34,21 @@ static inline CURLcode rollcall_setopt_data(CURL *_Nonnull easy, CURLoption opti
 }
 static inline CURLcode rollcall_setopt_seek(CURL *_Nonnull easy, rollcall_seek_callback _Nullable callback) {
     return curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, callback);
+}
+
+static int rollcall_size_receive_buffer(void *_Nullable bytes, curl_socket_t fd, curlsocktype purpose) {
+    int size = (int)(intptr_t)bytes;
+    (void)purpose;
+    // A socket without it works, too.
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    return CURL_SOCKOPT_OK;
+}
+/// Bounds what the kernel receives ahead of what is read, for a connection that is opened. Before it is connected, since the
+/// window that is offered to the peer follows from it (tcp(7), SO_RCVBUF).
+static inline CURLcode rollcall_setopt_receive_buffer(CURL *_Nonnull easy, int bytes) {
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, (void *)(intptr_t)bytes);
+    if (code != CURLE_OK) return code;
+    return curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, rollcall_size_receive_buffer);
 }
 
 static inline CURLcode rollcall_getinfo_long(CURL *_Nonnull easy, CURLINFO info, long *_Nonnull value) {

@@ -47,9 +47,8 @@ extension AgentFile.Limits {
                 Setting(
                     .orNone(.byteRate(rates)), .standard("none"), example: "200Mbit/s",
                     """
-                    The most bytes a second from all sources together. It holds for what the agent reads; when transfers \
-                    begin, the kernel's buffers fill once at the link's speed. Below 160kbit/s a single second may be \
-                    more than a tenth above, since bytes are taken in pieces of at least 1 KiB.
+                    The most bytes a second from all sources together; no second carries more than a tenth above. Below \
+                    2Mbit/s one may, since buffers and pieces have a least size.
                     """)
             case .quotaPerDay:
                 Setting(

@@ -6,8 +6,8 @@
 /// - *steady*: the limit grows by one an interval while it is fully used (additive increase).
 /// - a 429, 503, reset or timeout halves the limit (multiplicative decrease) at most once an interval, and ends probing.
 ///
-/// Under a rate cap, it begins with as many as the cap needs over the distance, and grows only while the cap is not
-/// reached: each connection's buffers fill at the link's speed, whoever reads them later.
+/// Under a rate cap, it begins with a few, goes on with as many as the cap needs over the distance, and grows only while the
+/// cap is not reached: each connection's buffers fill at the link's speed, whoever reads them later.
 struct AdaptiveLimiter: Equatable {
     /// The bounds of the limit, in requests in flight.
     let bounds: ClosedRange<Int>
@@ -15,13 +15,13 @@ struct AdaptiveLimiter: Equatable {
     private(set) var limit: Int
     /// Bytes a second that may come, or `nil`.
     private let cap: Double?
+    /// Bytes that a connection may have on its way.
+    private let window: Double
 
     /// The shortest time between two decisions, in seconds.
     static let interval = 0.5
-    /// Bytes that a connection has on its way at first: half of what the kernel's buffer holds (`tcp_rmem`).
-    static let window = 64.0 * 1024
-    /// The round trip, in seconds, that is assumed under a cap until one is measured.
-    static let assumedRoundTrip = 0.1
+    /// How many it begins with under a cap, until the distance is known.
+    static let firstUnderCap = 4
     /// The share of the cap from which more connections bring nothing.
     static let reached = 0.9
     /// Growth in throughput below which more connections were not worth it.
@@ -41,10 +41,13 @@ struct AdaptiveLimiter: Equatable {
     ///   - bounds: the fewest and most requests in flight
     ///   - start: where to begin: what was learned before, or a guess from the round-trip time
     ///   - cap: the most bytes a second that may come, if there is such a bound
-    init(bounds: ClosedRange<Int>, start: Int, cap: Double? = nil) {
+    ///   - window: bytes that a connection may have on its way then; half of what the kernel's buffer holds at first
+    ///     (`tcp_rmem`), unless said
+    init(bounds: ClosedRange<Int>, start: Int, cap: Double? = nil, window: Int = 64 << 10) {
         self.bounds = bounds
         self.cap = cap
-        let start = min(start, Self.needed(for: cap, roundTrip: Self.assumedRoundTrip))
+        self.window = Double(max(1, window))
+        let start = cap == nil ? start : min(start, Self.firstUnderCap)
         limit = min(max(start, bounds.lowerBound), bounds.upperBound)
         limitBeforeGrowth = limit
     }
@@ -58,10 +61,10 @@ struct AdaptiveLimiter: Equatable {
         return Int(max(4, min(48, roundTrip * 500)))
     }
 
-    /// Connections that carry a cap's bytes over a distance, twice over, since losses make windows smaller.
-    private static func needed(for cap: Double?, roundTrip: Double) -> Int {
+    /// Connections that carry the cap's bytes over a distance, and one more. Where losses make windows smaller, it grows.
+    private func needed(roundTrip: Double) -> Int {
         guard let cap, cap.isFinite, roundTrip.isFinite else { return .max }
-        return Int(min(1000, 2 * cap * max(0, roundTrip) / window)) + 1
+        return Int(min(1000, cap * max(0, roundTrip) / window)) + 2
     }
 
     /// Records the first measured round trip: how far away the host is says where to begin.
@@ -70,7 +73,7 @@ struct AdaptiveLimiter: Equatable {
     mutating func measured(roundTrip: Double) {
         guard phase == .probing, !isMeasured else { return }
         isMeasured = true
-        let start = min(Self.start(roundTrip: roundTrip), Self.needed(for: cap, roundTrip: roundTrip))
+        let start = min(Self.start(roundTrip: roundTrip), needed(roundTrip: roundTrip))
         limit = min(bounds.upperBound, max(bounds.lowerBound, start))
         limitBeforeGrowth = limit
     }

@@ -32,6 +32,13 @@ public struct TransferLimits: Sendable, Hashable {
     /// The defaults.
     public init() {}
 
+    /// Bytes that the kernel may receive ahead of what is read, for each connection; `nil` where that is nobody's business.
+    ///
+    /// Under a cap it is: each connection's buffer fills at the link's speed, whoever reads it when. Four of them, as many as
+    /// transfers begin with, hold a twentieth of a second's bytes, so that with the bucket's no second carries more than a
+    /// tenth above the rate. Where the distance asks for more on its way, there are more connections.
+    public var receiveBuffer: Int? { rate.map { Int(min(max(8 << 10, $0 / 80), 1 << 20)) } }
+
     /// How many bytes are read from a connection at once. Pieces are taken whole: under a cap, one is at most a fortieth of
     /// a second's bytes, and no less than libcurl's least.
     var readSize: Int { rate.map { Int(min(max(1 << 10, $0 / 40), 256 << 10)) } ?? 256 << 10 }

@@ -49,7 +49,7 @@ final class ActiveSource: Sendable {
     private let chance: @Sendable () -> Double
 
     init(
-        _ source: TransferSource, connections: Int, site: ConnectionBudget, cap: Int64?, board: ProgressBoard,
+        _ source: TransferSource, connections: Int, site: ConnectionBudget, cap: Int64?, window: Int?, board: ProgressBoard,
         clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source
@@ -59,7 +59,7 @@ final class ActiveSource: Sendable {
         gate = FetchGate(
             limiter: AdaptiveLimiter(
                 bounds: 1...max(1, source.connections ?? connections), start: Self.firstConnections,
-                cap: cap.map { Double($0) }),
+                cap: cap.map { Double($0) }, window: window ?? 64 << 10),
             site: site, clock: clock)
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import OCI
 import Synchronization
@@ -34,6 +35,38 @@ struct FlowTests {
                 transfer.cancel()
                 await #expect(throws: HTTPError.self) { try await transfer.value }
             }
+        }
+    }
+
+    /// What the kernel may receive ahead is asked for before the connection is made, and doubled by it (socket(7)).
+    @Test(arguments: [nil, 20_000]) func theKernelReceivesNoMoreAheadThanIsSaid(size: Int?) async throws {
+        try await withScriptedServer { _ in
+            .init(200)
+        } _: { server in
+            var configuration = HTTPClient.Configuration()
+            configuration.receiveBuffer = size
+            let client = HTTPClient(configuration: configuration)
+            defer { client.shutdown() }
+            let request = try server.request(.get)
+            _ = try await client.send(request)
+            // The connection is kept: of this process's sockets, the one whose peer is the server.
+            var sizes: [Int32] = []
+            for descriptor in Int32(0)..<4096 {
+                var peer = sockaddr_in()
+                var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+                let isConnected = withUnsafeMutablePointer(to: &peer) { pointer in
+                    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                        getpeername(descriptor, $0, &length) == 0
+                    }
+                }
+                guard isConnected, Int(UInt16(bigEndian: peer.sin_port)) == request.url.port else { continue }
+                var size: Int32 = 0
+                var width = socklen_t(MemoryLayout<Int32>.size)
+                getsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, &width)
+                sizes.append(size)
+            }
+            #expect(sizes.count == 1)
+            #expect(sizes.allSatisfy { size == nil ? $0 > 40_000 : $0 == 40_000 })
         }
     }
 

@@ -38,18 +38,22 @@ import Testing
     /// 2.5 MB/s over 80 ms are 200 kB on their way: a few connections, not forty.
     @Test func aCapNeedsFewConnections() {
         var limiter = AdaptiveLimiter(bounds: 1...64, start: 32, cap: 2_500_000)
-        #expect(limiter.limit == 8)
+        #expect(limiter.limit == 4)
         limiter.measured(roundTrip: 0.08)
-        #expect(limiter.limit == 7)
+        #expect(limiter.limit == 5)
         // What is brought is the cap, and more connections would bring no more.
         _ = run(&limiter, seconds: 20) { _ in 2_400_000 }
-        #expect(limiter.limit == 7)
+        #expect(limiter.limit == 5)
         // On a bad link they bring less, and more of them help.
         _ = run(&limiter, from: 21, seconds: 20) { Double($0) * 100_000 }
         #expect((23...64).contains(limiter.limit))
         var near = AdaptiveLimiter(bounds: 1...64, start: 32, cap: 8_000)
         near.measured(roundTrip: 0.0001)
-        #expect(near.limit == 1)
+        #expect(near.limit == 2)
+        // With smaller windows it takes more of them.
+        var small = AdaptiveLimiter(bounds: 1...64, start: 32, cap: 2_500_000, window: 16 << 10)
+        small.measured(roundTrip: 0.08)
+        #expect(small.limit == 14)
     }
 
     @Test func anIntervalBelowTheLimitSaysNothing() {
