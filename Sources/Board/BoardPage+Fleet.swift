@@ -186,12 +186,12 @@ extension BoardPage {
                 .group(verdict.reasons.map(Self.reason)),
                 Self.facts([
                     ("Environment", Self.link(environment.name.text, .environment(environment.name, .init()))),
-                    ("Staged", Self.pointer(verdict.staged, now: now)),
+                    ("Staged", Self.pointer(verdict.judged, now: now)),
                     ("Promoted", Self.pointer(list.promoted, now: now)),
                     (
                         "Images",
                         .text(
-                            verdict.staged.map {
+                            verdict.judged.map {
                                 "\($0.images), \(Board.count($0.entries, "entry").replacing("entrys", with: "entries")),"
                                     + " \(Quantity.bytes($0.bytes))"
                             } ?? "–")

@@ -62,7 +62,7 @@ extension BoardPage {
     }
 
     static func gateBadge(_ verdict: Verdict) -> HTML {
-        verdict.staged == nil ? badge(.idle) : badge(verdict.isReady ? .ready : .blocked)
+        verdict.judged == nil ? badge(.idle) : badge(verdict.isReady ? .ready : .blocked)
     }
 
     /// A moment.
@@ -140,8 +140,8 @@ extension BoardPage {
                         link(list.name.text, .list(environment.name, list.name, .init())),
                         gateBadge(list.verdict),
                         proved(list),
-                        pointer(list.verdict.staged, now: now),
-                        list.promoted?.generation == list.verdict.staged?.generation && list.promoted != nil
+                        pointer(list.verdict.judged, now: now),
+                        list.promoted?.generation == list.verdict.judged?.generation && list.promoted != nil
                             ? ["the same", small(age(list.promoted?.at ?? now, now: now))]
                             : pointer(list.promoted, now: now),
                         blockers(list),

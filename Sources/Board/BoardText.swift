@@ -62,11 +62,11 @@ public struct BoardText: Sendable, Hashable {
         let names = min(lists.map { $0.name.text.count }.max() ?? 0, 50)
         for list in lists {
             let verdict = list.verdict
-            let state: SiteState = verdict.staged == nil ? .idle : verdict.isReady ? .ready : .blocked
+            let state: SiteState = verdict.judged == nil ? .idle : verdict.isReady ? .ready : .blocked
             var line = "  " + sign(state) + StyledText(list.name.text).padded(to: names + 2)
             line += bar(Int64(list.readySites), of: Int64(verdict.sites.count), columns: 10)
             line += StyledText(" \(list.readySites)/\(verdict.sites.count)").padded(to: 9)
-            if let staged = verdict.staged {
+            if let staged = verdict.judged {
                 line += StyledText(
                     list.promoted?.generation == staged.generation
                         ? "promoted" : list.promoted == nil ? "never promoted" : "not promoted", .quiet)

@@ -55,6 +55,28 @@ import Testing
         }
     }
 
+    @Test func whatAGateIsOfIsTold() async throws {
+        try await LiveServer.with { server in
+            let staged = try imageList("platform").generation
+            for query in [
+                "", "?of=staged", "?of=promoted", "?generation=\(staged)", "?of=promoted&generation=\(staged)",
+            ] {
+                #expect(try await server.get("/v1/gate/lab/platform\(query)").status == 200, "\(query)")
+            }
+            #expect(server.gate.subjects == [nil, .staged, .promoted, nil, .promoted])
+            // What is misspelt, or there twice, must not become another question.
+            for query in [
+                "of=", "of=both", "of=Promoted", "OF=promoted", "of=staged&of=promoted", "of=promoted&of=promoted",
+                "generation=\(staged)&generation=\(staged)",
+            ] {
+                let answer = try await server.get("/v1/gate/lab/platform?\(query)")
+                #expect(answer.status == 400, "\(query)")
+                #expect(answer.text.contains("bad-question"))
+            }
+            #expect(server.gate.subjects.count == 5)
+        }
+    }
+
     @Test func whatIsNoQuestionIsRefused() async throws {
         try await LiveServer.with { server in
             for path in [
