@@ -41,7 +41,7 @@ struct GateRoutes: Sendable {
         router.addMiddleware { GateFront(tokens: tokens, metrics: metrics, version: version) }
         router.get("healthz") { _, _ in Response(.ok, "ok\n", as: "text/plain; charset=utf-8") }
         router.get("metrics") { _, _ in
-            Response(.ok, metrics.text(try? await standing().verdicts), as: "text/plain; version=0.0.4; charset=utf-8")
+            Response(.ok, metrics.text(try? await standing()), as: "text/plain; version=0.0.4; charset=utf-8")
         }
         router.get("v1/status") { _, _ in
             do {

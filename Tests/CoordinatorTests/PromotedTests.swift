@@ -13,6 +13,15 @@ import Testing
         let staged: EnvironmentRecord.Pointer?, promoted: EnvironmentRecord.Pointer?
         let sites: [Site]
     }
+    private struct Status: Decodable {
+        struct Environment: Decodable { let lists: [List] }
+        struct List: Decodable {
+            let promoted: EnvironmentRecord.Pointer?
+            let verdict: Document
+            let promotedVerdict: Document?
+        }
+        let environments: [Environment]
+    }
 
     /// The first generation is promoted and held, the second is staged.
     private func withTwoGenerations(
@@ -79,6 +88,36 @@ import Testing
             let result = try await check(workplace, "--promoted")
             #expect(result.status == 3)
             #expect(result.text.contains("not-promoted: nothing is promoted in 'lab' as 'platform'"))
+        }
+    }
+
+    @Test func statusShowsBoth() async throws {
+        try await withTwoGenerations { workplace, promoted, staged in
+            var result = try await workplace.run("status")
+            #expect(result.status == 0)
+            for words in [
+                "blocked (0 of 2 sites)", "still held:  ", "ready (2 of 2 sites)",
+                "lab          platform             lab-1  blocked",
+                "lab          platform (promoted)  lab-1  ready",
+            ] {
+                #expect(result.text.contains(words), "\(words) in \(result.text)")
+            }
+            result = try await workplace.run("status", "--output", "json")
+            let status = try JSONDecoder().decode(Status.self, from: Data(result.output))
+            let list = try #require(status.environments.first?.lists.first)
+            #expect(list.verdict.of == "staged" && !list.verdict.ready)
+            #expect(list.verdict.staged?.generation == staged.generation)
+            #expect(list.promotedVerdict?.of == "promoted" && list.promotedVerdict?.ready == true)
+            #expect(list.promotedVerdict?.promoted?.generation == promoted.generation)
+
+            // Once they are the same, one decision is about both.
+            for site in ["lab-1", "lab-2"] { try await workplace.prove([promoted, staged], at: site) }
+            _ = try await workplace.run("promote", "platform", "--environment", "lab")
+            result = try await workplace.run("status", "--output", "json")
+            let after = try JSONDecoder().decode(Status.self, from: Data(result.output))
+            #expect(after.environments.first?.lists.first?.promotedVerdict == nil)
+            #expect(after.environments.first?.lists.first?.promoted?.generation == staged.generation)
+            #expect(try await !workplace.run("status").text.contains("still held:"))
         }
     }
 }

@@ -67,7 +67,7 @@ import Testing
             #expect(status.status == 200)
             #expect(String(decoding: status.body, as: UTF8.self).contains("\"environment\" : \"production\""))
             let metrics = String(decoding: try await server.get("/metrics").body, as: UTF8.self)
-            #expect(metrics.contains("rollcall_gate_ready{environment=\"lab\",list=\"platform\"} 1\n"))
+            #expect(metrics.contains("rollcall_gate_ready{environment=\"lab\",list=\"platform\",of=\"staged\"} 1\n"))
 
             // A site that the file names since now has proved nothing.
             let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)

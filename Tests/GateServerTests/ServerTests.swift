@@ -214,9 +214,9 @@ import Testing
             for line in [
                 "rollcall_info{version=\"1.2.3\"} 1", "rollcall_store_reachable 1",
                 "rollcall_gates{state=\"blocked\"} 1",
-                "rollcall_gate_ready{environment=\"lab\",list=\"platform\"} 0",
-                "rollcall_gate_sites{environment=\"lab\",list=\"platform\",state=\"ready\"} 1",
-                "rollcall_gate_reasons{environment=\"lab\",list=\"platform\",code=\"silent\"} 1",
+                "rollcall_gate_ready{environment=\"lab\",list=\"platform\",of=\"staged\"} 0",
+                "rollcall_gate_sites{environment=\"lab\",list=\"platform\",of=\"staged\",state=\"ready\"} 1",
+                "rollcall_gate_reasons{environment=\"lab\",list=\"platform\",of=\"staged\",code=\"silent\"} 1",
                 "rollcall_gate_answers_total{answer=\"ready\"} 1", "rollcall_gate_answers_total{answer=\"blocked\"} 1",
                 "rollcall_gate_answers_total{answer=\"refused\"} 1",
                 "rollcall_http_requests_total{route=\"gate\",status=\"409\"} 1",

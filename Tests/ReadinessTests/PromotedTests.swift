@@ -303,4 +303,34 @@ import Trust
         _ = try await store.check(name, in: lab, of: fleet, act: Fixture.act, about: .promoted)
         #expect(try await store.memory(of: lab).memory.promotedAnswers.keys.map(\.text) == ["platform"])
     }
+
+    // MARK: Looking
+
+    @Test func aStandingHasBothDecisionsWhereTheyAreTwo() async throws {
+        let fleet = try Fixture.fleet()
+        _ = try await store.stage(one, to: lab, of: fleet, act: Fixture.act)
+        try await prove(Fixture.holding(one), sequence: 1)
+        func list() async throws -> FleetStanding.List {
+            let standing = try await FleetStanding(of: fleet, in: store, at: Fixture.now)
+            return try #require(standing.environments.first?.lists.first)
+        }
+        var standing = try await list()
+        #expect(standing.promotedVerdict == nil)
+        #expect(standing.decision(about: .staged) == standing.verdict)
+        #expect(standing.decision(about: .promoted) == nil)
+
+        _ = try await store.promote(one.name, in: lab, of: fleet, act: Fixture.act)
+        standing = try await list()
+        #expect(standing.promotedVerdict == nil)
+        #expect(standing.decision(about: .promoted) == standing.verdict)
+
+        _ = try await store.stage(two, to: lab, of: fleet, act: Fixture.act)
+        standing = try await list()
+        #expect(standing.verdict.judged?.generation == two.generation)
+        #expect(!standing.verdict.isReady)
+        #expect(standing.promotedVerdict?.subject == .promoted)
+        #expect(standing.promotedVerdict?.judged?.generation == one.generation)
+        #expect(standing.promotedVerdict?.isReady == true)
+        #expect(standing.decision(about: .promoted) == standing.promotedVerdict)
+    }
 }
