@@ -8,12 +8,14 @@ extension Board {
         guard !gates.isEmpty else {
             return "Nothing is staged yet: 'rollcall stage LIST.json --environment ENV' begins."
         }
+        let lost = gates.filter { $0.1.promotedVerdict?.isReady == false }.map { "\($0.1.name) in \($0.0)" }
+        let losses = lost.isEmpty ? "" : " Promoted, and not held everywhere: \(Self.enumeration(lost, atMost: 3))."
         let blocked = gates.filter { !$0.1.verdict.isReady }
         guard !blocked.isEmpty else {
-            return "All \(gates.count) gates are ready.".replacing("All 1 gates are", with: "The gate is")
+            return "All \(gates.count) gates are ready.".replacing("All 1 gates are", with: "The gate is") + losses
         }
         let named = Self.enumeration(blocked.map { "\($0.1.name) in \($0.0)" }, atMost: 3)
-        return "\(gates.count - blocked.count) of \(gates.count) gates ready. Blocked: \(named)."
+        return "\(gates.count - blocked.count) of \(gates.count) gates ready. Blocked: \(named)." + losses
     }
 
     /// Names one after the other, of which so many are said and the others counted.
@@ -35,14 +37,22 @@ extension Board {
     static func count(_ number: Int, _ one: String) -> String { "\(number) \(one)\(number == 1 ? "" : "s")" }
 }
 
-extension Board.List {
+extension Verdict {
     /// What blocks, with the sites that it blocks at; the most frequent first.
     var blockers: [(code: String, sites: [String])] {
-        let blocking = verdict.sites.filter { !$0.isReady }
+        let blocking = sites.filter { !$0.isReady }
         let byCode = Dictionary(grouping: blocking) { $0.reasons.first?.code.text ?? "blocked" }
         return byCode.map { ($0.key, $0.value.map(\.name.text)) }
             .sorted { ($1.sites.count, $0.code) < ($0.sites.count, $1.code) }
     }
+
+    /// How many sites let the gate open.
+    var readySites: Int { sites.count(where: \.isReady) }
+}
+
+extension Board.List {
+    /// Whether what is staged, or what is promoted, is not proved everywhere.
+    var isBlocked: Bool { !verdicts.allSatisfy(\.isReady) }
 
     /// When all sites will be ready, where that can be said of each.
     var expectation: Expectation {
@@ -55,9 +65,11 @@ extension Board.List {
         }
         return .at(latest)
     }
+}
 
-    /// How many sites let the gate open.
-    var readySites: Int { verdict.sites.count(where: \.isReady) }
+extension Board.Site.Part {
+    /// What the answer is about, for people.
+    var name: String { subject == .promoted ? "\(list) as promoted" : list.text }
 }
 
 extension Board.Site {
@@ -67,9 +79,9 @@ extension Board.Site {
         for part in parts where !part.verdict.isReady {
             guard let reason = part.verdict.reasons.first else { continue }
             if let index = causes.firstIndex(where: { $0.reason.message == reason.message }) {
-                causes[index].lists.append(part.list.text)
+                causes[index].lists.append(part.name)
             } else {
-                causes.append(([part.list.text], reason))
+                causes.append(([part.name], reason))
             }
         }
         return causes

@@ -29,9 +29,14 @@ public struct Board: Sendable, Hashable {
         public let promoted: EnvironmentRecord.Pointer?
         /// The decision about what is staged under its name.
         public let verdict: Verdict
+        /// The decision about what is promoted, where that is another generation.
+        public let promotedVerdict: Verdict?
 
         /// The list's name.
         public var name: ListName { verdict.list }
+
+        /// Both decisions, or the one that is about both.
+        var verdicts: [Verdict] { [verdict] + (promotedVerdict.map { [$0] } ?? []) }
     }
 
     /// One site, over all lists of its environment.
@@ -47,10 +52,12 @@ public struct Board: Sendable, Hashable {
         /// When everything will be there.
         public let expectation: Expectation
 
-        /// A site's part of the answer for one list.
+        /// A site's part of one answer about a list.
         public struct Part: Sendable, Hashable {
             /// The list.
             public let list: ListName
+            /// As what its generation is judged.
+            public let subject: Verdict.Subject
             /// What the site proved of it, or why it blocks.
             public let verdict: Verdict.Site
         }
@@ -81,11 +88,11 @@ public struct Board: Sendable, Hashable {
 
 /// What a site is, in one word, for a list or for all of its environment's lists.
 public enum SiteState: String, Sendable, CaseIterable, Comparable {
-    /// It does not prove what is staged.
+    /// It does not prove what is staged, or what is promoted.
     case blocked
     /// It does not, and a waiver counts instead.
     case waived
-    /// It proved what is staged.
+    /// It proved what it has to.
     case ready
     /// Nothing is staged that it would have to prove.
     case idle
@@ -101,14 +108,17 @@ public enum SiteState: String, Sendable, CaseIterable, Comparable {
 extension Board.Environment {
     init(_ standing: FleetStanding.Environment, at now: Timestamp) {
         place = standing.environment
-        lists = standing.lists.map { Board.List(promoted: $0.promoted, verdict: $0.verdict) }
+        lists = standing.lists.map {
+            Board.List(promoted: $0.promoted, verdict: $0.verdict, promotedVerdict: $0.promotedVerdict)
+        }
         waivers = standing.evidence.waivers.sorted {
             ($0.claim?.issuedAt.seconds ?? 0, $0.id) > ($1.claim?.issuedAt.seconds ?? 0, $1.id)
         }
         var parts: [SiteName: [Board.Site.Part]] = [:]
-        for list in lists {
-            for site in list.verdict.sites {
-                parts[site.name, default: []].append(.init(list: list.name, verdict: site))
+        for verdict in lists.flatMap(\.verdicts) {
+            for site in verdict.sites {
+                parts[site.name, default: []].append(
+                    .init(list: verdict.list, subject: verdict.subject, verdict: site))
             }
         }
         let named = place.sites.map(\.name)

@@ -9,7 +9,7 @@ extension BoardPage {
 
     /// Every environment, in ladder order.
     init(overviewOf board: Board) {
-        let blocked = board.environments.flatMap(\.lists).count { !$0.verdict.isReady }
+        let blocked = board.environments.flatMap(\.lists).count(where: \.isBlocked)
         self.init(
             blocked == 0 ? "Fleet" : "Fleet: \(blocked) blocked", summary: board.summary, at: board.decidedAt,
             route: .overview, live: .group(board.environments.map { Self.overview($0, now: board.decidedAt) }))
@@ -145,7 +145,7 @@ extension BoardPage {
                             causes.prefix(rest > 1 ? 2 : 3).map { cause in
                                 [
                                     reason(cause.reason),
-                                    environment.lists.count > 1
+                                    site.parts.count > 1
                                         ? small(.text("for \(Board.enumeration(cause.lists, atMost: 3))")) : .nothing,
                                 ]
                             } + (rest > 1 ? [small(.text("and \(rest) more reasons"))] : [])),
@@ -176,27 +176,29 @@ extension BoardPage {
         let counts = Dictionary(grouping: verdict.sites, by: SiteState.init).mapValues(\.count)
         let route = { BoardRoute.list(environment.name, list.name, $0) }
         let states: [SiteState?] = [nil] + SiteState.allCases.filter { counts[$0] != nil }
+        let promoted = list.promotedVerdict.map { " What is promoted: \(Self.held($0))." } ?? ""
         self.init(
             "\(list.name) in \(environment.name)",
-            summary: "\(verdict.isReady ? "Ready" : "Blocked"): \(list.readySites) of"
-                + " \(Board.count(verdict.sites.count, "site")) ready.",
+            summary: "\(verdict.isReady ? "Ready" : "Blocked"): \(verdict.readySites) of"
+                + " \(Board.count(verdict.sites.count, "site")) ready.\(promoted)",
             at: now, route: route(selection),
             live: [
                 HTML("p", [], Self.gateBadge(verdict)),
                 .group(verdict.reasons.map(Self.reason)),
                 Self.facts([
                     ("Environment", Self.link(environment.name.text, .environment(environment.name, .init()))),
-                    ("Staged", Self.pointer(verdict.staged, now: now)),
+                    ("Staged", Self.pointer(verdict.judged, now: now)),
                     ("Promoted", Self.pointer(list.promoted, now: now)),
                     (
                         "Images",
                         .text(
-                            verdict.staged.map {
+                            verdict.judged.map {
                                 "\($0.images), \(Board.count($0.entries, "entry").replacing("entrys", with: "entries")),"
                                     + " \(Quantity.bytes($0.bytes))"
                             } ?? "–")
                     ),
                 ]),
+                list.promotedVerdict.map { Self.promoted($0, environment, now: now) } ?? .nothing,
                 HTML(
                     "section", [.init("aria-labelledby", "sites")], HTML("h2", [.id("sites")], "Sites"),
                     HTML(
@@ -222,6 +224,33 @@ extension BoardPage {
                             Self.page(selection, of: all).map { Self.row($0, environment, now: now) }),
                     Self.pager(all.count, selection, route: route)),
             ])
+    }
+
+    /// What is promoted, where another generation is staged: whether every site still holds it, and those that do not.
+    private static func promoted(_ verdict: Verdict, _ environment: Board.Environment, now: Timestamp) -> HTML {
+        let lost = verdict.sites.filter { !$0.isReady }
+        let rest = lost.count - maximumTroubles
+        return HTML(
+            "section", [.init("aria-labelledby", "promoted")], HTML("h2", [.id("promoted")], "What is promoted"),
+            HTML("p", [], gateBadge(verdict), .text(" \(held(verdict)).")),
+            .group(verdict.reasons.map(reason)),
+            lost.isEmpty
+                ? .nothing
+                : table(
+                    "Sites that do not prove what is promoted", ["Site", "State", "Why", "Missing", "Verified"],
+                    look: "sites", lost.prefix(maximumTroubles).map { row($0, environment, now: now) }),
+            rest > 0
+                ? HTML(
+                    "p", [],
+                    .text(
+                        "and \(rest) more: 'rollcall check \(verdict.list) --environment \(verdict.environment)"
+                            + " --promoted' names them")) : .nothing)
+    }
+
+    /// How many sites hold what a decision is about.
+    static func held(_ verdict: Verdict) -> String {
+        let verb = verdict.readySites == 1 ? "holds" : "hold"
+        return "\(verdict.readySites) of \(Board.count(verdict.sites.count, "site")) \(verb) it"
     }
 
     private static func row(_ site: Verdict.Site, _ environment: Board.Environment, now: Timestamp) -> [HTML] {

@@ -62,7 +62,7 @@ extension BoardPage {
     }
 
     static func gateBadge(_ verdict: Verdict) -> HTML {
-        verdict.staged == nil ? badge(.idle) : badge(verdict.isReady ? .ready : .blocked)
+        verdict.judged == nil ? badge(.idle) : badge(verdict.isReady ? .ready : .blocked)
     }
 
     /// A moment.
@@ -129,7 +129,7 @@ extension BoardPage {
             return HTML("p", [.class("none")], .text("Nothing is staged here."))
         }
         // More than a page bears; whoever has that many asks for one by its name.
-        let shown = environment.lists.sorted { !$0.verdict.isReady && $1.verdict.isReady }.prefix(maximumLists)
+        let shown = environment.lists.sorted { $0.isBlocked && !$1.isBlocked }.prefix(maximumLists)
         let rest = environment.lists.count - shown.count
         return [
             table(
@@ -140,10 +140,8 @@ extension BoardPage {
                         link(list.name.text, .list(environment.name, list.name, .init())),
                         gateBadge(list.verdict),
                         proved(list),
-                        pointer(list.verdict.staged, now: now),
-                        list.promoted?.generation == list.verdict.staged?.generation && list.promoted != nil
-                            ? ["the same", small(age(list.promoted?.at ?? now, now: now))]
-                            : pointer(list.promoted, now: now),
+                        pointer(list.verdict.judged, now: now),
+                        promoted(list, now: now),
                         blockers(list),
                     ]
                 }),
@@ -155,9 +153,18 @@ extension BoardPage {
     /// Lists that a page shows of an environment.
     static let maximumLists = 200
 
+    /// What is promoted; where that is another generation than what is staged, also whether it is still held.
+    private static func promoted(_ list: Board.List, now: Timestamp) -> HTML {
+        if let promoted = list.promoted, promoted.generation == list.verdict.judged?.generation {
+            return ["the same", small(age(promoted.at, now: now))]
+        }
+        let standing = list.promotedVerdict.map { [gateBadge($0), small(.text(held($0)))] as HTML }
+        return [pointer(list.promoted, now: now), standing ?? .nothing]
+    }
+
     private static func proved(_ list: Board.List) -> HTML {
         guard !list.verdict.sites.isEmpty else { return none() }
-        let (ready, all) = (list.readySites, list.verdict.sites.count)
+        let (ready, all) = (list.verdict.readySites, list.verdict.sites.count)
         var parts = [bar(Int64(ready), of: Int64(all), "\(ready) of \(Board.count(all, "site"))")]
         if case .at(let time) = list.expectation, !list.verdict.isReady {
             let seconds = Double(max(0, time.seconds - list.verdict.decidedAt.seconds))
@@ -167,16 +174,23 @@ extension BoardPage {
     }
 
     private static func blockers(_ list: Board.List) -> HTML {
-        var parts = list.verdict.reasons.map(reason)
-        parts += list.blockers.map { code, sites in
+        var parts = blockers(of: list.verdict)
+        let promoted = list.promotedVerdict.map { blockers(of: $0) } ?? []
+        if !promoted.isEmpty { parts += [small("of what is promoted:")] + promoted }
+        return parts.isEmpty ? none() : .group(parts)
+    }
+
+    private static func blockers(of verdict: Verdict) -> [HTML] {
+        var parts = verdict.reasons.map(reason)
+        parts += verdict.blockers.map { code, sites in
             HTML(
                 "p", [.class("reason")], HTML("strong", [], .text(code)),
                 .text(": \(Board.enumeration(sites, atMost: 4))"))
         }
-        let waived = list.verdict.sites.filter { $0.waiver != nil }.map(\.name.text)
+        let waived = verdict.sites.filter { $0.waiver != nil }.map(\.name.text)
         if !waived.isEmpty { parts.append(small(.text("waived: \(Board.enumeration(waived, atMost: 4))"))) }
-        let unsigned = list.verdict.unprovedSites.map(\.text)
+        let unsigned = verdict.unprovedSites.map(\.text)
         if !unsigned.isEmpty { parts.append(small(.text("unsigned: \(Board.enumeration(unsigned, atMost: 4))"))) }
-        return parts.isEmpty ? none() : .group(parts)
+        return parts
     }
 }

@@ -70,7 +70,8 @@ extension BoardPage {
     }
 
     private static func section(_ part: Board.Site.Part, _ environment: Board.Environment, now: Timestamp) -> HTML {
-        let id = "list-\(part.list)"
+        // No list's name can make one of the other: both begin with what they are.
+        let id = "\(part.subject == .promoted ? "promoted" : "list")-\(part.list)"
         let site = part.verdict
         var facts: [(String, HTML)] = []
         if let holding = site.holding {
@@ -82,7 +83,7 @@ extension BoardPage {
         }
         return HTML(
             "section", [.init("aria-labelledby", id)],
-            HTML("h2", [.id(id)], link(part.list.text, .list(environment.name, part.list, .init()))),
+            HTML("h2", [.id(id)], link(part.name, .list(environment.name, part.list, .init()))),
             HTML("p", [], badge(SiteState(site))), why(site), Self.facts(facts), missingEntries(site, id: id))
     }
 

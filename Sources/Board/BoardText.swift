@@ -1,4 +1,5 @@
 public import Console
+import OCI
 import Readiness
 
 /// A board as lines for a terminal, as many as it takes. Pure.
@@ -62,11 +63,11 @@ public struct BoardText: Sendable, Hashable {
         let names = min(lists.map { $0.name.text.count }.max() ?? 0, 50)
         for list in lists {
             let verdict = list.verdict
-            let state: SiteState = verdict.staged == nil ? .idle : verdict.isReady ? .ready : .blocked
+            let state: SiteState = verdict.judged == nil ? .idle : verdict.isReady ? .ready : .blocked
             var line = "  " + sign(state) + StyledText(list.name.text).padded(to: names + 2)
-            line += bar(Int64(list.readySites), of: Int64(verdict.sites.count), columns: 10)
-            line += StyledText(" \(list.readySites)/\(verdict.sites.count)").padded(to: 9)
-            if let staged = verdict.staged {
+            line += bar(Int64(verdict.readySites), of: Int64(verdict.sites.count), columns: 10)
+            line += StyledText(" \(verdict.readySites)/\(verdict.sites.count)").padded(to: 9)
+            if let staged = verdict.judged {
                 line += StyledText(
                     list.promoted?.generation == staged.generation
                         ? "promoted" : list.promoted == nil ? "never promoted" : "not promoted", .quiet)
@@ -77,7 +78,17 @@ public struct BoardText: Sendable, Hashable {
             }
             lines.append(line)
             for reason in verdict.reasons { add(sentence: "\(reason.code): \(reason.message)", indent: 6, .warning) }
+            if let promoted = list.promotedVerdict { add(promoted: promoted, nameWidth: names) }
         }
+    }
+
+    /// What is promoted, where another generation is staged.
+    private mutating func add(promoted: Verdict, nameWidth: Int) {
+        let name = "promoted \(promoted.judged?.generation.short ?? "-")"
+        var line = "    " + sign(promoted.isReady ? .ready : .blocked) + StyledText(name).padded(to: nameWidth)
+        line += StyledText(" held by \(promoted.readySites)/\(promoted.sites.count)")
+        lines.append(line)
+        for reason in promoted.reasons { add(sentence: "\(reason.code): \(reason.message)", indent: 8, .warning) }
     }
 
     private mutating func add(_ site: Board.Site, nameWidth: Int, showsReasons: Bool, now: Timestamp) {
@@ -172,15 +183,14 @@ extension Board {
 
     /// The gates one line each, for where nothing can be drawn: what has changed since the last look is worth printing.
     public var plainLines: [String] {
-        environments.flatMap { environment in
-            environment.lists.map { list in
-                let blockers =
-                    list.verdict.reasons.map(\.code.text)
-                    + list.blockers.map { "\($0.code) at \(Self.enumeration($0.sites, atMost: 4))" }
-                return "\(list.name) in \(environment.name): \(list.verdict.isReady ? "ready" : "blocked"),"
-                    + " \(list.readySites) of \(Self.count(list.verdict.sites.count, "site")) ready"
-                    + (blockers.isEmpty ? "" : "; " + blockers.joined(separator: "; "))
-            }
+        environments.flatMap(\.lists).flatMap(\.verdicts).map { verdict in
+            let blockers =
+                verdict.reasons.map(\.code.text)
+                + verdict.blockers.map { "\($0.code) at \(Self.enumeration($0.sites, atMost: 4))" }
+            return "\(verdict.list) in \(verdict.environment)\(verdict.subject == .promoted ? ", promoted" : ""):"
+                + " \(verdict.isReady ? "ready" : "blocked"),"
+                + " \(verdict.readySites) of \(Self.count(verdict.sites.count, "site")) ready"
+                + (blockers.isEmpty ? "" : "; " + blockers.joined(separator: "; "))
         }
     }
 }

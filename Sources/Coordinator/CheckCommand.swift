@@ -8,15 +8,25 @@ import Readiness
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Say whether every site of an environment proved that it holds what is staged.",
-        discussion: "Ends with 0 when ready and with 3 when blocked, after naming each blocking site and why.")
+        abstract: "Say whether every site of an environment proved that it holds what is staged, or promoted.",
+        discussion: """
+            Ends with 0 when ready and with 3 when blocked, after naming each blocking site and why. The question is about \
+            what is staged; with --promoted about what is promoted, whatever is staged by now. With --generation alone it \
+            is about that one, as it is: staged, or else promoted.
+            """)
 
     @Argument(help: "The list's name.", transform: ListName.init(_:))
     var name: ListName
 
     @OptionGroup var environment: EnvironmentOptions
+
+    @Flag(help: "Ask about what is promoted: whether every site still holds it.")
+    var promoted = false
+
     @Option(
-        help: ArgumentHelp("Blocked unless this generation is the one that is staged.", valueName: "sha256:…"),
+        help: ArgumentHelp(
+            "Blocked unless this generation is staged or promoted; with --promoted, unless it is promoted.",
+            valueName: "sha256:…"),
         transform: Digest.init(_:))
     var generation: Digest?
 
@@ -66,7 +76,8 @@ struct CheckCommand: AsyncParsableCommand {
         } catch {
             if let junit {
                 let unknown = JUnitReport(
-                    unknown: name, in: environment.environment, because: "\(error)", at: .current)
+                    unknown: name, in: environment.environment, of: subject ?? .staged, because: "\(error)",
+                    at: .current)
                 try OutputFile.write(Array("\(unknown.text)\n".utf8), "the JUnit report", to: junit)
             }
             throw error
@@ -82,15 +93,19 @@ struct CheckCommand: AsyncParsableCommand {
         if !report.ready { throw ExitCode.blocked }
     }
 
+    /// What the question is about, where it says so itself.
+    private var subject: Verdict.Subject? { promoted ? .promoted : nil }
+
     private func verdict() async throws -> (Verdict, CentralStore) {
         // A file that changes while it waits is read again: what decides is what it says then.
         let live = try fleet.watch()
         let (list, environment) = (name, environment.environment)
-        let generation = generation
+        let (subject, generation) = (subject, generation)
         let look: @Sendable () async throws -> (Verdict, CentralStore) = {
             let (fleet, central) = try await live.current()
-            let verdict = try await central.check(list, in: environment, of: fleet, act: live.actor.act)
-            return (generation.map { verdict.bound(to: $0) } ?? verdict, central)
+            let verdict = try await central.check(
+                list, in: environment, of: fleet, act: live.actor.act, about: subject, generation: generation)
+            return (verdict, central)
         }
         guard wait else { return try await look() }
         let verdict = try await Wait(timeout: timeout ?? .seconds(1800), interval: interval ?? .seconds(10)).untilReady(

@@ -27,6 +27,7 @@ struct JUnitReport {
 
     private let environment: String
     private let list: String
+    private let subject: Verdict.Subject
     private let decidedAt: Timestamp
     private let cases: [Case]
 
@@ -34,6 +35,7 @@ struct JUnitReport {
     init(_ verdict: VerdictReport) {
         environment = verdict.environment
         list = verdict.list
+        subject = verdict.of
         decidedAt = verdict.decidedAt
         // What blocks the environment as a whole is no site's, and must not be lost where there are no sites.
         let whole =
@@ -49,9 +51,13 @@ struct JUnitReport {
     }
 
     /// That nothing could be decided: a report which is left from an earlier run would be taken for this one's.
-    init(unknown list: ListName, in environment: EnvironmentName, because error: String, at now: Timestamp) {
+    init(
+        unknown list: ListName, in environment: EnvironmentName, of subject: Verdict.Subject = .staged,
+        because error: String, at now: Timestamp
+    ) {
         self.environment = environment.text
         self.list = list.text
+        self.subject = subject
         decidedAt = now
         cases = [
             Case(
@@ -87,13 +93,15 @@ struct JUnitReport {
             "tests=\"\(cases.count)\" failures=\"\(count("failure"))\" errors=\"\(count("error"))\" skipped=\"0\" time=\"0\""
         var lines = [
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "<testsuites name=\"rollcall check\" \(counts)>",
-            "  <testsuite name=\"\(list.xml) in \(environment.xml)\" \(counts)"
+            "  <testsuite name=\"\(VerdictReport.title(list, in: environment, of: subject).xml)\" \(counts)"
                 // Without an offset, as the form has it; it is UTC.
                 + " timestamp=\"\(decidedAt.description.dropLast())\">",
         ]
+        // Both answers about a list may be among one build's results: none may take the other's place.
+        let name = "rollcall.\(environment).\(list)" + (subject == .promoted ? ".promoted" : "")
         for entry in cases {
             let opening =
-                "    <testcase classname=\"rollcall.\(environment.xml).\(list.xml)\" name=\"\(entry.name.xml)\" time=\"0\""
+                "    <testcase classname=\"\(name.xml)\" name=\"\(entry.name.xml)\" time=\"0\""
             guard let fault = entry.fault else {
                 lines +=
                     entry.remark.map {

@@ -1,5 +1,6 @@
 import ConfigurationFiles
 import GateServer
+import OCI
 import ObjectStore
 import Readiness
 import Serving
@@ -51,11 +52,14 @@ actor LiveFleet {
 struct FleetGate: ReadinessGate {
     let fleet: LiveFleet
 
-    func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
+    func verdict(
+        on list: ListName, in environment: EnvironmentName, about subject: Verdict.Subject?, generation: Digest?
+    ) async throws -> Verdict {
         let (fleet, central) = try await fleet.current()
         // Where the store was out of reach when this started, that is made up for now.
         try await central.prepare()
-        return try await central.check(list, in: environment, of: fleet, act: self.fleet.actor.act)
+        return try await central.check(
+            list, in: environment, of: fleet, act: self.fleet.actor.act, about: subject, generation: generation)
     }
 
     func document(of verdict: Verdict) throws -> String { try VerdictReport(verdict).text(.json) }

@@ -41,7 +41,7 @@ struct Outlook {
             return nil
         }
         let now = verdict.decidedAt
-        let generation = verdict.staged?.generation
+        let generation = verdict.judged?.generation
         guard let first = samples[site.name], first.generation == generation, first.latest >= left else {
             samples[site.name] = Sample(generation: generation, at: now, bytesLeft: left, latest: left)
             return nil

@@ -19,7 +19,8 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Answer pipelines over HTTP whether a list is ready.",
         discussion: """
-            GET /v1/gate/ENV/LIST answers 200 ready, 409 blocked, with the reasons as JSON, or 503 where nothing is known. \
+            GET /v1/gate/ENV/LIST answers 200 ready, 409 blocked, with the reasons as JSON, or 503 where nothing is known: \
+            about what is staged, with ?of=promoted about what is promoted, with ?generation=sha256:… about that one. \
             Every answer is decided on a read of the object store that began after the request. Also /v1/status, \
             /metrics (Prometheus) and /healthz. Logs to standard error; SIGTERM and SIGINT end it. Without TLS or without \
             tokens it serves only when told so.

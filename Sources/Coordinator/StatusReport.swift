@@ -13,7 +13,11 @@ struct StatusReport: Encodable {
         init(_ standing: FleetStanding.Environment) {
             environment = standing.environment.name.text
             sites = standing.environment.sites.map(\.name.text)
-            lists = standing.lists.map { List(promoted: $0.promoted, verdict: VerdictReport($0.verdict)) }
+            lists = standing.lists.map { list in
+                List(
+                    promoted: list.promoted, verdict: VerdictReport(list.verdict),
+                    promotedVerdict: list.promotedVerdict.map { VerdictReport($0) })
+            }
         }
     }
 
@@ -21,6 +25,8 @@ struct StatusReport: Encodable {
     struct List: Encodable {
         let promoted: EnvironmentRecord.Pointer?
         let verdict: VerdictReport
+        /// About what is promoted, where that is another generation than what is staged.
+        let promotedVerdict: VerdictReport?
     }
 
     let environments: [Environment]
@@ -41,23 +47,32 @@ struct StatusReport: Encodable {
         for environment in environments {
             if environment.lists.isEmpty { lists.add(environment.environment, "-", "-", "-", "nothing staged") }
             for list in environment.lists {
-                let verdict = list.verdict
                 lists.add(
-                    StyledText(environment.environment), StyledText(verdict.list),
-                    StyledText(verdict.staged?.generation.short ?? "-"),
-                    StyledText(list.promoted?.generation.short ?? "-"),
-                    .state(verdict.ready ? "ready" : "blocked")
-                        + " (\(verdict.sites.count { $0.ready }) of \(verdict.sites.count) sites)")
-                for site in verdict.sites {
-                    sites.add(
-                        StyledText(environment.environment), StyledText(verdict.list), StyledText(site.site),
-                        .state(site.state), StyledText(site.verifiedAt?.description ?? "-"),
-                        site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
-                        StyledText(
-                            (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : [])).joined(separator: ", ")))
+                    StyledText(environment.environment), StyledText(list.verdict.list),
+                    StyledText(list.verdict.staged?.generation.short ?? "-"),
+                    StyledText(list.promoted?.generation.short ?? "-"), Self.state(list.verdict))
+                if let promoted = list.promotedVerdict {
+                    lists.add("", "", "", StyledText("still held:"), Self.state(promoted))
+                }
+                for verdict in [list.verdict, list.promotedVerdict].compactMap(\.self) {
+                    let name = verdict.list + (verdict.of == .promoted ? " (promoted)" : "")
+                    for site in verdict.sites {
+                        sites.add(
+                            StyledText(environment.environment), StyledText(name), StyledText(site.site),
+                            .state(site.state), StyledText(site.verifiedAt?.description ?? "-"),
+                            site.missingEntries == 0 ? "-" : "\(site.missingEntries)",
+                            StyledText(
+                                (site.reasons.map(\.code) + (site.unsigned ? ["(unsigned)"] : []))
+                                    .joined(separator: ", ")))
+                    }
                 }
             }
         }
         return lists.lines + (sites.hasRows ? [""] + sites.lines : [])
+    }
+
+    private static func state(_ verdict: VerdictReport) -> StyledText {
+        .state(verdict.ready ? "ready" : "blocked")
+            + " (\(verdict.sites.count { $0.ready }) of \(verdict.sites.count) sites)"
     }
 }

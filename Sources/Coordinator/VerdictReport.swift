@@ -90,9 +90,12 @@ struct VerdictReport: Encodable {
 
     let environment: String
     let list: String
+    /// What the answer is about; the generation is below the key of the same name.
+    let of: Verdict.Subject
     let ready: Bool
     let decidedAt: Timestamp
     let staged: EnvironmentRecord.Pointer?
+    let promoted: EnvironmentRecord.Pointer?
     let reasons: [Cause]
     let unsignedSites: [String]
     let waivedSites: [String]
@@ -104,9 +107,11 @@ struct VerdictReport: Encodable {
     init(_ verdict: Verdict, missing: [SiteName: [ClosureLines.Line]] = [:]) {
         environment = verdict.environment.text
         list = verdict.list.text
+        of = verdict.subject
         ready = verdict.isReady
         decidedAt = verdict.decidedAt
-        staged = verdict.staged
+        staged = verdict.subject == .staged ? verdict.judged : nil
+        promoted = verdict.subject == .promoted ? verdict.judged : nil
         reasons = verdict.reasons.map(Cause.init)
         unsignedSites = verdict.unprovedSites.map(\.text)
         waivedSites = verdict.sites.filter { $0.waiver != nil }.map(\.name.text)
@@ -139,24 +144,31 @@ struct VerdictReport: Encodable {
         return lines
     }
 
+    /// What was judged, in a heading.
+    var title: String { Self.title(list, in: environment, of: of) }
+
+    static func title(_ list: String, in environment: String, of subject: Verdict.Subject) -> String {
+        "\(list) in \(environment)" + (subject == .promoted ? ", promoted" : "")
+    }
+
     /// Missing entries that the table names for each site; the rest is counted.
     static let namedEntries = 20
 
     var lines: [StyledText] {
         let blocking = sites.count { !$0.ready }
         var lines = [
-            StyledText("\(list) in \(environment): ", .strong) + .state(ready ? "READY" : "BLOCKED")
+            StyledText("\(title): ", .strong) + .state(ready ? "READY" : "BLOCKED")
                 + StyledText(
                     sites.isEmpty
                         ? ""
                         : " (\(sites.count - blocking) of \(sites.count) sites ready"
                             + (waivedSites.isEmpty ? ")" : ", \(waivedSites.count) of them waived)"))
         ]
-        if let staged {
+        if let judged = staged ?? promoted {
             lines.append(
                 StyledText(
-                    "staged \(staged.generation.short), \(staged.entries) entries, \(Quantity.bytes(staged.bytes)),"
-                        + " \(staged.at) by \(staged.by)"))
+                    "\(of.rawValue) \(judged.generation.short), \(judged.entries) entries,"
+                        + " \(Quantity.bytes(judged.bytes)), \(judged.at) by \(judged.by)"))
         }
         lines += reasons.map { StyledText("\($0.code): \($0.message)") }
         lines += exceptions.map { StyledText($0, .warning) }

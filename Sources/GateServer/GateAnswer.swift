@@ -6,7 +6,7 @@ import Readiness
 struct GateAnswer: Hashable, Sendable {
     /// Which of the three answers a gate can give it is.
     enum Outcome: String, CaseIterable, Sendable {
-        /// Every site proved what is staged. The only one that opens anything.
+        /// Every site proved what was asked about. The only one that opens anything.
         case ready
         /// Some site did not, or the question is for another generation.
         case blocked
@@ -68,13 +68,40 @@ struct GateAnswer: Hashable, Sendable {
 struct GateQuestion: Hashable, Sendable {
     let list: ListName
     let environment: EnvironmentName
-    /// The generation that must be staged, where the question is bound to one.
+    /// Whether it is about what is staged or about what is promoted, where the question says so.
+    let subject: Verdict.Subject?
+    /// The generation that is meant, where the question is bound to one.
     let generation: Digest?
 
-    /// - Throws: what is wrong with the names or the generation
-    init(environment: String, list: String, generation: String?) throws {
+    /// What is wrong with a question's parameters: words for people.
+    struct Fault: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// - Parameters:
+    ///   - environment: the environment's name
+    ///   - list: the list's name
+    ///   - query: the decoded parameters
+    /// - Throws: what is wrong with the names or the parameters
+    init(environment: String, list: String, query: [(String, String)]) throws {
         self.environment = try EnvironmentName(environment)
         self.list = try ListName(list)
-        self.generation = try generation.map { try Digest($0) }
+        // A parameter that is misspelt, or there twice, must not make another question of it.
+        var values: [String: String] = [:]
+        for (name, value) in query {
+            guard ["generation", "of"].contains(name) else {
+                throw Fault(
+                    description: "unknown parameter '\(name.prefix(100))': there are 'generation' and 'of'")
+            }
+            guard values.updateValue(value, forKey: name) == nil else {
+                throw Fault(description: "parameter '\(name)' is there twice: give it once")
+            }
+        }
+        generation = try values["generation"].map { try Digest($0) }
+        let text = values["of"]
+        subject = text.flatMap(Verdict.Subject.init(rawValue:))
+        guard text == nil || subject != nil else {
+            throw Fault(description: "a gate is of 'staged' or of 'promoted', not of '\((text ?? "").prefix(100))'")
+        }
     }
 }

@@ -52,16 +52,16 @@ final class GateMetrics: Sendable {
         }
     }
 
-    /// - Parameter verdicts: how every gate stands now; `nil` where that is not known
-    func text(_ verdicts: [Verdict]?) -> String {
+    /// - Parameter standing: how every gate stands now; `nil` where that is not known
+    func text(_ standing: FleetStanding?) -> String {
         var page = ExpositionPage()
         page.write(MetricFamily("rollcall_info", .gauge, "The version that serves."), [([("version", version)], 1)])
         page.write(
             MetricFamily(
                 "rollcall_store_reachable", .gauge,
                 "Whether the object store and the fleet file could be read for this scrape."),
-            [([], verdicts == nil ? 0 : 1)])
-        if let verdicts { gates(verdicts, &page) }
+            [([], standing == nil ? 0 : 1)])
+        if let standing { gates(standing, &page) }
         let figures = figures.withLock { $0 }
         page.write(
             MetricFamily("rollcall_gate_answers_total", .counter, "Answers of gates."),
@@ -77,37 +77,48 @@ final class GateMetrics: Sendable {
         return page.text
     }
 
-    private func gates(_ verdicts: [Verdict], _ page: inout ExpositionPage) {
+    private func gates(_ standing: FleetStanding, _ page: inout ExpositionPage) {
+        let verdicts = standing.verdicts
         page.write(
             MetricFamily("rollcall_gates", .gauge, "Lists of all environments, by whether they are ready."),
             [true, false].map { ready in
                 ([("state", ready ? "ready" : "blocked")], Double(verdicts.count { $0.isReady == ready }))
             })
-        let shown = verdicts.prefix(Self.maximumGates)
-        func labels(_ verdict: Verdict) -> [(String, String)] {
-            [("environment", verdict.environment.text), ("list", verdict.list.text)]
+        // What is promoted has its own series also where the same is staged: an alert on it finds every list that is.
+        let lists = standing.environments.flatMap(\.lists).prefix(Self.maximumGates)
+        let shown: [(subject: Verdict.Subject, verdict: Verdict)] = lists.flatMap { list in
+            Verdict.Subject.allCases.compactMap { subject in
+                list.decision(about: subject).map { (subject: subject, verdict: $0) }
+            }
+        }
+        func labels(_ gate: (subject: Verdict.Subject, verdict: Verdict)) -> [(String, String)] {
+            [
+                ("environment", gate.verdict.environment.text), ("list", gate.verdict.list.text),
+                ("of", gate.subject.rawValue),
+            ]
         }
         page.write(
             MetricFamily("rollcall_gate_ready", .gauge, "Whether every site of the environment proved the list."),
-            shown.map { (labels($0), $0.isReady ? 1 : 0) })
+            shown.map { (labels($0), $0.verdict.isReady ? 1 : 0) })
         page.write(
             MetricFamily("rollcall_gate_sites", .gauge, "Sites of the environment, by whether they proved the list."),
-            shown.flatMap { verdict in
+            shown.flatMap { gate in
                 [true, false].map { ready in
                     (
-                        labels(verdict) + [("state", ready ? "ready" : "blocked")],
-                        Double(verdict.sites.count { $0.isReady == ready })
+                        labels(gate) + [("state", ready ? "ready" : "blocked")],
+                        Double(gate.verdict.sites.count { $0.isReady == ready })
                     )
                 }
             })
         page.write(
             MetricFamily(
                 "rollcall_gate_reasons", .gauge, "Sites that block, by the reason's code; a site can have several."),
-            shown.flatMap { verdict in
+            shown.flatMap { gate in
                 let codes =
-                    verdict.sites.flatMap { Set($0.reasons.map(\.code.text)) } + verdict.reasons.map(\.code.text)
+                    gate.verdict.sites.flatMap { Set($0.reasons.map(\.code.text)) }
+                    + gate.verdict.reasons.map(\.code.text)
                 return Dictionary(grouping: codes, by: \.self).sorted { $0.key < $1.key }.map { code, all in
-                    (labels(verdict) + [("code", code)], Double(all.count))
+                    (labels(gate) + [("code", code)], Double(all.count))
                 }
             })
     }

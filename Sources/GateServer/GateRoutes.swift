@@ -10,7 +10,7 @@ struct GateRoutes: Sendable {
     static let maximumQuestions = 64
 
     private enum Key: Hashable {
-        case gate(ListName, EnvironmentName), standing, audit(CentralStore.AuditFilter, Int64?)
+        case gate(GateQuestion), standing, audit(CentralStore.AuditFilter, Int64?)
     }
     private enum Finding: Sendable {
         case verdict(Verdict)
@@ -41,7 +41,7 @@ struct GateRoutes: Sendable {
         router.addMiddleware { GateFront(tokens: tokens, metrics: metrics, version: version) }
         router.get("healthz") { _, _ in Response(.ok, "ok\n", as: "text/plain; charset=utf-8") }
         router.get("metrics") { _, _ in
-            Response(.ok, metrics.text(try? await standing().verdicts), as: "text/plain; version=0.0.4; charset=utf-8")
+            Response(.ok, metrics.text(try? await standing()), as: "text/plain; version=0.0.4; charset=utf-8")
         }
         router.get("v1/status") { _, _ in
             do {
@@ -69,26 +69,22 @@ struct GateRoutes: Sendable {
     // MARK: Questions
 
     private func answer(_ environment: String, _ list: String, _ query: Parameters) async -> GateAnswer {
-        // A misspelt `generation` must not become a question for any generation.
-        if let unknown = query.first(where: { $0.key != "generation" })?.key {
-            return GateAnswer(
-                refused: 400, code: "bad-question",
-                "unknown parameter '\(unknown.prefix(100))': the only one is 'generation'")
-        }
         let question: GateQuestion
         do {
             question = try GateQuestion(
-                environment: environment, list: list, generation: query.get("generation").map { "\($0)" })
+                environment: environment, list: list, query: query.map { ("\($0.key)", "\($0.value)") })
         } catch {
             return GateAnswer(refused: 400, code: "bad-question", "\(error)")
         }
         do {
-            let finding = try await find(.gate(question.list, question.environment)) {
-                .verdict(try await gate.verdict(on: question.list, in: question.environment))
+            let finding = try await find(.gate(question)) {
+                .verdict(
+                    try await gate.verdict(
+                        on: question.list, in: question.environment, about: question.subject,
+                        generation: question.generation))
             }
             guard case .verdict(let verdict) = finding else { return GateAnswer(unknown: "nothing was decided") }
-            let bound = question.generation.map { verdict.bound(to: $0) } ?? verdict
-            return GateAnswer(bound, document: try gate.document(of: bound) + "\n")
+            return GateAnswer(verdict, document: try gate.document(of: verdict) + "\n")
         } catch let error as ReadinessError where error.code == .invalidFleet {
             return GateAnswer(refused: 404, code: "unknown-environment", "\(error)")
         } catch {

@@ -11,7 +11,7 @@ public import Serving
 ///
 /// | path | answer |
 /// |---|---|
-/// | `GET /v1/gate/ENV/LIST` | 200 ready, 409 blocked, 503 not known; `?generation=sha256:…` asks for that one |
+/// | `GET /v1/gate/ENV/LIST` | 200 ready, 409 blocked, 503 not known; `?of=promoted`, `?generation=sha256:…` |
 /// | `GET /v1/status` | every environment and list |
 /// | `GET /`, `/environments/…`, `/audit`, `/waivers` | the board: HTML for people |
 /// | `GET /metrics` | Prometheus text |

@@ -2,28 +2,34 @@ public import OCI
 import ObjectStore
 
 extension CentralStore {
-    /// Decides whether what is staged under a name is ready. An answer that differs from the one before is recorded.
+    /// Decides whether what is staged under a name, or what is promoted, is ready. An answer that differs from the one
+    /// before about the same is recorded.
     ///
     /// - Parameters:
     ///   - list: the list's name
     ///   - environment: where
     ///   - fleet: the fleet
     ///   - act: who asks, and when: the time of the decision
+    ///   - subject: what the question is about; `nil` leaves that to the generation: staged or promoted, as it is. Without
+    ///     one, or with one that is neither, the question is about what is staged
+    ///   - generation: the generation that whoever asks means: where it is not the one, the answer is blocked
     /// - Throws: `ReadinessError.invalidFleet` for an environment that the fleet does not have; `ObjectStoreError` and
     ///   `ReadinessError` where the store cannot be read or written. Then nothing is known, and nothing is ready.
     public func check(
-        _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act
+        _ list: ListName, in environment: EnvironmentName, of fleet: Fleet, act: Act,
+        about subject: Verdict.Subject? = nil, generation: Digest? = nil
     ) async throws -> Verdict {
         let place = try fleet.environment(environment)
         let (evidence, current) = try await evidence(of: place, act: act)
         // After what the answer rests on was read: waiting for it must not make it younger.
         let act = timed(act)
         let state = current.record.lists[list]
+        let subject = subject ?? generation.flatMap { state?.subject(of: $0) } ?? .staged
         let verdict = compare(
-            list: list, staged: state?.staged, environment: place, evidence: evidence, now: act.at,
-            isClimbing: state?.isClimbing ?? true)
+            list: list, about: subject, in: state, environment: place, evidence: evidence, now: act.at)
+        // What is remembered is the answer to all who ask about the same, whichever generation they mean.
         try await remember(verdict, evidence: evidence, in: place, on: current, act: act)
-        return verdict
+        return generation.map { verdict.bound(to: $0) } ?? verdict
     }
 
     // MARK: What was done, and is not recorded yet
@@ -138,21 +144,22 @@ extension CentralStore {
         return .init(record: before.record, digest: before.digest, replayed: memory.replayed(in: before.record))
     }
 
-    /// Records a check whose answer is another than the last one that was recorded of the list. Of a list that the record
-    /// does not have nothing is recorded, whoever asks how often; nor by a clock that is wrong.
+    /// Records a check whose answer is another than the last one that was recorded of the list as the same, staged or
+    /// promoted. Of a list that the record does not have nothing is recorded, whoever asks how often; nor by a clock that is
+    /// wrong.
     func remember(
         _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
         let answer = GateMemory.Answer(verdict, by: GatePolicy(environment))
         guard current.record.lists[verdict.list] != nil, evidence.skew == nil,
-            evidence.memory.answers[verdict.list]?.fingerprint != answer.fingerprint
+            evidence.memory[answerOn: verdict.list, as: verdict.subject]?.fingerprint != answer.fingerprint
         else { return }
         let end = try await auditEnd()
         let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, in: environment, on: current)
         for attempt in 0..<Self.maximumAttempts {
             var (memory, etag) = try await settledMemory(of: verdict.environment, act: act)
-            guard memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
-            memory.answers[verdict.list] = answer
+            guard memory[answerOn: verdict.list, as: verdict.subject]?.fingerprint != answer.fingerprint else { return }
+            memory[answerOn: verdict.list, as: verdict.subject] = answer
             try memory.outbox.add(event, after: end.sequence, signedBy: signingKey)
             if try await swap(memory, against: etag) {
                 _ = try await settledMemory(of: verdict.environment, act: act)
@@ -228,7 +235,7 @@ extension AuditEvent {
         policy = GatePolicy(place)
         environment = verdict.environment
         list = verdict.list
-        generation = verdict.staged?.generation
+        generation = verdict.judged?.generation
         ready = verdict.isReady
         reasons = verdict.reasons.map(\.code.text)
         sites = verdict.sites.map { site in
@@ -253,6 +260,7 @@ extension AuditEvent {
             self.evidence.append(Object(key.path, digest))
         }
         add(evidence.predecessor)
+        if verdict.subject != .staged { details["of"] = verdict.subject.rawValue }
     }
 
     /// Names the record of the environment before, where there is one.

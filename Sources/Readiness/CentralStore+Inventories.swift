@@ -38,13 +38,13 @@ extension CentralStore {
     ///   Bounded by `maximumNamed` and `maximumInventories`; how many there are is in the verdict.
     /// - Throws: `ObjectStoreError`.
     public func missing(of verdict: Verdict) async throws -> [SiteName: [ClosureLines.Line]] {
-        guard let staged = verdict.staged else { return [:] }
+        guard let judged = verdict.judged else { return [:] }
         var sites: [Digest: [SiteName]] = [:]
         for site in verdict.sites {
             guard let holding = site.holding, holding.missingEntries > holding.missing.count else { continue }
             sites[holding.root, default: []].append(site.name)
         }
-        guard !sites.isEmpty, let list = try await lines(of: staged) else { return [:] }
+        guard !sites.isEmpty, let list = try await lines(of: judged) else { return [:] }
         var missing: [SiteName: [ClosureLines.Line]] = [:]
         var left = Self.maximumNamed
         // One after the other: each may have as many bytes as the list.
@@ -59,9 +59,9 @@ extension CentralStore {
 
     /// The lines that a list needs. Where another coordinator removed them before a record pointed to the list, they are
     /// made again of the list.
-    private func lines(of staged: EnvironmentRecord.Pointer) async throws -> ClosureLines? {
-        if let lines = try await inventory(staged.closureRoot) { return lines }
-        return try await list(staged.generation).map { ClosureLines($0.closure) }
+    private func lines(of judged: EnvironmentRecord.Pointer) async throws -> ClosureLines? {
+        if let lines = try await inventory(judged.closureRoot) { return lines }
+        return try await list(judged.generation).map { ClosureLines($0.closure) }
     }
 
     /// Removes inventories that no list and no cache manifest of any environment refers to, once there are many.

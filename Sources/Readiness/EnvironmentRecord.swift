@@ -159,6 +159,20 @@ extension EnvironmentRecord.ListState: Codable {
 extension EnvironmentRecord.ListState {
     /// What a rollback returns to; `nil` where nothing was promoted before.
     public var previous: EnvironmentRecord.Pointer? { history.first }
+
+    /// What is staged, or what is promoted.
+    func pointer(of subject: Verdict.Subject) -> EnvironmentRecord.Pointer? {
+        switch subject {
+        case .staged: staged
+        case .promoted: promoted
+        }
+    }
+
+    /// As what a generation is here: staged where it is both, `nil` where it is neither.
+    func subject(of generation: Digest) -> Verdict.Subject? {
+        if staged?.generation == generation { return .staged }
+        return promoted?.generation == generation ? .promoted : nil
+    }
 }
 
 extension EnvironmentRecord: Codable {

@@ -1,5 +1,5 @@
-/// How a fleet stands at one moment: every list of every environment, with the decision about what is staged and what that
-/// decision rests on.
+/// How a fleet stands at one moment: every list of every environment, with the decisions about what is staged and what is
+/// promoted, and what they rest on.
 public struct FleetStanding: Hashable, Sendable {
     /// One environment.
     public struct Environment: Hashable, Sendable {
@@ -27,13 +27,26 @@ public struct FleetStanding: Hashable, Sendable {
         public let promoted: EnvironmentRecord.Pointer?
         /// The decision about what is staged under its name.
         public let verdict: Verdict
+        /// The decision about what is promoted, where that is another generation than what is staged. `nil` where one
+        /// decision is about both, and where nothing is promoted.
+        public let promotedVerdict: Verdict?
 
         /// - Parameters:
         ///   - promoted: what is promoted under its name
         ///   - verdict: the decision about what is staged under its name
-        public init(promoted: EnvironmentRecord.Pointer?, verdict: Verdict) {
+        ///   - promotedVerdict: the decision about what is promoted, where that is another generation
+        public init(promoted: EnvironmentRecord.Pointer?, verdict: Verdict, promotedVerdict: Verdict? = nil) {
             self.promoted = promoted
             self.verdict = verdict
+            self.promotedVerdict = promotedVerdict
+        }
+
+        /// The decision about what is staged, or about what is promoted, be it the same generation or not; `nil` where
+        /// nothing is promoted.
+        public func decision(about subject: Verdict.Subject) -> Verdict? {
+            guard subject == .promoted else { return verdict }
+            guard let promoted, promoted.generation == verdict.judged?.generation else { return promotedVerdict }
+            return verdict
         }
     }
 
@@ -58,18 +71,19 @@ public struct FleetStanding: Hashable, Sendable {
         for environment in fleet.environments {
             let (seen, current) = try await central.observe(environment)
             let now = central.clock?() ?? now
-            let lists = current.record.lists.sorted { $0.key < $1.key }.map { name, state in
-                List(
-                    promoted: state.promoted,
-                    verdict: compare(
-                        list: name, staged: state.staged, environment: environment, evidence: seen, now: now,
-                        isClimbing: state.isClimbing))
+            let lists = current.record.lists.sorted { $0.key < $1.key }.map { (name, state) -> List in
+                func decide(about subject: Verdict.Subject) -> Verdict {
+                    compare(list: name, about: subject, in: state, environment: environment, evidence: seen, now: now)
+                }
+                return List(
+                    promoted: state.promoted, verdict: decide(about: .staged),
+                    promotedVerdict: state.promoted != nil && state.isClimbing ? decide(about: .promoted) : nil)
             }
             environments.append(Environment(environment: environment, lists: lists, evidence: seen))
         }
         self.init(environments: environments, decidedAt: now)
     }
 
-    /// The decisions about every list of every environment, in ladder order.
+    /// The decisions about what is staged of every list of every environment, in ladder order.
     public var verdicts: [Verdict] { environments.flatMap { $0.lists.map(\.verdict) } }
 }

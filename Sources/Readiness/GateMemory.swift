@@ -34,7 +34,7 @@ public struct GateMemory: Hashable, Sendable {
         init(_ verdict: Verdict, by policy: GatePolicy) {
             ready = verdict.isReady
             at = verdict.decidedAt
-            var text = "\(verdict.staged?.generation.description ?? "-") \(verdict.isReady)\n"
+            var text = "\(verdict.judged?.generation.description ?? "-") \(verdict.isReady)\n"
             text += "\(policy.digest)\n"
             text += verdict.reasons.map(\.code.text).joined(separator: " ") + "\n"
             for site in verdict.sites {
@@ -76,8 +76,10 @@ public struct GateMemory: Hashable, Sendable {
     var demands: Demands?
     /// The waivers that were taken back and would still count, with their ends.
     var revokedWaivers: [String: Timestamp] = [:]
-    /// The last recorded answer for each list of the environment's record.
+    /// The last recorded answer for each list of the environment's record, about what is staged.
     var answers: [ListName: Answer] = [:]
+    /// The same about what is promoted, where that was asked.
+    var promotedAnswers: [ListName: Answer] = [:]
     /// The latest state that was seen of each list in the environment's record.
     private(set) var lists: [ListName: Mark] = [:]
     /// What was decided and is not in the audit chain yet.
@@ -192,12 +194,25 @@ public struct GateMemory: Hashable, Sendable {
     /// Remembers which states of lists are the latest, and forgets answers about lists that there are none of.
     mutating func remember(_ record: EnvironmentRecord) {
         answers = answers.filter { record.lists[$0.key] != nil }
+        promotedAnswers = promotedAnswers.filter { record.lists[$0.key] != nil }
         for (name, state) in record.lists where state.changes > lists[name]?.changes ?? 0 {
             lists[name] = Mark(state)
         }
         // A record that has fewer lists than were seen is an old one; it does not get to have more than a record may.
         guard lists.count > EnvironmentRecord.maximumLists else { return }
         lists = lists.filter { record.lists[$0.key] != nil }
+    }
+
+    /// The last recorded answer about a list as staged, or as promoted: who asks about the one changes nothing about the
+    /// other.
+    subscript(answerOn list: ListName, as subject: Verdict.Subject) -> Answer? {
+        get { subject == .staged ? answers[list] : promotedAnswers[list] }
+        set {
+            switch subject {
+            case .staged: answers[list] = newValue
+            case .promoted: promotedAnswers[list] = newValue
+            }
+        }
     }
 
     /// The highest number of changes that was seen of a list; 0 where none was.
@@ -258,7 +273,7 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, lists, outbox
+        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, promotedAnswers, lists, outbox
     }
 
     public init(from decoder: any Decoder) throws {
@@ -271,6 +286,7 @@ extension GateMemory: Codable {
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
         revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
+        promotedAnswers = try container.decodeIfPresent([ListName: Answer].self, forKey: .promotedAnswers) ?? [:]
         lists = try container.decodeIfPresent([ListName: Mark].self, forKey: .lists) ?? [:]
         outbox = try container.decodeIfPresent(Outbox.self, forKey: .outbox) ?? Outbox()
     }
@@ -285,6 +301,7 @@ extension GateMemory: Codable {
         try container.encodeIfPresent(demands, forKey: .demands)
         if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
         try container.encode(answers, forKey: .answers)
+        if !promotedAnswers.isEmpty { try container.encode(promotedAnswers, forKey: .promotedAnswers) }
         if !lists.isEmpty { try container.encode(lists, forKey: .lists) }
         if !outbox.isEmpty { try container.encode(outbox, forKey: .outbox) }
     }

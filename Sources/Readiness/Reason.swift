@@ -12,6 +12,8 @@ public struct Reason: Hashable, Sendable {
         public static let nothingStaged = Code(text: "nothing-staged")
         /// Another generation is staged than the one that was asked for.
         public static let anotherStaged = Code(text: "another-staged")
+        /// Nothing is promoted under the list's name, or another generation than the one that was asked for.
+        public static let notPromoted = Code(text: "not-promoted")
         /// The fleet names no site in the environment.
         public static let noSites = Code(text: "no-sites")
         /// The generation was not promoted in the environment before.

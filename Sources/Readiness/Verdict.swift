@@ -2,6 +2,14 @@ public import OCI
 
 /// The answer for one list in one environment: ready, or blocked with reasons.
 public struct Verdict: Hashable, Sendable {
+    /// As what a list's generation is judged. The texts are stable: programs rely on them.
+    public enum Subject: String, CaseIterable, Sendable, Codable {
+        /// What is staged: what the agents prefetch, and what a promotion would let the clusters use.
+        case staged
+        /// What is promoted: what the clusters may use now.
+        case promoted
+    }
+
     /// One site's part of the answer.
     public struct Site: Hashable, Sendable {
         /// The site.
@@ -39,8 +47,10 @@ public struct Verdict: Hashable, Sendable {
     public let environment: EnvironmentName
     /// The list's name.
     public let list: ListName
-    /// What is staged under that name: the generation that the answer is for.
-    public let staged: EnvironmentRecord.Pointer?
+    /// Whether the answer is about what is staged or about what is promoted under that name.
+    public let subject: Subject
+    /// The generation that the answer is for; `nil` where nothing is staged, or promoted, under that name.
+    public let judged: EnvironmentRecord.Pointer?
     /// When it was decided.
     public let decidedAt: Timestamp
     /// Why the environment blocks as a whole.
@@ -50,7 +60,7 @@ public struct Verdict: Hashable, Sendable {
 
     /// Whether every site of the environment proved the list's closure root, or is waived. The only way to be ready.
     public var isReady: Bool {
-        staged != nil && reasons.isEmpty && !sites.isEmpty && sites.allSatisfy(\.isReady)
+        judged != nil && reasons.isEmpty && !sites.isEmpty && sites.allSatisfy(\.isReady)
     }
 
     /// The sites whose word was taken for true although nobody vouches for it.
@@ -62,49 +72,73 @@ public struct Verdict: Hashable, Sendable {
     /// The verdict with another reason for the environment as a whole, in the place of those that there are.
     func with(reason: Reason) -> Verdict {
         Verdict(
-            environment: environment, list: list, staged: staged, decidedAt: decidedAt, reasons: [reason], sites: sites)
+            environment: environment, list: list, subject: subject, judged: judged, decidedAt: decidedAt,
+            reasons: [reason], sites: sites)
     }
 
-    /// The verdict for one generation only: blocked where another one is staged, whatever the sites hold.
+    /// The verdict for one generation only: blocked where another one is staged, or promoted, whatever the sites hold.
     ///
     /// - Parameter generation: the generation that whoever asks means
     public func bound(to generation: Digest) -> Verdict {
-        guard let staged, staged.generation != generation else { return self }
-        return blocked(
-            by: Reason(
-                .anotherStaged,
-                "generation \(generation.short) of '\(list)' was asked for, and \(staged.generation.short) is staged, since"
-                    + " \(staged.at) by \(staged.by): ask for that one, or stage the other again"))
+        guard let judged, judged.generation != generation else { return self }
+        let asked = "generation \(generation.short) of '\(list)' was asked for, and \(judged.generation.short) is"
+        let since = "since \(judged.at) by \(judged.by): ask for that one"
+        let reason =
+            switch subject {
+            case .staged: Reason(.anotherStaged, "\(asked) staged, \(since), or stage the other again")
+            case .promoted: Reason(.notPromoted, "\(asked) promoted, \(since), or promote the other")
+            }
+        return blocked(by: reason)
     }
 
     /// The verdict with one more reason for the environment as a whole.
     func blocked(by reason: Reason) -> Verdict {
         Verdict(
-            environment: environment, list: list, staged: staged, decidedAt: decidedAt, reasons: reasons + [reason],
-            sites: sites)
+            environment: environment, list: list, subject: subject, judged: judged, decidedAt: decidedAt,
+            reasons: reasons + [reason], sites: sites)
     }
 }
 
 /// How far ahead of the coordinator's clock a site's may be: five minutes, more than any synchronized pair differs.
 public let clockSkewTolerance: Duration = .seconds(300)
 
-/// Decides whether a list may be promoted: whether every site of the environment proved that it holds exactly what the
-/// staged generation needs.
+/// Decides about what is staged under a list's name, whether it may be promoted, or about what is promoted, whether it is
+/// still held: whether every site of the environment proved that it holds exactly what that generation needs.
+///
+/// - Parameters:
+///   - list: the list's name
+///   - subject: which of the two. The ladder concerns only what is staged: what is promoted has climbed it
+///   - state: where the list stands; `nil` where the environment's record does not have it
+///   - environment: the environment, as the fleet names it
+///   - evidence: what the central object store holds of each site, what was seen before, and the waivers
+///   - now: the coordinator's time
+public func compare(
+    list: ListName, about subject: Verdict.Subject, in state: EnvironmentRecord.ListState?,
+    environment: Fleet.Environment, evidence: Evidence, now: Timestamp
+) -> Verdict {
+    compare(
+        list: list, staged: state?.pointer(of: subject), environment: environment, evidence: evidence, now: now,
+        isClimbing: subject == .staged && state?.isClimbing ?? true, as: subject)
+}
+
+/// Decides about one generation of a list: whether every site of the environment proved that it holds exactly what that
+/// generation needs.
 ///
 /// A function of values, without any other input. Whatever is not proved blocks.
 ///
 /// - Parameters:
 ///   - list: the list's name
-///   - staged: the generation to judge: what is staged under that name, if anything; for a rollback, what was promoted
-///     before
+///   - staged: the generation to judge: what is staged under that name, if anything; what is promoted, for an answer about
+///     that; for a rollback, what was promoted before
 ///   - environment: the environment, as the fleet names it
 ///   - evidence: what the central object store holds of each site, what was seen before, and the waivers
 ///   - now: the coordinator's time
 ///   - isClimbing: whether the generation is new there, so that it has to be promoted in the environment before: one that
 ///     is promoted already, or is returned to, is not
+///   - subject: as what it is judged
 public func compare(
     list: ListName, staged: EnvironmentRecord.Pointer?, environment: Fleet.Environment,
-    evidence: Evidence, now: Timestamp, isClimbing: Bool = true
+    evidence: Evidence, now: Timestamp, isClimbing: Bool = true, as subject: Verdict.Subject = .staged
 ) -> Verdict {
     var reasons: [Reason] = []
     if let (lead, note) = evidence.lead(over: now, in: environment) {
@@ -123,13 +157,7 @@ public func compare(
             reasons.append(notPromotedBefore(list, staged.generation, in: before, before: environment.name))
         }
     }
-    if staged == nil {
-        reasons.append(
-            Reason(
-                .nothingStaged,
-                "nothing is staged to '\(environment.name)' as '\(list)': run 'rollcall stage LIST.json --environment"
-                    + " \(environment.name)'"))
-    }
+    if staged == nil { reasons.append(absence(of: subject, list, in: environment.name)) }
     if environment.sites.isEmpty {
         reasons.append(
             Reason(
@@ -139,7 +167,7 @@ public func compare(
     }
     let known = Set(environment.sites.map(\.name))
     let unknown = Set(evidence.reports.keys).union(evidence.shards.keys).subtracting(known).sorted()
-    // With nothing staged there is nothing to hold a site to.
+    // With nothing to judge there is nothing to hold a site to.
     let sites = staged.map { staged in
         environment.sites.map { site in
             Judgement(
@@ -150,8 +178,24 @@ public func compare(
         }
     }
     return Verdict(
-        environment: environment.name, list: list, staged: staged, decidedAt: now, reasons: reasons,
+        environment: environment.name, list: list, subject: subject, judged: staged, decidedAt: now, reasons: reasons,
         sites: (sites ?? []) + unknown.map { unknownSite($0, in: environment.name) })
+}
+
+/// Why there is nothing to judge.
+private func absence(of subject: Verdict.Subject, _ list: ListName, in environment: EnvironmentName) -> Reason {
+    switch subject {
+    case .staged:
+        Reason(
+            .nothingStaged,
+            "nothing is staged to '\(environment)' as '\(list)': run 'rollcall stage LIST.json --environment"
+                + " \(environment)'")
+    case .promoted:
+        Reason(
+            .notPromoted,
+            "nothing is promoted in '\(environment)' as '\(list)': run 'rollcall promote \(list) --environment"
+                + " \(environment)', or ask about what is staged")
+    }
 }
 
 /// Why a clock cannot be relied on: what is decided or done by it would be dated wrongly.

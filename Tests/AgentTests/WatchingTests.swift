@@ -80,7 +80,7 @@ import Testing
         let alerts = rules.split(separator: "\n").compactMap { line in
             line.split(separator: "- alert: ").dropFirst().first.map(String.init)
         }
-        #expect(alerts.count == 17)
+        #expect(alerts.count == 18)
         let headings = Set(
             try text("docs/runbooks.md").split(separator: "\n").filter { $0.hasPrefix("## ") }.map { $0.dropFirst(3) })
         let test = try text("configs/prometheus/rollcall-alerts.test.yaml")

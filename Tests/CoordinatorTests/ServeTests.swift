@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import HTTP
 import Readiness
 import TestSupport
@@ -7,51 +6,12 @@ import Testing
 
 /// `rollcall serve` as a process, asked as a pipeline asks.
 @Suite(.timeLimit(.minutes(5))) struct ServeTests {
-    /// A server of a workplace's fleet, on a free port.
-    private struct Server {
-        let process: ChildProcess
-        let origin: String
-        let client = HTTPClient()
-
-        init(_ workplace: Workplace, _ arguments: String...) async throws {
-            let log = workplace.directory.file("serve.log")
-            process = try ChildProcess(
-                [Workplace.executable, "serve", "--listen", "127.0.0.1:0", "--without-tls"] + arguments,
-                environment: ["ROLLCALL_FLEET": "", "TERM": "dumb"], directory: workplace.directory.path,
-                output: "/dev/null", errors: log)
-            while true {
-                let text = String(decoding: (try? workplace.directory.read("serve.log")) ?? [], as: UTF8.self)
-                if let range = text.firstRange(of: "127.0.0.1:") ?? text.firstRange(of: "127.0.0.1]:"),
-                    let port = Int(text[range.upperBound...].prefix { $0.isNumber })
-                {
-                    origin = "http://127.0.0.1:\(port)"
-                    return
-                }
-                guard process.isRunning else { throw TestSupportError("serve ended at once: \(text)") }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-        }
-
-        func get(_ path: String, token: String? = nil) async throws -> HTTPResponse {
-            var request = HTTPRequest(.get, try HTTPURL(origin + path))
-            if let token { request.headers["Authorization"] = "Bearer \(token)" }
-            request.proxy = ""
-            return try await client.send(request)
-        }
-
-        func end() async {
-            client.shutdown()
-            process.signal(SIGTERM)
-            #expect(await process.ended() == 0)
-        }
-    }
-
     @Test func theGateFollowsTheStoreAndTheFleet() async throws {
         try await Workplace.with { workplace in
             let list = try workplace.write(Workplace.list())
             _ = try await workplace.run("stage", "list.json", "--environment", "lab")
             try await workplace.prove(list, at: "lab-1")
-            let server = try await Server(workplace, "--without-tokens")
+            let server = try await GateProcess(workplace, "--without-tokens")
             let gate = "/v1/gate/lab/platform"
             var answer = try await server.get(gate)
             #expect(answer.status == 409)
@@ -67,7 +27,7 @@ import Testing
             #expect(status.status == 200)
             #expect(String(decoding: status.body, as: UTF8.self).contains("\"environment\" : \"production\""))
             let metrics = String(decoding: try await server.get("/metrics").body, as: UTF8.self)
-            #expect(metrics.contains("rollcall_gate_ready{environment=\"lab\",list=\"platform\"} 1\n"))
+            #expect(metrics.contains("rollcall_gate_ready{environment=\"lab\",list=\"platform\",of=\"staged\"} 1\n"))
 
             // A site that the file names since now has proved nothing.
             let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
@@ -106,7 +66,7 @@ import Testing
         try await Workplace.with { workplace in
             let token = String(repeating: "t", count: 40)
             try workplace.directory.write("tokens", "\(token)\n")
-            let server = try await Server(workplace, "--tokens", "tokens")
+            let server = try await GateProcess(workplace, "--tokens", "tokens")
             #expect(try await server.get("/v1/gate/lab/platform").status == 401)
             #expect(try await server.get("/v1/gate/lab/platform", token: token).status == 409)
             await server.end()
@@ -120,7 +80,10 @@ import Testing
         (["--without-tls", "--tokens", "none"], 64, "none: cannot be read (No such file or directory)"),
         (["--without-tls", "--tokens", "fleet.yaml"], 64, "fleet.yaml:1: a token has at least 16 characters"),
         (["--without-tls", "--without-tokens", "--listen", "nowhere"], 64, "nowhere"),
-        (["--without-tokens", "--certificate", "x", "--key", "y"], 64, "x: cannot be read (No such file or directory)"),
+        (
+            ["--without-tokens", "--certificate", "x", "--key", "y"], 64,
+            "x: cannot be read (No such file or directory)"
+        ),
         (["--without-tls", "--without-tokens", "--fleet", "none.yaml"], 64, "none.yaml"),
     ])
     func whatIsWrongIsSaid(_ arguments: [String], _ status: Int, _ words: String) async throws {

@@ -9,10 +9,11 @@ import TestSupport
 
 @testable import GateServer
 
-/// A gate whose answers the test gives, and that counts the reads.
+/// A gate whose answers the test gives, and that counts the reads and what they were about.
 final class ScriptedGate: ReadinessGate {
     private struct State {
         var reads = 0
+        var subjects: [Verdict.Subject?] = []
         var answer: @Sendable (ListName, EnvironmentName) async throws -> Verdict = { list, environment in
             try madeVerdict(list.text, in: environment.text)
         }
@@ -20,12 +21,22 @@ final class ScriptedGate: ReadinessGate {
     private let state = Mutex(State())
 
     var reads: Int { state.withLock { $0.reads } }
+    /// What each question about a gate was about, as it said itself.
+    var subjects: [Verdict.Subject?] { state.withLock { $0.subjects } }
 
     func answer(_ body: @escaping @Sendable (ListName, EnvironmentName) async throws -> Verdict) {
         state.withLock { $0.answer = body }
     }
 
-    func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
+    func verdict(
+        on list: ListName, in environment: EnvironmentName, about subject: Verdict.Subject?, generation: Digest?
+    ) async throws -> Verdict {
+        state.withLock { $0.subjects.append(subject) }
+        let verdict = try await verdict(on: list, in: environment)
+        return generation.map { verdict.bound(to: $0) } ?? verdict
+    }
+
+    private func verdict(on list: ListName, in environment: EnvironmentName) async throws -> Verdict {
         let answer = state.withLock { state in
             state.reads += 1
             return state.answer

@@ -55,6 +55,28 @@ import Testing
         }
     }
 
+    @Test func whatAGateIsOfIsTold() async throws {
+        try await LiveServer.with { server in
+            let staged = try imageList("platform").generation
+            for query in [
+                "", "?of=staged", "?of=promoted", "?generation=\(staged)", "?of=promoted&generation=\(staged)",
+            ] {
+                #expect(try await server.get("/v1/gate/lab/platform\(query)").status == 200, "\(query)")
+            }
+            #expect(server.gate.subjects == [nil, .staged, .promoted, nil, .promoted])
+            // What is misspelt, or there twice, must not become another question.
+            for query in [
+                "of=", "of=both", "of=Promoted", "OF=promoted", "of=staged&of=promoted", "of=promoted&of=promoted",
+                "generation=\(staged)&generation=\(staged)",
+            ] {
+                let answer = try await server.get("/v1/gate/lab/platform?\(query)")
+                #expect(answer.status == 400, "\(query)")
+                #expect(answer.text.contains("bad-question"))
+            }
+            #expect(server.gate.subjects.count == 5)
+        }
+    }
+
     @Test func whatIsNoQuestionIsRefused() async throws {
         try await LiveServer.with { server in
             for path in [
@@ -192,9 +214,9 @@ import Testing
             for line in [
                 "rollcall_info{version=\"1.2.3\"} 1", "rollcall_store_reachable 1",
                 "rollcall_gates{state=\"blocked\"} 1",
-                "rollcall_gate_ready{environment=\"lab\",list=\"platform\"} 0",
-                "rollcall_gate_sites{environment=\"lab\",list=\"platform\",state=\"ready\"} 1",
-                "rollcall_gate_reasons{environment=\"lab\",list=\"platform\",code=\"silent\"} 1",
+                "rollcall_gate_ready{environment=\"lab\",list=\"platform\",of=\"staged\"} 0",
+                "rollcall_gate_sites{environment=\"lab\",list=\"platform\",of=\"staged\",state=\"ready\"} 1",
+                "rollcall_gate_reasons{environment=\"lab\",list=\"platform\",of=\"staged\",code=\"silent\"} 1",
                 "rollcall_gate_answers_total{answer=\"ready\"} 1", "rollcall_gate_answers_total{answer=\"blocked\"} 1",
                 "rollcall_gate_answers_total{answer=\"refused\"} 1",
                 "rollcall_http_requests_total{route=\"gate\",status=\"409\"} 1",

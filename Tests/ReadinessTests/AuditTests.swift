@@ -431,7 +431,7 @@ import Trust
             Issue.record("what sites do not hold now is not returned to")
             return
         }
-        #expect(blocked.staged?.generation == one.generation)
+        #expect(blocked.judged?.generation == one.generation)
         #expect(blocked.sites.map { $0.reasons.map(\.code) } == [[.otherGeneration], [.otherGeneration]])
 
         for site in ["site-1", "site-2"] {

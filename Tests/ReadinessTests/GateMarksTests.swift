@@ -59,7 +59,7 @@ import Trust
         // Nobody has asked about the new one yet.
         _ = try await memory.put(old, at: key, condition: .none)
         let verdict = try await check(one)
-        #expect(verdict.staged?.generation == one.generation)
+        #expect(verdict.judged?.generation == one.generation)
         #expect(verdict.reasons.map(\.code) == [.recordReplayed])
         #expect(verdict.reasons.first?.message.contains("environments/lab/record.json") == true)
         #expect(verdict.sites.allSatisfy { $0.isReady })

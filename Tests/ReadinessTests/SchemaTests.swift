@@ -75,6 +75,7 @@ import Trust
             if sequence == 1 { _ = try await store.revoke(waiver: waiver.id, in: lab, act: act) }
         }
         _ = try await store.promote(one.name, in: lab, of: fleet, act: act, move: .rollback)
+        _ = try await store.check(one.name, in: lab, of: fleet, act: act, about: .promoted)
         _ = try await CentralStore(memory).forget(SiteName("site-2"), in: lab, act: Fixture.act)
         // An event that a crash left in each of the two objects that hold some.
         var record = try await store.record(of: lab)
