@@ -58,6 +58,7 @@ final class ContentAudit: Service {
     /// Takes up what the site needs now, after a pass, which may have found that content is new, or was lost.
     func update(_ closure: Closure) throws {
         guard let period = settings.period else { return }
+        try journal.forgetReadings(after: { Timestamp(timing) })
         let readings = try journal.readings()
         // Of several agents each reads what is its own.
         let closure = shard.map { shard in Closure(closure.entries.filter { shard.owns($0.digest) }) } ?? closure

@@ -162,6 +162,16 @@ final class ProofJournal: Sendable {
         }
     }
 
+    /// Forgets readings that are stamped later than now: the clock was wrong when they were made, and nobody can tell how old
+    /// they are.
+    ///
+    /// - Parameter now: asked where no reading is written meanwhile: one that comes to an end just now is not later
+    func forgetReadings(after now: () -> Timestamp) throws(AgentError) {
+        try write { database in
+            try database.execute(sql: "DELETE FROM content WHERE read > ?", arguments: [now().seconds])
+        }
+    }
+
     /// Forgets readings of content that nothing needs any more.
     func keepReadings(of digests: Set<Digest>) throws(AgentError) {
         try forgetReadings(of: try readings().keys.filter { !digests.contains($0) })

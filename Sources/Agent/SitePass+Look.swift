@@ -79,7 +79,10 @@ extension SitePass {
             }
             guard let fault = try journal.fault(at: place) else { continue }
             finding.damaged[entry.identity] = fault.reason
-            if let mendedAt = fault.mendedAt, now().since(mendedAt) < Self.mendingInterval {
+            // One of a time to come is of a clock that was wrong, and must not leave it alone until then.
+            if let mendedAt = fault.mendedAt,
+                (Duration.zero..<Self.mendingInterval).contains(now().since(mendedAt))
+            {
                 finding.leftAlone.insert(entry.identity)
             }
         }

@@ -198,6 +198,8 @@ struct SitePass: Sendable {
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
         let auditHead = progress == nil ? try await auditHead() : try state.auditHead
+        // What a clock that was ahead has read would be read just now until that time has come.
+        try journal.forgetReadings(after: now)
         let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)

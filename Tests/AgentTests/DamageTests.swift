@@ -77,6 +77,47 @@ import Testing
         #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == fixture.clock.now)
     }
 
+    /// The host's clock is far ahead, everything is read, and the clock is set: nobody knows when it was read, so it is read
+    /// again, and proves nothing until then.
+    @Test func contentThatAClockAheadReadWasNotRead() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let audit = try fixture.audit()
+        fixture.clock.advance(by: 365 * 86_400)
+        try audit.update(closure)
+        try await readAll(audit)
+        fixture.clock.advance(by: -365 * 86_400)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == nil)
+        #expect(try await fixture.manifest()?.holdings.first?.depth == .presence)
+
+        fixture.registry.with { $0.readBack = [] }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(Set(fixture.registry.with { $0.readBack }) == Set(list.closure.entries))
+        let readAt = fixture.clock.now
+        // Nor does it count once the clock gets there.
+        fixture.clock.advance(by: 366 * 86_400)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == readAt)
+    }
+
+    /// Nor is damage left alone until then.
+    @Test func whatAClockAheadMendedIsMendedAgain() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let bad = try #require(list.closure.entries.first { $0.kind == .blob })
+        let place = try fixture.registry.place(of: bad.identity)
+        try fixture.journal().recordFault(place, reason: "wrong bytes")
+        try fixture.journal().recordMending(place, at: fixture.clock.now.advanced(by: .seconds(365 * 86_400)))
+        fixture.registry.with { state in
+            state.damaged[bad.identity] = "wrong bytes"
+            state.brought = []
+        }
+        #expect(try await fixture.run(.sync).isComplete)
+        #expect(fixture.registry.with { $0.brought } == [bad])
+    }
+
     /// An entry that the registry was not asked for is no proof, and no loss either: nothing is published.
     @Test func whatWasNotAskedForIsNoProof() async throws {
         defer { fixture.directory.remove() }
