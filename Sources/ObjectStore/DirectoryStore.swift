@@ -6,9 +6,10 @@ import Dispatch
 /// `~lock`, and `~incoming/` with objects that are being written.
 ///
 /// Conditional writes are exclusive among all processes that use the directory. On NFS that needs version 4, whose locks
-/// reach across hosts. The root must exist: a mistyped path must not become a new and empty store. Whoever writes needs
-/// write permission on the root. Where the root bears the set-group-ID bit, all that is below it belongs to the root's
-/// group, and gets the root's permissions whatever the writers' umasks are: so users of one group share a store.
+/// reach across hosts, and whose server opens files by their names; docs/object-store.md names the mount options. The root
+/// must exist: a mistyped path must not become a new and empty store. Whoever writes needs write permission on the root.
+/// Where the root bears the set-group-ID bit, all that is below it belongs to the root's group, and gets the root's
+/// permissions whatever the writers' umasks are: so users of one group share a store.
 public struct DirectoryStore: ObjectStore {
     let files: StoreFiles
 
