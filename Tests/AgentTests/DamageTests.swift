@@ -77,6 +77,28 @@ import Testing
         #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == fixture.clock.now)
     }
 
+    /// An agent of several to which nothing of a list belongs has nothing to read back, and must not close the gate for ever.
+    @Test func aShardThatOwnsNothingHasNothingToRead() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        func holding(_ shard: Shard) async throws -> CacheManifest.Holding? {
+            var pass = try fixture.pass()
+            pass.shard = shard
+            _ = try await pass.run(.verify, record: fixture.central.record(of: fixture.environment).record)
+            let report = try await fixture.central.report(
+                of: fixture.site, in: fixture.environment, shard: shard, keys: [fixture.key.publicKey])
+            return report?.manifest?.holdings.first
+        }
+        let shards = (0..<Shard.maximum).compactMap { Shard(index: $0, of: Shard.maximum) }
+        func owns(_ shard: Shard) -> Bool { list.closure.entries.contains { shard.owns($0.digest) } }
+        let (idle, busy) = (try #require(shards.first { !owns($0) }), try #require(shards.first(where: owns)))
+        let seen = try #require(try await holding(idle))
+        #expect(seen.missingEntries == 0)
+        #expect(seen.contentVerifiedAt == seen.verifiedAt)
+        #expect(seen.depth == .content)
+        #expect(try await holding(busy)?.contentVerifiedAt == nil)
+    }
+
     /// The host's clock is far ahead, everything is read, and the clock is set: nobody knows when it was read, so it is read
     /// again, and proves nothing until then.
     @Test func contentThatAClockAheadReadWasNotRead() async throws {
