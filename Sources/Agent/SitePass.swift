@@ -126,7 +126,9 @@ struct SitePass: Sendable {
             }
             try journal.forgetReadings(of: Set(brought.map(\.digest)))
         }
-        var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
+        // Before the look: what is lost while it lasts is not covered by it.
+        let lookedAt = now()
+        var outcome = Outcome(found: try await look(at: closure), verifiedAt: lookedAt)
         let missingBefore = outcome.found.missing
         if !outcome.found.toBring.missing.isEmpty {
             await tell(lists, missing: missingBefore, verifiedAt: outcome.verifiedAt)
