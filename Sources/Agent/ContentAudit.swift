@@ -146,10 +146,12 @@ final class ContentAudit: Service {
 
     private func look(at entry: ClosureEntry) async throws -> Bool {
         let place = try registry.place(of: entry.identity)
+        let reading = journal.beginReading(of: entry.digest, at: Timestamp(timing))
+        defer { journal.end(reading) }
         let reason: String
         switch try await registry.readBack(entry, isBudgeted: true) {
         case .shown:
-            try journal.recordReading(of: entry.digest, in: place.repository, at: Timestamp(timing))
+            try journal.record(reading, in: place.repository)
             return true
         case .absent: reason = "it is no longer there"
         case .broken(let what): reason = what

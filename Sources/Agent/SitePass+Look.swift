@@ -68,10 +68,12 @@ extension SitePass {
                 continue
             }
             if finding.damaged[entry.identity] == nil {
+                let reading = journal.beginReading(of: entry.digest, at: now())
+                defer { journal.end(reading) }
                 switch try await registry.readBack(entry, isBudgeted: false) {
                 case .shown:
                     try journal.clearFault(place)
-                    try journal.recordReading(of: entry.digest, in: place.repository, at: now())
+                    try journal.record(reading, in: place.repository)
                     continue
                 case .absent: try journal.recordFault(place, reason: "it is no longer there")
                 case .broken(let reason): try journal.recordFault(place, reason: reason)

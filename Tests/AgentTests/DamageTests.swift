@@ -77,6 +77,45 @@ import Testing
         #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == fixture.clock.now)
     }
 
+    /// Reading takes long, on a small budget: what is damaged behind the place that is being read is not seen.
+    @Test func aReadingCountsFromItsBeginning() async throws {
+        defer { fixture.directory.remove() }
+        let (_, closure) = try await synced()
+        let start = fixture.clock.now
+        fixture.registry.whileReading { [fixture] _ in fixture.clock.advance(by: 3600) }
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        #expect(await audit.step() == .zero)
+        #expect(try fixture.journal().readings().values.map { $0.at } == [start])
+    }
+
+    /// While content is read back, a pass finds it missing and brings it again: what was read is not what is there now.
+    @Test func aReadingDoesNotOutliveItsContent() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let lost = try #require(list.closure.entries.first { $0.kind == .blob })
+        // An agent's passes and its readings have one journal.
+        let pass = try fixture.pass()
+        let audit = try fixture.audit(journal: pass.journal)
+        let record = try await fixture.central.record(of: fixture.environment).record
+        fixture.registry.whileReading { [fixture] entry in
+            guard entry == lost else { return }
+            fixture.registry.with { _ = $0.present.remove(lost.identity) }
+            _ = try? await pass.run(.sync, record: record)
+        }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(fixture.registry.with { $0.present.contains(lost.identity) })
+        let read = Set(try pass.journal.readings().keys)
+        #expect(read == Set(list.closure.entries.map(\.digest)).subtracting([lost.digest]))
+        // It is read next.
+        fixture.registry.whileReading { _ in }
+        fixture.registry.with { $0.readBack = [] }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(fixture.registry.with { $0.readBack } == [lost])
+    }
+
     /// An agent of several to which nothing of a list belongs has nothing to read back, and must not close the gate for ever.
     @Test func aShardThatOwnsNothingHasNothingToRead() async throws {
         defer { fixture.directory.remove() }
@@ -305,7 +344,7 @@ import Testing
             let tag = ProofJournal.AssignedTag(repository: repository, tag: try Tag("1"), digest: digest)
             do {
                 let journal = try ProofJournal(path: path, registry: "https://a.example")
-                try journal.recordReading(of: digest, in: repository, at: time)
+                try journal.record(journal.beginReading(of: digest, at: time), in: repository)
                 #expect(try journal.readings()[digest]?.at == time)
                 try journal.recordFault(place, reason: "bad")
                 // What is damaged is not read.
@@ -347,7 +386,7 @@ import Testing
             let journal = try ProofJournal(path: directory.file("proofs.sqlite"), registry: "https://a.example")
             let digests = (0..<3).map { Digest(of: [UInt8($0)]) }
             for digest in digests {
-                try journal.recordReading(of: digest, in: try Repository("a"), at: Timestamp(seconds: 1))
+                try journal.record(journal.beginReading(of: digest, at: Timestamp(seconds: 1)), in: try Repository("a"))
             }
             try journal.keepReadings(of: [digests[1]])
             #expect(Set(try journal.readings().keys) == [digests[1]])
