@@ -75,6 +75,11 @@ struct GateRoutes: Sendable {
                 refused: 400, code: "bad-question",
                 "unknown parameter '\(unknown.prefix(100))': the only one is 'generation'")
         }
+        // Whoever asks for two generations gets no answer that holds for one of them.
+        guard query.count <= 1 else {
+            return GateAnswer(
+                refused: 400, code: "bad-question", "the parameter 'generation' is there more than once: ask for one")
+        }
         let question: GateQuestion
         do {
             question = try GateQuestion(
