@@ -31,9 +31,9 @@ public struct DirectoryStore: ObjectStore {
     }
 
     /// The clock of who keeps the files, on a shared file system the server's: it is told by a file that is written and
-    /// removed. `nil` for who may only read.
-    public func clockLead() async -> Duration? {
-        try? await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
+    /// removed.
+    public func clockLead() async throws(ObjectStoreError) -> Duration? {
+        try await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
     }
 
     /// By a file that is written and removed, under a name that is no key.

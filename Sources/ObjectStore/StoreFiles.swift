@@ -180,11 +180,13 @@ struct StoreFiles: Sendable {
     }
 
     /// How far the clock that files get their times from is ahead of this machine's, in whole seconds.
-    func clockLead() throws(ObjectStoreError) -> Duration? {
+    func clockLead() throws(ObjectStoreError) -> Duration {
         try requireRoot()
         try makeDirectory(incomingPath)
-        let path = incomingName()
-        guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: "write") else { return nil }
+        let (path, action) = (incomingName(), "write the file that tells the store's clock")
+        guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: action) else {
+            throw .from(errno: ENOENT, doing: action, at: path)
+        }
         defer { unlink(path) }
         return .seconds(try file.status().modified - time(nil))
     }

@@ -81,8 +81,9 @@ extension CentralStore {
             let (memory, etag) = try await settledMemory(of: environment.name, act: act)
             let current = try await settledRecord(of: environment, act: act)
             var evidence = try await observe(environment, remembering: memory, current)
-            // Only where something is decided: a directory's clock is told by a file that is written.
-            evidence.storeLead = await objects.clockLead()
+            // Only where something is decided: a directory's clock is told by a file that is written. One that cannot be
+            // asked is no clock that agrees with ours.
+            evidence.storeLead = try await objects.clockLead()
             // What a clock that is wrong notes would close the gate for those whose clock is right.
             guard evidence.skew == nil else { return (evidence, current) }
             let act = timed(act)

@@ -97,7 +97,7 @@ extension CentralStore {
         }
         let before = try await predecessor(of: place)
         // A time from ahead in the record would close the gate for as long.
-        let skew = skew(from: await objects.clockLead())
+        let skew = skew(from: try await objects.clockLead())
         if let reason = skew ?? refusal(after: before) {
             return try await refuse(reason, after: before)
         }

@@ -27,11 +27,22 @@ import Testing
     @Test func tellsTheFilesClockAndReadsNoMoreThanAsked() async throws {
         try await withTemporaryDirectory { directory in
             let store = DirectoryStore(root: directory.path)
-            let lead = try #require(await store.clockLead())
+            let lead = try #require(try await store.clockLead())
             #expect(max(lead, .zero - lead) <= .seconds(2))
             #expect(try await store.list(below: nil) == [])
             #expect(try FileManager.default.contentsOfDirectory(atPath: "\(directory.path)/~incoming") == [])
-            #expect(await DirectoryStore(root: "\(directory.path)/nowhere").clockLead() == nil)
+            // A clock that cannot be asked is not one that agrees.
+            await #expect(throws: ObjectStoreError.self) {
+                try await DirectoryStore(root: "\(directory.path)/nowhere").clockLead()
+            }
+            try FileManager.default.createDirectory(
+                atPath: directory.file("other"), withIntermediateDirectories: true)
+            try directory.write("other/~incoming", "no directory")
+            await #expect {
+                try await DirectoryStore(root: directory.file("other")).clockLead()
+            } throws: {
+                "\($0)".contains("the file that tells the store's clock")
+            }
             _ = try await store.put(bytes("three"), at: key("a"), condition: .none)
             #expect(try await store.get(key("a"), limit: 5)?.bytes == bytes("three"))
             await #expect(throws: ObjectStoreError.self) { try await store.get(key("a"), limit: 4) }
