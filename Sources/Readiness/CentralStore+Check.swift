@@ -144,16 +144,17 @@ extension CentralStore {
     func remember(
         _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
-        let answer = GateMemory.Answer(verdict, by: GatePolicy(environment))
+        let policy = GatePolicy(environment)
+        let answer = GateMemory.Answer(verdict, by: policy)
         guard current.record.lists[verdict.list] != nil, evidence.skew == nil,
-            evidence.memory.answers[verdict.list]?.fingerprint != answer.fingerprint
+            evidence.memory.answer(about: verdict.list, by: policy)?.fingerprint != answer.fingerprint
         else { return }
         let end = try await auditEnd()
         let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, in: environment, on: current)
         for attempt in 0..<Self.maximumAttempts {
             var (memory, etag) = try await settledMemory(of: verdict.environment, act: act)
-            guard memory.answers[verdict.list]?.fingerprint != answer.fingerprint else { return }
-            memory.answers[verdict.list] = answer
+            guard memory.answer(about: verdict.list, by: policy)?.fingerprint != answer.fingerprint else { return }
+            memory.note(answer, about: verdict.list, by: policy)
             try memory.outbox.add(event, after: end.sequence, signedBy: signingKey)
             if try await swap(memory, against: etag) {
                 _ = try await settledMemory(of: verdict.environment, act: act)

@@ -69,14 +69,18 @@ public struct GateMemory: Hashable, Sendable {
     public internal(set) var sites: [SiteName: Sighting] = [:]
     /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
     var shards: [String: Sighting] = [:]
-    /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the last
-    /// decision's fleet file had them.
+    /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the fleet
+    /// file had them that was decided by last.
     var keys: [String: [Digest]] = [:]
     /// What that file asked for; `nil` where a version that did not note it decided last.
     var demands: Demands?
+    /// When somebody decided by it last, as exactly as `FileMemory.usedAt`; `nil` where a version that did not note it did.
+    var usedAt: Timestamp?
+    /// The other fleet files that are decided by, the latest first.
+    var otherFiles: [FileMemory] = []
     /// The waivers that were taken back and would still count, with their ends.
     var revokedWaivers: [String: Timestamp] = [:]
-    /// The last recorded answer for each list of the environment's record.
+    /// The last answer that was recorded of each list of the environment's record, by the file that was decided by last.
     var answers: [ListName: Answer] = [:]
     /// The latest state that was seen of each list in the environment's record.
     private(set) var lists: [ListName: Mark] = [:]
@@ -192,6 +196,9 @@ public struct GateMemory: Hashable, Sendable {
     /// Remembers which states of lists are the latest, and forgets answers about lists that there are none of.
     mutating func remember(_ record: EnvironmentRecord) {
         answers = answers.filter { record.lists[$0.key] != nil }
+        for index in otherFiles.indices {
+            otherFiles[index].answers = otherFiles[index].answers.filter { record.lists[$0.key] != nil }
+        }
         for (name, state) in record.lists where state.changes > lists[name]?.changes ?? 0 {
             lists[name] = Mark(state)
         }
@@ -258,7 +265,8 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, lists, outbox
+        case schema, environment, sites, shards, keys, demands, usedAt, otherFiles, revokedWaivers, answers, lists,
+            outbox
     }
 
     public init(from decoder: any Decoder) throws {
@@ -269,6 +277,8 @@ extension GateMemory: Codable {
         shards = try container.decodeIfPresent([String: Sighting].self, forKey: .shards) ?? [:]
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
+        usedAt = try container.decodeIfPresent(Timestamp.self, forKey: .usedAt)
+        otherFiles = try container.decodeIfPresent([FileMemory].self, forKey: .otherFiles) ?? []
         revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
         lists = try container.decodeIfPresent([ListName: Mark].self, forKey: .lists) ?? [:]
@@ -283,6 +293,8 @@ extension GateMemory: Codable {
         if !shards.isEmpty { try container.encode(shards, forKey: .shards) }
         try container.encode(keys, forKey: .keys)
         try container.encodeIfPresent(demands, forKey: .demands)
+        try container.encodeIfPresent(usedAt, forKey: .usedAt)
+        if !otherFiles.isEmpty { try container.encode(otherFiles, forKey: .otherFiles) }
         if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
         try container.encode(answers, forKey: .answers)
         if !lists.isEmpty { try container.encode(lists, forKey: .lists) }

@@ -83,6 +83,55 @@ import Trust
         #expect(try await store.auditRecords(limit: 1000).count == count)
     }
 
+    /// Two coordinators with different fleet files, as while one is rolled out: what each of them asks for, and what it is
+    /// answered, is recorded once, and not with every question.
+    @Test func twoFleetFilesAtOnceAreRecordedOnce() async throws {
+        let (list, strict) = (try Fixture.list(), try Fixture.fleet())
+        let lax = try Fleet(
+            objectStore: strict.objectStore,
+            environments: [Fixture.environment(freshness: .seconds(7200)), Fixture.environment("production")])
+        _ = try await store.stage(list, to: lab, of: strict, act: act())
+        try await prove([list], in: lab)
+        func ask(_ fleet: Fleet, at minutes: Int) async throws {
+            _ = try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(60 * minutes)))
+        }
+        func changes() async throws -> Int { try await events(.policyChanged, .keysChanged).count }
+        for fleet in [strict, lax] { try await ask(fleet, at: 0) }
+        #expect(try await changes() == 2)
+        let (gate, end) = (try await memory.get(CentralStore.memoryKey(of: lab)), try await store.auditEnd())
+        for _ in 0..<5 {
+            for fleet in [strict, lax] { try await ask(fleet, at: 1) }
+        }
+        #expect(try await memory.get(CentralStore.memoryKey(of: lab)) == gate)
+        #expect(try await store.auditEnd() == end)
+        #expect(try await events(.checked).count == 2)
+        // However long both are in use.
+        for minutes in stride(from: 20, through: 180, by: 20) {
+            for fleet in [strict, lax] { try await ask(fleet, at: minutes) }
+        }
+        #expect(try await changes() == 2)
+        // Back to one of them after a while is a change, and so is the other after another while.
+        try await ask(lax, at: 230)
+        #expect(try await changes() == 2)
+        try await ask(strict, at: 245)
+        #expect(try await changes() == 3)
+        try await ask(lax, at: 400)
+        let last = try #require(try await events(.policyChanged).last)
+        #expect(try await changes() == 4)
+        #expect(last.details == ["freshness": "7200 s, was 3600 s"])
+        // What is in use is bounded.
+        for seconds in 1...20 {
+            let other = try Fleet(
+                objectStore: strict.objectStore,
+                environments: [
+                    Fixture.environment(freshness: .seconds(9000 + seconds)), Fixture.environment("production"),
+                ])
+            try await ask(other, at: 400)
+        }
+        #expect(
+            try await store.memory(of: lab).memory.otherFiles.count == GateMemory.FileMemory.maximum - 1)
+    }
+
     @Test func theEndOfAKeyAndTheSitesAreRecordedToo() async throws {
         let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
         _ = try await store.stage(list, to: lab, of: fleet, act: act())

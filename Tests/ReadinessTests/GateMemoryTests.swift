@@ -174,6 +174,25 @@ import Trust
         #expect(try await store.lastSequence(of: SiteName("site-1"), in: lab) == 2)
     }
 
+    /// What a version wrote that did not note when somebody decided last by a fleet file.
+    @Test func anOlderMemoryIsRead() throws {
+        let (environment, act) = (try Fixture.environment(), Fixture.act)
+        var memory = GateMemory(environment: environment.name)
+        let first = memory.noteDemands(of: environment, act: act)
+        #expect(first?.action == .keysChanged)
+        let text = String(decoding: try Document.encode(memory, .invalidRecord), as: UTF8.self)
+        let old = text.replacing(",\n  \"usedAt\" : \"\(Fixture.now)\"", with: "")
+        #expect(!old.contains("usedAt"))
+        var read = try GateMemory(parsing: Array(old.utf8), of: environment.name, in: "gate.json")
+        #expect(read.demands == memory.demands && read.usedAt == nil)
+        #expect(try GateMemory(parsing: Array(text.utf8), of: environment.name, in: "gate.json") == memory)
+        let again = read.noteDemands(of: environment, act: act)
+        #expect(again == nil)
+        let changed = read.noteDemands(of: try Fixture.environment(freshness: .seconds(60)), act: act)
+        #expect(changed?.action == .policyChanged)
+        #expect(read.otherFiles.isEmpty)
+    }
+
     @Test func aDamagedMemoryIsAnError() async throws {
         let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
         for damage in [

@@ -75,6 +75,14 @@ import Trust
             if sequence == 1 { _ = try await store.revoke(waiver: waiver.id, in: lab, act: act) }
         }
         _ = try await store.promote(one.name, in: lab, of: fleet, act: act, move: .rollback)
+        // Somebody decides by another file.
+        let other = try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [
+                Fixture.environment(sites: ["site-1", "site-2", "site-3"], freshness: .seconds(7200)),
+                Fixture.environment("production"),
+            ], approvers: fleet.approvers, coordinators: fleet.coordinators)
+        _ = try await store.check(one.name, in: lab, of: other, act: act)
         _ = try await CentralStore(memory).forget(SiteName("site-2"), in: lab, act: Fixture.act)
         // An event that a crash left in each of the two objects that hold some.
         var record = try await store.record(of: lab)
