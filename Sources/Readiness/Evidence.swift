@@ -8,6 +8,8 @@ public struct Evidence: Hashable, Sendable {
     public var shards: [SiteName: [Shard: SiteReport]]
     /// What the gate saw of the sites before.
     public var memory: GateMemory
+    /// The SHA-256 of the object that says what it saw; `nil` where there is none.
+    var memoryDigest: Digest?
     /// The waivers that were given, also those that do not count.
     public var waivers: [WaiverReport]
     /// What the environment before on the ladder has; `nil` where it was not read, and for the first.

@@ -327,7 +327,8 @@ import Trust
             if site.site.text == "site-1" { #expect(object.map { Digest(of: $0.bytes) } == site.manifest) }
             #expect(site.sequence == 1)
         }
-        #expect(promotion.evidence.map(\.object) == ["environments/lab/record.json"])
+        #expect(
+            promotion.evidence.map(\.object) == ["environments/lab/record.json", "environments/lab/gate.json"])
         #expect(records[4].event.sites.map(\.reasons) == [["silent"], ["silent"]])
         #expect(records[2].event.details.keys.sorted() == ["site-1", "site-2"])
     }

@@ -132,6 +132,36 @@ import Trust
             try await store.memory(of: lab).memory.otherFiles.count == GateMemory.FileMemory.maximum - 1)
     }
 
+    /// Whether a manifest is the latest rests on what the gate remembered: the record names that too.
+    @Test func whatTheGateRememberedIsNamed() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        let key = try CentralStore.memoryKey(of: lab)
+        func remembered() async throws -> AuditEvent.Object {
+            .init(key.path, Digest(of: try #require(try await memory.get(key)).bytes))
+        }
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        // Nothing was remembered before, and what is remembered now is what it was decided on.
+        guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act()) else {
+            Issue.record("no site has reported")
+            return
+        }
+        #expect(try await events(.promotionRefused).last?.evidence.contains(remembered()) == true)
+        try await prove([list], in: lab)
+        guard case .promoted = try await store.promote(list.name, in: lab, of: fleet, act: act()) else {
+            Issue.record("it is ready")
+            return
+        }
+        let promotion = try #require(try await events(.promoted).last)
+        #expect(promotion.evidence.count { $0.object == key.path } == 1)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        let before = try await remembered()
+        // Another answer: the record names what was remembered before it.
+        try await prove([], in: lab, sequence: 2)
+        _ = try await store.check(list.name, in: lab, of: fleet, act: act())
+        let named = try #require(try await events(.checked).last).evidence.filter { $0.object == key.path }
+        #expect(named.count == 1 && named != [before])
+    }
+
     @Test func theEndOfAKeyAndTheSitesAreRecordedToo() async throws {
         let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
         _ = try await store.stage(list, to: lab, of: fleet, act: act())
