@@ -127,6 +127,7 @@ extension CentralStore {
             reports: reports.sites, memory: known.memory,
             waivers: try await waivers(of: environment, remembering: known.memory), shards: reports.shards)
         evidence.memoryDigest = known.digest
+        evidence.cutOff = try await cutOff(behind: reports)
         evidence.predecessor = try await predecessor(of: environment)
         if let before = evidence.predecessor { evidence.note(before.record) }
         evidence.note(current.record)
@@ -144,13 +145,14 @@ extension CentralStore {
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list. Of a list that the record
-    /// does not have nothing is recorded, whoever asks how often; nor by a clock that is wrong.
+    /// does not have nothing is recorded, whoever asks how often; nor by a clock that is wrong, nor in the place of records
+    /// that were cut off.
     func remember(
         _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
         let policy = GatePolicy(environment)
         let answer = GateMemory.Answer(verdict, by: policy)
-        guard current.record.lists[verdict.list] != nil, evidence.skew == nil,
+        guard current.record.lists[verdict.list] != nil, evidence.skew == nil, evidence.cutOff == nil,
             evidence.memory.answer(about: verdict.list, by: policy)?.fingerprint != answer.fingerprint
         else { return }
         let end = try await auditEnd()

@@ -349,6 +349,72 @@ import Trust
         }
     }
 
+    // MARK: The chain
+
+    /// A site that has seen the chain up to an end.
+    private func bearWitness(
+        _ end: AuditHead, holding list: ImageList, at site: String = "site-1", isSigned: Bool = true
+    )
+        async throws
+    {
+        let manifest = try CacheManifest(
+            environment: lab, site: SiteName(site), sequence: 2, issuedAt: Fixture.now.advanced(by: .seconds(-20)),
+            expiresAt: Fixture.now.advanced(by: .seconds(3600)), agentVersion: "0.1.0",
+            holdings: [Fixture.holding(list)], auditHead: end)
+        try await store.publish(manifest, signedBy: isSigned ? Fixture.key(of: site) : nil)
+    }
+
+    /// The chain ends before what a site has seen of it and signed, and its head with it; or goes on in another way.
+    @Test(arguments: [false, true]) func aChainThatASiteSawLongerClosesTheGate(_ isWrittenAnew: Bool) async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        let end = try await store.auditEnd()
+        try await bearWitness(end, holding: list)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+
+        let (key, headKey) = (try CentralStore.auditKey(end.sequence), try CentralStore.auditHeadKey())
+        let (last, head) = (try #require(try await memory.get(key)), try #require(try await memory.get(headKey)))
+        try await memory.delete(headKey)
+        try await memory.delete(key)
+        if isWrittenAnew { try await store.record(AuditEvent(.staged, act())) }
+        let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
+        #expect(verdict.reasons.map(\.code) == [.auditCutOff])
+        let words = isWrittenAnew ? "another one is there" : "it is not there"
+        let message = try #require(verdict.reasons.first).message
+        #expect(
+            message.contains("'site-1' has seen record \(end.sequence) of the audit chain") && message.contains(words))
+        #expect(verdict.sites.allSatisfy(\.isReady))
+        guard
+            case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act(), isDryRun: true)
+        else {
+            Issue.record("a chain that lacks records promotes nothing")
+            return
+        }
+        let standing = try await FleetStanding(of: fleet, in: store, at: Fixture.now)
+        #expect(standing.verdicts.map { $0.reasons.map(\.code) } == [[.auditCutOff]])
+        // Nothing is recorded in the place of what is not there.
+        if !isWrittenAnew { #expect(try await store.auditEnd().sequence == end.sequence - 1) }
+
+        _ = try await memory.put(last.bytes, at: key, condition: .none)
+        _ = try await memory.put(head.bytes, at: headKey, condition: .none)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        #expect(try await store.verifyAudit(fleet: fleet).fault == nil)
+    }
+
+    /// Whoever can write to the store can write what nobody signed.
+    @Test func whatNobodySignedIsNoWitness() async throws {
+        let list = try Fixture.list()
+        let fleet = try Fleet(
+            objectStore: Fixture.fleet().objectStore,
+            environments: [Fixture.environment(sites: ["site-1"], hasKeys: false, acceptsUnsigned: true)])
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await bearWitness(
+            AuditHead(sequence: 99, digest: Fixture.digest("nothing")), holding: list, isSigned: false)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+    }
+
     // MARK: The registry
 
     @Test func aManifestAboutAnotherRegistryProvesNothing() throws {

@@ -57,7 +57,7 @@ import Trust
                     bytesDone: 1, bytesTotal: 2, bytesPerSecond: 3, estimatedReadyAt: Fixture.now,
                     pausedUntil: Fixture.now,
                     sources: [.init(name: "central.example", bytes: 1, bytesPerSecond: 3)]),
-                auditHead: AuditHead("1:\(Fixture.digest("record"))"),
+                auditHead: try await store.witnessedEnd(after: nil),
                 registry: .init(
                     url: "https://registry.site-3.example",
                     mapping: RepositoryMapping([.init(source: "", destination: "mirror")])))
