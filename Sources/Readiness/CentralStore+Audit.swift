@@ -55,6 +55,7 @@ extension CentralStore {
             let object = try object(end)
             if try await objects.put(object, at: key, condition: .ifAbsent) != .conflict {
                 let record = try AuditRecord(parsing: object, in: key.path)
+                own.note(AuditHead(record))
                 await moveHead(to: AuditHead(record))
                 return record
             }
@@ -127,7 +128,10 @@ extension CentralStore {
         var count: Int64 = 1
         while true {
             for result in try await records(count, after: end) {
-                guard let record = try result.get() else { return end }
+                guard let record = try result.get() else {
+                    own.note(end)
+                    return end
+                }
                 try require(record, after: end)
                 end = AuditHead(record)
             }

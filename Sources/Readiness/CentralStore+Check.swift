@@ -78,7 +78,10 @@ extension CentralStore {
         of environment: Fleet.Environment, act: Act
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
         for attempt in 0..<Self.maximumAttempts {
-            let known = try await settledMemory(of: environment.name, act: act)
+            // Before anything is read: what is recorded meanwhile comes after it.
+            let end = own.end?.sequence ?? 0
+            let stored = try await settledMemory(of: environment.name, act: act)
+            let known = try await completed(stored)
             let current = try await settledRecord(of: environment, act: act)
             var evidence = try await observe(environment, remembering: known, current)
             // Only where something is decided: a directory's clock is told by a file that is written. One that cannot be
@@ -93,8 +96,14 @@ extension CentralStore {
             if let event = latest.noteDemands(of: environment, act: act) {
                 try latest.outbox.add(event, after: try await auditEnd().sequence, signedBy: signingKey)
             }
-            if latest == known.memory { return (evidence, current) }
+            // What the store has, or has now.
+            let seen = latest.seen(in: evidence, of: environment, on: current.record, at: act.at)
+            if latest == stored.memory {
+                own.note(seen, after: max(end, evidence.furthestWitnessed))
+                return (evidence, current)
+            }
             if let digest = try await swap(latest, against: known.etag) {
+                own.note(seen, after: max(end, evidence.furthestWitnessed))
                 (evidence.memory, evidence.memoryDigest) = (latest, digest)
                 if !latest.outbox.isEmpty {
                     let settled = try await settledMemory(of: environment.name, act: act)
@@ -114,7 +123,7 @@ extension CentralStore {
     public func observe(
         _ environment: Fleet.Environment
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
-        let known = try await memory(of: environment.name)
+        let known = try await completed(memory(of: environment.name))
         let current = try await record(of: environment.name)
         return (try await observe(environment, remembering: known, current), current)
     }
@@ -127,7 +136,7 @@ extension CentralStore {
             reports: reports.sites, memory: known.memory,
             waivers: try await waivers(of: environment, remembering: known.memory), shards: reports.shards)
         evidence.memoryDigest = known.digest
-        evidence.cutOff = try await cutOff(behind: reports)
+        evidence.cutOff = try await cutOff(behind: evidence)
         evidence.predecessor = try await predecessor(of: environment)
         if let before = evidence.predecessor { evidence.note(before.record) }
         evidence.note(current.record)
@@ -139,9 +148,9 @@ extension CentralStore {
     /// What the environment before on the ladder has; `nil` for the first.
     func predecessor(of environment: Fleet.Environment) async throws -> Evidence.Predecessor? {
         guard let name = environment.predecessor else { return nil }
-        let memory = try await memory(of: name).memory
+        let known = try await completed(memory(of: name)).memory
         let before = try await record(of: name)
-        return .init(record: before.record, digest: before.digest, replayed: memory.replayed(in: before.record))
+        return .init(record: before.record, digest: before.digest, replayed: known.replayed(in: before.record))
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list. Of a list that the record
@@ -192,6 +201,24 @@ extension CentralStore {
         return VersionedMemory(
             memory: try GateMemory(parsing: object.bytes, of: environment, in: key.path), etag: object.etag,
             digest: Digest(of: object.bytes))
+    }
+
+    /// What the gate remembers, and beyond that what this process has seen itself, where the store went back behind it.
+    ///
+    /// - Throws: as `auditEnd()`.
+    func completed(_ known: VersionedMemory) async throws -> VersionedMemory {
+        let environment = known.memory.environment
+        guard let seen = own.seen(in: environment) else { return known }
+        let behind = known.memory.sites(behind: seen.memory)
+        if !behind.isEmpty {
+            // That somebody wanted it is in the chain, for all to see.
+            for site in try await forgottenSites(in: environment, after: seen.after) where behind.contains(site) {
+                own.forget(site, in: environment)
+            }
+        }
+        var memory = known.memory
+        if let seen = own.seen(in: environment) { memory.catchUp(with: seen.memory) }
+        return VersionedMemory(memory: memory, etag: known.etag, digest: known.digest)
     }
 
     /// What the gate remembers, after the events in it have been recorded.

@@ -207,6 +207,11 @@ public struct GateMemory: Hashable, Sendable {
         lists = lists.filter { record.lists[$0.key] != nil }
     }
 
+    /// Takes over which states of lists another memory of the environment has seen later.
+    mutating func catchUp(withListsOf other: GateMemory) {
+        for (name, mark) in other.lists where mark.changes > changes(of: name) { lists[name] = mark }
+    }
+
     /// The highest number of changes that was seen of a list; 0 where none was.
     func changes(of list: ListName) -> Int64 { lists[list]?.changes ?? 0 }
 
