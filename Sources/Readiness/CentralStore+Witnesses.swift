@@ -3,35 +3,37 @@ import ObjectStore
 
 extension CentralStore {
     /// Why nothing is ready, whatever sites hold: the audit chain lacks the furthest record that a site has seen of it and
-    /// signed, or this process has seen, or has another one in its place.
+    /// signed, or that this process has seen, or has another one in its place.
     ///
-    /// One question for all of them. Whether what is before that record holds together with it is for `verifyAudit`.
+    /// One question for all sites. Whether what is before that record holds together with it is for `verifyAudit`.
     ///
     /// - Returns: `nil` where the record is there, and where nobody has seen any
     /// - Throws: `ObjectStoreError`.
     func cutOff(behind evidence: Evidence) async throws -> Reason? {
-        var words = evidence.witnesses.map { word in
-            (
-                end: word.end, who: "'\(word.manifest.site)' has",
-                signed: ", and signed that on \(word.manifest.issuedAt)",
-                wayOut: "see 'Disaster recovery' in docs/installation.md"
-            )
+        let words = evidence.witnesses
+        if let furthest = words.map({ $0.end.sequence }).max() {
+            let found = try await digest(ofAuditRecord: furthest)
+            if let word = words.first(where: { $0.end.sequence == furthest && $0.end.digest != found }) {
+                return Self.cutOff(
+                    found,
+                    "'\(word.manifest.site)' has seen record \(furthest) of the audit chain, and signed that on"
+                        + " \(word.manifest.issuedAt)", wayOut: "see 'Disaster recovery' in docs/installation.md")
+            }
         }
-        if let end = own.end {
-            let wayOut = own.file.map { "delete \($0)" } ?? "start it anew"
-            words.append((end: end, who: "this coordinator has", signed: "", wayOut: wayOut))
-        }
-        guard let furthest = words.map({ $0.end.sequence }).max() else { return nil }
-        let found = try await digest(ofAuditRecord: furthest)
-        guard let word = words.first(where: { $0.end.sequence == furthest && $0.end.digest != found }) else {
-            return nil
-        }
-        return Reason(
+        guard let end = own.end else { return nil }
+        let found = try await digest(ofAuditRecord: end.sequence)
+        guard found != end.digest else { return nil }
+        return Self.cutOff(
+            found, "this coordinator has seen record \(end.sequence) of the audit chain",
+            wayOut: own.file.map { "delete \($0)" } ?? "start it anew")
+    }
+
+    private static func cutOff(_ found: Digest?, _ word: String, wayOut: String) -> Reason {
+        Reason(
             .auditCutOff,
-            "\(word.who) seen record \(furthest) of the audit chain\(word.signed), and"
-                + " \(found == nil ? "it is not there" : "another one is there"): records were removed, or the object store"
-                + " serves old data; restore 'audit/', then run 'rollcall audit verify'; where the whole object store was"
-                + " lost, \(word.wayOut)")
+            "\(word), and \(found == nil ? "it is not there" : "another one is there"): records were removed, or the object"
+                + " store serves old data; restore 'audit/', then run 'rollcall audit verify'; where the whole object store"
+                + " was lost, \(wayOut)")
     }
 
     /// The SHA-256 of what is at a record's place; `nil` where nothing is.
