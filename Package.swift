@@ -76,7 +76,7 @@ let package = Package(
         ),
 
         // The way of the decision.
-        .target(name: "ObjectStore", dependencies: ["CLibcrypto", "HTTP", "OCI"]),
+        .target(name: "ObjectStore", dependencies: ["CGlibc", "CLibcrypto", "HTTP", "OCI"]),
         .target(name: "Readiness", dependencies: ["ObjectStore", "OCI", "Trust"]),
 
         // The files that users write.

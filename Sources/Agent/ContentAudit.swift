@@ -58,6 +58,7 @@ final class ContentAudit: Service {
     /// Takes up what the site needs now, after a pass, which may have found that content is new, or was lost.
     func update(_ closure: Closure) throws {
         guard let period = settings.period else { return }
+        try journal.forgetReadings(after: { Timestamp(timing) })
         let readings = try journal.readings()
         // Of several agents each reads what is its own.
         let closure = shard.map { shard in Closure(closure.entries.filter { shard.owns($0.digest) }) } ?? closure
@@ -145,10 +146,12 @@ final class ContentAudit: Service {
 
     private func look(at entry: ClosureEntry) async throws -> Bool {
         let place = try registry.place(of: entry.identity)
+        let reading = journal.beginReading(of: entry.digest, at: Timestamp(timing))
+        defer { journal.end(reading) }
         let reason: String
         switch try await registry.readBack(entry, isBudgeted: true) {
         case .shown:
-            try journal.recordReading(of: entry.digest, in: place.repository, at: Timestamp(timing))
+            try journal.record(reading, in: place.repository)
             return true
         case .absent: reason = "it is no longer there"
         case .broken(let what): reason = what

@@ -6,7 +6,7 @@ import Readiness
 /// Each digest is read once a period, through one of the repositories that need it: registries keep one copy of a digest
 /// however many repositories have it, and those that do not are read through another repository the next time. What was
 /// never read goes first, then what was read longest ago. Content is due once half of the period has passed, so that a
-/// budget which takes the other half is enough.
+/// budget which takes the other half is enough. What was read later than now was read by a clock that was wrong, and is due.
 struct ContentSchedule {
     /// Content to read back.
     struct Item: Hashable {
@@ -46,14 +46,14 @@ struct ContentSchedule {
     /// The content to read now; `nil` while nothing is due.
     func due(at now: Timestamp) -> Item? {
         guard let item = items.isEmpty ? nil : items[next] else { return nil }
-        guard let readAt = item.readAt else { return item }
+        guard let readAt = item.readAt, readAt <= now else { return item }
         return now.since(readAt) >= period / 2 ? item : nil
     }
 
     /// How long until something is due; `nil` where there is nothing to read.
     func wait(at now: Timestamp) -> Duration? {
         guard !items.isEmpty else { return nil }
-        guard let readAt = items[next].readAt else { return .zero }
+        guard let readAt = items[next].readAt, readAt <= now else { return .zero }
         return max(.zero, period / 2 - now.since(readAt))
     }
 

@@ -2,6 +2,7 @@ import FoundationEssentials
 import GRDB
 import OCI
 import Readiness
+import Synchronization
 
 /// What the agent knows of its registry beyond the last look: when each content was read back, what was found damaged, and
 /// what the agent itself put there.
@@ -37,11 +38,31 @@ final class ProofJournal: Sendable {
         let digest: Digest
     }
 
+    /// Content that is being read back.
+    struct Reading: Sendable {
+        let digest: Digest
+        /// When that began: what is damaged in a place that was read already is not seen.
+        let startedAt: Timestamp
+        fileprivate let number: UInt64
+    }
+
+    /// The readings that are under way.
+    private struct UnderWay {
+        var begun: UInt64 = 0
+        /// The content of those that count, by their numbers.
+        var counting: [UInt64: Digest] = [:]
+
+        mutating func forget(_ digests: Set<Digest>) {
+            counting = counting.filter { !digests.contains($0.value) }
+        }
+    }
+
     /// The format of the tables.
     static let version = 1
 
     private let database: DatabaseQueue
     private let path: String
+    private let underWay = Mutex(UnderWay())
 
     /// Opens the journal, whatever registry it is of.
     ///
@@ -78,6 +99,7 @@ final class ProofJournal: Sendable {
     func take(registry: String) throws(AgentError) {
         try write { database in
             guard try String.fetchOne(database, sql: "SELECT url FROM registry") != registry else { return }
+            underWay.withLock { $0.counting = [:] }
             for table in ["registry", "content", "fault", "manifest", "tag"] {
                 try database.execute(sql: "DELETE FROM \(table)")
             }
@@ -153,12 +175,38 @@ final class ProofJournal: Sendable {
         return readings
     }
 
-    /// Content was read back, and is right.
-    func recordReading(of digest: Digest, in repository: Repository, at time: Timestamp) throws(AgentError) {
+    /// Content is about to be read back.
+    ///
+    /// - Returns: what to `record` where it is found right, and to `end` in any case
+    func beginReading(of digest: Digest, at time: Timestamp) -> Reading {
+        underWay.withLock { state in
+            state.begun += 1
+            state.counting[state.begun] = digest
+            return Reading(digest: digest, startedAt: time, number: state.begun)
+        }
+    }
+
+    /// Content was read back, and is right. Where it was forgotten meanwhile, what was read is not what is there now.
+    func record(_ reading: Reading, in repository: Repository) throws(AgentError) {
+        // What is forgotten is forgotten in a write too, so it is before this or after.
         try write { database in
+            guard underWay.withLock({ $0.counting[reading.number] != nil }) else { return }
             try database.execute(
                 sql: "INSERT OR REPLACE INTO content (digest, repository, read) VALUES (?, ?, ?)",
-                arguments: [digest.description, repository.name, time.seconds])
+                arguments: [reading.digest.description, repository.name, reading.startedAt.seconds])
+        }
+    }
+
+    /// A reading is over, whatever was found.
+    func end(_ reading: Reading) { underWay.withLock { $0.counting[reading.number] = nil } }
+
+    /// Forgets readings that are stamped later than now: the clock was wrong when they were made, and nobody can tell how old
+    /// they are.
+    ///
+    /// - Parameter now: asked where no reading is written meanwhile: one that comes to an end just now is not later
+    func forgetReadings(after now: () -> Timestamp) throws(AgentError) {
+        try write { database in
+            try database.execute(sql: "DELETE FROM content WHERE read > ?", arguments: [now().seconds])
         }
     }
 
@@ -170,8 +218,10 @@ final class ProofJournal: Sendable {
     /// Forgets readings of content that is not there, or was not: what takes its place is other content until it was read.
     func forgetReadings(of digests: some Collection<Digest>) throws(AgentError) {
         guard !digests.isEmpty else { return }
+        let forgotten = Set(digests)
         try write { database in
-            for digest in digests {
+            underWay.withLock { $0.forget(forgotten) }
+            for digest in forgotten {
                 try database.execute(sql: "DELETE FROM content WHERE digest = ?", arguments: [digest.description])
             }
         }
@@ -208,6 +258,7 @@ final class ProofJournal: Sendable {
                     """,
                 arguments: [place.repository.name, place.kind.rawValue, place.digest.description, reason])
             // It counts as read when it was found right.
+            underWay.withLock { $0.forget([place.digest]) }
             try database.execute(sql: "DELETE FROM content WHERE digest = ?", arguments: [place.digest.description])
         }
     }

@@ -68,10 +68,12 @@ extension SitePass {
                 continue
             }
             if finding.damaged[entry.identity] == nil {
+                let reading = journal.beginReading(of: entry.digest, at: now())
+                defer { journal.end(reading) }
                 switch try await registry.readBack(entry, isBudgeted: false) {
                 case .shown:
                     try journal.clearFault(place)
-                    try journal.recordReading(of: entry.digest, in: place.repository, at: now())
+                    try journal.record(reading, in: place.repository)
                     continue
                 case .absent: try journal.recordFault(place, reason: "it is no longer there")
                 case .broken(let reason): try journal.recordFault(place, reason: reason)
@@ -79,7 +81,10 @@ extension SitePass {
             }
             guard let fault = try journal.fault(at: place) else { continue }
             finding.damaged[entry.identity] = fault.reason
-            if let mendedAt = fault.mendedAt, now().since(mendedAt) < Self.mendingInterval {
+            // One of a time to come is of a clock that was wrong, and must not leave it alone until then.
+            if let mendedAt = fault.mendedAt,
+                (Duration.zero..<Self.mendingInterval).contains(now().since(mendedAt))
+            {
                 finding.leftAlone.insert(entry.identity)
             }
         }

@@ -126,7 +126,9 @@ struct SitePass: Sendable {
             }
             try journal.forgetReadings(of: Set(brought.map(\.digest)))
         }
-        var outcome = Outcome(found: try await look(at: closure), verifiedAt: now())
+        // Before the look: what is lost while it lasts is not covered by it.
+        let lookedAt = now()
+        var outcome = Outcome(found: try await look(at: closure), verifiedAt: lookedAt)
         let missingBefore = outcome.found.missing
         if !outcome.found.toBring.missing.isEmpty {
             await tell(lists, missing: missingBefore, verifiedAt: outcome.verifiedAt)
@@ -198,6 +200,8 @@ struct SitePass: Sendable {
     ) async throws -> (holdings: [CacheManifest.Holding], object: AuditEvent.Object) {
         let published = try await lastSequence()
         let auditHead = progress == nil ? try await auditHead() : try state.auditHead
+        // What a clock that was ahead has read would be read just now until that time has come.
+        try journal.forgetReadings(after: now)
         let readings = try journal.readings().mapValues(\.at)
         // A clock that is set back during a pass must not make the manifest contradict itself.
         let issuedAt = max(now(), verifiedAt)
@@ -205,7 +209,8 @@ struct SitePass: Sendable {
             environment: environment, site: site, sequence: try state.nextSequence(after: published),
             issuedAt: issuedAt, expiresAt: issuedAt.advanced(by: validity), agentVersion: version,
             holdings: lists.map { list in
-                let readAt = Self.oldestReading(of: list, missing: missing, readings: readings, shard: shard)
+                let readAt = Self.oldestReading(
+                    of: list, missing: missing, readings: readings, shard: shard, verifiedAt: verifiedAt)
                 return CacheManifest.Holding(
                     of: list, missing: missing, verifiedAt: verifiedAt, depth: readAt == nil ? .presence : .content,
                     contentVerifiedAt: readAt.map { min($0, issuedAt) })
@@ -254,13 +259,18 @@ struct SitePass: Sendable {
     }
 
     /// When the content of a list that was read back longest ago was; `nil` while some of what is there never was.
+    ///
+    /// - Parameter verifiedAt: when the list was looked at: of a list of which nothing is the shard's own to read, its look
+    ///   says all that it can ever say of the content
     static func oldestReading(
-        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp], shard: Shard? = nil
+        of list: ImageList, missing: [ClosureEntry], readings: [Digest: Timestamp], shard: Shard? = nil,
+        verifiedAt: Timestamp
     ) -> Timestamp? {
+        let own = list.closure.entries.filter { shard?.owns($0.digest) ?? true }
+        guard !own.isEmpty else { return verifiedAt }
         let absent = Set(missing.map(\.identity))
         var oldest: Timestamp?
-        for entry in list.closure.entries
-        where !absent.contains(entry.identity) && shard?.owns(entry.digest) ?? true {
+        for entry in own where !absent.contains(entry.identity) {
             guard let at = readings[entry.digest] else { return nil }
             oldest = min(oldest ?? at, at)
         }

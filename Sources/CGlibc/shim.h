@@ -21,4 +21,13 @@ static inline void rollcall_start_writeback(int descriptor, long offset, long co
     sync_file_range(descriptor, offset, count, 2 /* SYNC_FILE_RANGE_WRITE */);
 }
 
+/// stdio.h has it under _GNU_SOURCE only.
+int renameat2(
+    int from_directory, const char *_Nonnull from, int to_directory, const char *_Nonnull to, unsigned int flags);
+
+/// Renames a file unless there is one of the new name. Returns 0, or -1 with errno; EINVAL where the file system cannot.
+static inline int rollcall_rename_unless_there(const char *_Nonnull from, const char *_Nonnull to) {
+    return renameat2(-100 /* AT_FDCWD */, from, -100, to, 1 /* RENAME_NOREPLACE */);
+}
+
 #endif

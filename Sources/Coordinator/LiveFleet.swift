@@ -40,7 +40,8 @@ actor LiveFleet {
         let central =
             if let reading, reading.fleet.objectStore == fleet.objectStore { reading.central } else {
                 CentralStore(
-                    try fleet.objectStore.openKeeping(access), signingKey: signingKey, clock: { .current })
+                    try fleet.objectStore.openKeeping(access), signingKey: signingKey, clock: { .current },
+                    keeping: fleet.objectStore.sightings(access))
             }
         // The identity of before the reading: a change during it is seen next time.
         reading = identity.map { Reading(identity: $0, fleet: fleet, central: central) }

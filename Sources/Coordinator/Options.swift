@@ -38,7 +38,9 @@ struct FleetOptions: ParsableArguments {
         let key = try key
         return (
             fleet,
-            CentralStore(try fleet.objectStore.openKeeping(access), signingKey: key, clock: { .current }),
+            CentralStore(
+                try fleet.objectStore.openKeeping(access), signingKey: key, clock: { .current },
+                keeping: fleet.objectStore.sightings(access)),
             Actor(key: key?.publicKey)
         )
     }
@@ -73,15 +75,27 @@ extension ObjectStoreLocation {
     /// not changed is not fetched again; a directory needs no such thing.
     func openKeeping(_ access: ObjectStoreAccess) throws(ObjectStoreError) -> any ObjectStore {
         guard case .s3 = self else { return try open(access) }
-        func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let named =
-            value(Self.cacheVariable)
-            ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
-        let root = named.flatMap { $0.hasPrefix("/") ? $0 : nil }
+        let root = Self.kept(access)
         var access = access
         access.notes = root.map { "\($0)/notes" }
-        let name = Digest(of: Array(description.utf8)).hex.prefix(16)
-        return CachedStore(try open(access), directory: root.map { "\($0)/store-\(name)" })
+        return CachedStore(try open(access), directory: root.map { "\($0)/store-\(shortName)" })
+    }
+
+    /// Where it is kept what was seen of an S3 store: beside the notes; `nil` for nowhere.
+    func sightings(_ access: ObjectStoreAccess) -> String? {
+        guard case .s3 = self else { return nil }
+        return Self.kept(access).map { "\($0)/notes/seen-\(shortName).json" }
+    }
+
+    private var shortName: Substring { Digest(of: Array(description.utf8)).hex.prefix(16) }
+
+    /// The directory for what is kept of S3 stores.
+    private static func kept(_ access: ObjectStoreAccess) -> String? {
+        func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let named =
+            value(cacheVariable)
+            ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
+        return named.flatMap { $0.hasPrefix("/") ? $0 : nil }
     }
 }
 

@@ -53,7 +53,13 @@ enum StoreChecks {
 
     /// By what the store told of its clock when it was asked for something else.
     private static func skew(of store: any ObjectStore) async -> Checkup.Finding {
-        guard let ahead = await store.clockLead() else {
+        let told: Duration?
+        do throws(ObjectStoreError) {
+            told = try await store.clockLead()
+        } catch {
+            return .init("clock", .failed, error.description, advice: advice(on: error))
+        }
+        guard let ahead = told else {
             return .init("clock", .skipped, "the store has no clock of its own to compare with")
         }
         let lead = -(ahead / .seconds(1))

@@ -31,7 +31,7 @@ public struct CachedStore: ObjectStore {
         try await store.requireWritable(below: prefix)
     }
 
-    public func clockLead() async -> Duration? { await store.clockLead() }
+    public func clockLead() async throws(ObjectStoreError) -> Duration? { try await store.clockLead() }
     public func knownClockLead() async -> Duration? { await store.knownClockLead() }
 
     public func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {

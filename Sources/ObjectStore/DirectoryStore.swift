@@ -6,9 +6,10 @@ import Dispatch
 /// `~lock`, and `~incoming/` with objects that are being written.
 ///
 /// Conditional writes are exclusive among all processes that use the directory. On NFS that needs version 4, whose locks
-/// reach across hosts. The root must exist: a mistyped path must not become a new and empty store. Whoever writes needs
-/// write permission on the root. Where the root bears the set-group-ID bit, all that is below it belongs to the root's
-/// group, and gets the root's permissions whatever the writers' umasks are: so users of one group share a store.
+/// reach across hosts, and whose server opens files by their names; docs/object-store.md names the mount options. The root
+/// must exist: a mistyped path must not become a new and empty store. Whoever writes needs write permission on the root.
+/// Where the root bears the set-group-ID bit, all that is below it belongs to the root's group, and gets the root's
+/// permissions whatever the writers' umasks are: so users of one group share a store.
 public struct DirectoryStore: ObjectStore {
     let files: StoreFiles
 
@@ -30,9 +31,9 @@ public struct DirectoryStore: ObjectStore {
     }
 
     /// The clock of who keeps the files, on a shared file system the server's: it is told by a file that is written and
-    /// removed. `nil` for who may only read.
-    public func clockLead() async -> Duration? {
-        try? await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
+    /// removed.
+    public func clockLead() async throws(ObjectStoreError) -> Duration? {
+        try await offTheExecutor { () throws(ObjectStoreError) in try files.clockLead() }
     }
 
     /// By a file that is written and removed, under a name that is no key.

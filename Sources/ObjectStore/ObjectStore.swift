@@ -64,7 +64,10 @@ public protocol ObjectStore: Sendable {
 
     /// How far the store's clock is ahead of this machine's, as far as that can be told at little cost; negative where it
     /// is behind. Whole seconds; `nil` where nothing is known. A clock that only this machine has tells nothing.
-    func clockLead() async -> Duration?
+    ///
+    /// - Throws: `ObjectStoreError` where the store has a clock and it cannot be asked: nobody knows then whether this
+    ///   machine's is right
+    func clockLead() async throws(ObjectStoreError) -> Duration?
 
     /// The same, as far as a server's answers have told it by the way: nothing is asked and nothing written. `nil` for a
     /// store without a server, whose clock may be this machine's.
@@ -86,7 +89,7 @@ extension ObjectStore {
     public func prepare() async throws(ObjectStoreError) {}
 
     /// Nothing is known of a clock.
-    public func clockLead() async -> Duration? { nil }
+    public func clockLead() async throws(ObjectStoreError) -> Duration? { nil }
 
     /// By a write whose condition never holds, so that the store decides on the right alone.
     public func requireWritable(below prefix: ObjectKey) async throws(ObjectStoreError) {

@@ -1,3 +1,4 @@
+import CGlibc
 import Glibc
 import OCI
 
@@ -98,15 +99,16 @@ struct StoreFiles: Sendable {
         guard try holds(condition, of: key) else { return .conflict }
 
         let incoming = try writeIncoming(bytes)
-        var renamed = false
-        defer { if !renamed { unlink(incoming) } }
+        // Of what was renamed nothing is left there; nobody else takes the name.
+        defer { unlink(incoming) }
         let directory = try makeDirectories(of: key)
-        renamed = try locked { () throws(ObjectStoreError) in
+        let isWritten = try locked { () throws(ObjectStoreError) in
+            if condition == .ifAbsent { return try create(path(key), from: incoming) }
             guard try holds(condition, of: key) else { return false }
             guard rename(incoming, path(key)) == 0 else { throw .from(errno: errno, doing: "write", at: path(key)) }
             return true
         }
-        guard renamed else { return .conflict }
+        guard isWritten else { return .conflict }
         // Outside the lock: a later rename is never durable without this one, so others need not wait for the disk.
         try synchronize(directory: directory)
         return .stored(ETag(contentOf: bytes))
@@ -128,21 +130,63 @@ struct StoreFiles: Sendable {
     private func holds(_ condition: PutCondition, of key: ObjectKey) throws(ObjectStoreError) -> Bool {
         switch condition {
         case .none: return true
-        case .ifAbsent:
-            var status = stat()
-            if lstat(path(key), &status) == 0 { return false }
-            guard errno == ENOENT || errno == ENOTDIR else { throw .from(errno: errno, doing: "read", at: path(key)) }
-            return true
+        case .ifAbsent: return try !isThere(path(key))
+        // Opened by its name, and not only looked at: so a client of NFS asks the server.
         case .ifMatch(let etag): return try read(key).map(ETag.init(contentOf:)) == etag
         }
     }
 
+    /// Whether there is a file of this name, as far as this host knows.
+    private func isThere(_ path: String) throws(ObjectStoreError) -> Bool {
+        var status = stat()
+        if lstat(path, &status) == 0 { return true }
+        let code = errno
+        guard code == ENOENT || code == ENOTDIR else { throw .from(errno: code, doing: "read", at: path) }
+        return false
+    }
+
+    /// Gives a file another name, unless there is a file of that name.
+    ///
+    /// The file system decides, on NFS the server. Its clients may believe for a minute that a name is not there that another
+    /// one has made (nfs(5), lookupcache), also under the lock, and a rename would replace it.
+    ///
+    /// - Returns: whether there was none
+    func create(_ path: String, from incoming: String) throws(ObjectStoreError) -> Bool {
+        if link(incoming, path) == 0 { return true }
+        let code = errno
+        switch code {
+        case EEXIST:
+            // A server whose first reply was lost finds its own (open(2) on O_EXCL): the file then has a second name.
+            guard let file = try OpenFile(incoming, O_RDONLY, doing: "read") else { return false }
+            return try file.status().st_nlink > 1
+        case EPERM, EOPNOTSUPP, ENOSYS: return try createByRenaming(path, from: incoming)
+        default: throw .from(errno: code, doing: "write", at: path)
+        }
+    }
+
+    /// The same on a file system without hard links: by a rename that replaces nothing; and where there is none of those
+    /// either, by looking first, which is enough among those whose looks are true under the lock.
+    func createByRenaming(_ path: String, from incoming: String) throws(ObjectStoreError) -> Bool {
+        if rollcall_rename_unless_there(incoming, path) == 0 { return true }
+        let code = errno
+        switch code {
+        case EEXIST: return false
+        case EINVAL, EOPNOTSUPP, ENOSYS:
+            guard try !isThere(path) else { return false }
+            guard rename(incoming, path) == 0 else { throw .from(errno: errno, doing: "write", at: path) }
+            return true
+        default: throw .from(errno: code, doing: "write", at: path)
+        }
+    }
+
     /// How far the clock that files get their times from is ahead of this machine's, in whole seconds.
-    func clockLead() throws(ObjectStoreError) -> Duration? {
+    func clockLead() throws(ObjectStoreError) -> Duration {
         try requireRoot()
         try makeDirectory(incomingPath)
-        let path = incomingName()
-        guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: "write") else { return nil }
+        let (path, action) = (incomingName(), "write the file that tells the store's clock")
+        guard let file = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL, doing: action) else {
+            throw .from(errno: ENOENT, doing: action, at: path)
+        }
         defer { unlink(path) }
         return .seconds(try file.status().modified - time(nil))
     }

@@ -62,6 +62,8 @@ struct AuditSigners {
             return
         }
         vouched += 1
-        if !isAgents { latest = max(latest ?? event.at, event.at) }
+        // What was refused because of the clock is dated by that clock, and says nothing of when it was.
+        guard !isAgents, !event.reasons.contains(Reason.Code.clockSkew.text) else { return }
+        latest = max(latest ?? event.at, event.at)
     }
 }

@@ -55,6 +55,7 @@ extension CentralStore {
             let object = try object(end)
             if try await objects.put(object, at: key, condition: .ifAbsent) != .conflict {
                 let record = try AuditRecord(parsing: object, in: key.path)
+                own.note(AuditHead(record))
                 await moveHead(to: AuditHead(record))
                 return record
             }
@@ -69,7 +70,8 @@ extension CentralStore {
     /// - Parameter settler: who does that
     func record(_ outbox: Outbox, by settler: AuditEvent.Actor) async throws {
         for pending in outbox.events {
-            _ = try await append(pending.event, by: pending.statement?.signer, after: try await start(of: pending)) { place throws(ReadinessError) in
+            _ = try await append(pending.event, by: pending.statement?.signer, after: try await start(of: pending)) {
+                place throws(ReadinessError) in
                 try AuditRecord.object(pending, at: place.sequence + 1, after: place.digest, settledBy: settler)
             }
         }
@@ -95,12 +97,14 @@ extension CentralStore {
     /// failure: the next one moves it further.
     private func moveHead(to head: AuditHead) async {
         for _ in 0..<4 {
-            guard let key = try? Self.auditHeadKey(), let current = try? await objects.get(key, ifNoneMatch: nil) else {
-                return
-            }
+            guard let key = try? Self.auditHeadKey(),
+                let current = try? await objects.get(key, ifNoneMatch: nil, limit: AuditRecord.maximumSize)
+            else { return }
             var condition = PutCondition.ifAbsent
             if case .found(let object) = current {
-                guard let known = try? parse(object), known.sequence < head.sequence else { return }
+                let isBehind = (try? parse(object)).map { $0.sequence < head.sequence } ?? false
+                // One that was forged is not further on.
+                if !isBehind, await !isForged(object) { return }
                 condition = .ifMatch(object.etag)
             }
             guard let bytes = try? Document.encode(head, .invalidRecord),
@@ -117,40 +121,122 @@ extension CentralStore {
     ///   do not hold together.
     public func auditEnd() async throws -> AuditHead {
         var end = AuditHead.empty
-        if let object = try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize) {
-            let head = try parse(object)
-            guard let record = try await auditRecord(head.sequence) else {
-                throw ReadinessError(
-                    .brokenChain,
-                    "the chain's head names it, and it is not there: records were removed, or the object store serves old"
-                        + " data; restore it, then run 'rollcall audit verify'",
-                    in: try Self.auditKey(head.sequence).path)
-            }
-            guard record.digest == head.digest else {
-                throw ReadinessError(
-                    .brokenChain,
-                    "it is not the record that the chain's head names: it was changed; run 'rollcall audit verify'",
-                    in: try Self.auditKey(head.sequence).path)
-            }
+        if let object = try await headObject(), case .believed(let head) = try await standing(of: object) {
             end = head
         }
-        while let record = try await auditRecord(after: end) { end = AuditHead(record) }
-        return end
+        // As a rule one question; many only where the chain is walked from its beginning.
+        var count: Int64 = 1
+        while true {
+            for result in try await records(count, after: end) {
+                guard let record = try result.get() else {
+                    own.note(end)
+                    return end
+                }
+                try require(record, after: end)
+                end = AuditHead(record)
+            }
+            count = min(count * 2, Self.auditBatch)
+        }
     }
 
-    /// The furthest end of the chain that a witness can vouch for: the one that it saw before, or a later one that the
-    /// chain's head names now and that is there.
+    /// What a stored head is worth.
+    private enum HeadStanding {
+        /// Its record is there, and is a record.
+        case believed(AuditHead)
+        /// It cannot be read, or its record has the hash that it names and is none: no record of the chain was changed or
+        /// removed since, nobody who records wrote it. It counts for as much as none: who can write it could have written an
+        /// older one.
+        case forged
+    }
+
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where the record is not there, or another one is: one that
+    ///   was there was removed, or changed. `.unknownSchema` for what a later version wrote.
+    private func standing(of object: StoredObject) async throws -> HeadStanding {
+        let head: AuditHead
+        do {
+            head = try parse(object)
+        } catch let error as ReadinessError where error.code != .unknownSchema {
+            return .forged
+        }
+        let key = try Self.auditKey(head.sequence)
+        guard let found = try await objects.get(key, limit: AuditRecord.maximumSize) else {
+            throw ReadinessError(
+                .brokenChain,
+                "the chain's head names it, and it is not there: records were removed, or the object store serves old"
+                    + " data; restore it, then run 'rollcall audit verify'", in: key.path)
+        }
+        guard Digest(of: found.bytes) == head.digest else {
+            throw ReadinessError(
+                .brokenChain,
+                "it is not the record that the chain's head names: it was changed; run 'rollcall audit verify'",
+                in: key.path)
+        }
+        do throws(ReadinessError) {
+            let record = try AuditRecord(parsing: found.bytes, in: key.path)
+            return record.sequence == head.sequence ? .believed(head) : .forged
+        } catch {
+            guard error.code != .unknownSchema else { throw error }
+            return .forged
+        }
+    }
+
+    private func isForged(_ object: StoredObject) async -> Bool {
+        if case .forged? = try? await standing(of: object) { true } else { false }
+    }
+
+    /// The head as it is stored; one that is too large for a head is none.
+    private func headObject() async throws(ObjectStoreError) -> StoredObject? {
+        do throws(ObjectStoreError) {
+            return try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize)
+        } catch {
+            guard error.code == .tooLarge else { throw error }
+            return nil
+        }
+    }
+
+    /// The most records that a witness reads at one look.
+    static let maximumWitnessed: Int64 = 1024
+    /// How many of them at once: a record may have 16 MiB.
+    private static let witnessBatch: Int64 = 4
+
+    /// The furthest end of the chain that a witness can vouch for: from the one that it saw before on, record by record, as
+    /// far as each follows the one before.
+    ///
+    /// The head only says that there is more to see. Whoever can write it, as any agent can, must not make a witness see what
+    /// never was: what a witness has signed, nobody takes back. One that is far behind gets there in several looks.
     ///
     /// - Parameter seen: the furthest end that the witness saw before
     /// - Throws: `ObjectStoreError`.
     public func witnessedEnd(after seen: AuditHead?) async throws -> AuditHead? {
-        guard let object = try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize),
-            let head = try? parse(object),
-            head.sequence > seen?.sequence ?? 0
-        else { return seen }
-        // Whoever can write the head alone must not make a witness see what never was.
-        let record = try await objects.get(Self.auditKey(head.sequence), limit: AuditRecord.maximumSize)
-        return record.map { Digest(of: $0.bytes) } == head.digest ? head : seen
+        let start = seen ?? .empty
+        let head = try await headObject().flatMap { try? parse($0) }
+        guard head.map({ $0.sequence > start.sequence }) ?? true else { return seen }
+        var (before, end) = (start, start)
+        while end.sequence < start.sequence + Self.maximumWitnessed {
+            let known = max(1, (head?.sequence ?? 0) - end.sequence)
+            let left = start.sequence + Self.maximumWitnessed - end.sequence
+            for result in try await records(min(known, left, Self.witnessBatch), after: end) {
+                guard case .success(let record?) = result else { return end == start ? seen : end }
+                // One of the two was changed: neither is what the witness saw.
+                guard record.previous == end.digest else { return before == start ? seen : before }
+                (before, end) = (end, AuditHead(record))
+            }
+        }
+        return end
+    }
+
+    /// The next records after a place, in order, whether they follow it or not; `nil` for those that are not there.
+    private func records(
+        _ count: Int64, after end: AuditHead
+    ) async throws -> [Result<AuditRecord?, ReadinessError>] {
+        try await inOrder(end.sequence + 1...end.sequence + count) {
+            sequence async throws -> Result<AuditRecord?, ReadinessError> in
+            do {
+                return .success(try await auditRecord(sequence))
+            } catch let error as ReadinessError {
+                return .failure(error)
+            }
+        }
     }
 
     /// A record by its number; `nil` where there is none.
@@ -169,12 +255,16 @@ extension CentralStore {
     /// The record after a place; `nil` at the end of the chain.
     private func auditRecord(after end: AuditHead) async throws -> AuditRecord? {
         guard let record = try await auditRecord(end.sequence + 1) else { return nil }
+        try require(record, after: end)
+        return record
+    }
+
+    private func require(_ record: AuditRecord, after end: AuditHead) throws {
         guard record.previous == end.digest else {
             throw ReadinessError(
                 .brokenChain, "it does not follow the record before it: run 'rollcall audit verify'",
                 in: try Self.auditKey(record.sequence).path)
         }
-        return record
     }
 
     private func parse(_ head: StoredObject) throws -> AuditHead {

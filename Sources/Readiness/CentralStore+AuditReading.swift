@@ -100,6 +100,25 @@ extension CentralStore {
         return AuditPage(records: found, older: found.last?.sequence)
     }
 
+    /// The sites that somebody made the gate forget after a place in the chain: a bounded look.
+    ///
+    /// - Parameter number: only records of higher numbers; of those the latest `AuditPage.maximumLook`
+    /// - Throws: as `auditRecords(_:limit:)`.
+    func forgottenSites(in environment: EnvironmentName, after number: Int64) async throws -> Set<SiteName> {
+        let end = try await auditEnd().sequence
+        var next = max(number, end - AuditPage.maximumLook) + 1
+        var sites: Set<SiteName> = []
+        while next <= end {
+            let batch = next...min(end, next + Self.auditBatch - 1)
+            for event in try await auditRecords(batch).map(\.event)
+            where event.action == .siteForgotten && event.environment == environment {
+                if let site = event.site { sites.insert(site) }
+            }
+            next = batch.upperBound + 1
+        }
+        return sites
+    }
+
     /// Every record that fits, in order, in batches: a chain may be longer than memory.
     ///
     /// - Throws: as `auditRecords(_:limit:)`, and what `body` throws.

@@ -84,24 +84,37 @@ extension CentralStore {
         of environment: Fleet.Environment, act: Act
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
         for attempt in 0..<Self.maximumAttempts {
-            let (memory, etag) = try await settledMemory(of: environment.name, act: act)
+            // Before anything is read: what is recorded meanwhile comes after it.
+            let end = own.end?.sequence ?? 0
+            let stored = try await settledMemory(of: environment.name, act: act)
+            let known = try await completed(stored)
             let current = try await settledRecord(of: environment, act: act)
-            var evidence = try await observe(environment, remembering: memory, current)
-            // Only where something is decided: a directory's clock is told by a file that is written.
-            evidence.storeLead = await objects.clockLead()
+            var evidence = try await observe(environment, remembering: known, current)
+            // Only where something is decided: a directory's clock is told by a file that is written. One that cannot be
+            // asked is no clock that agrees with ours.
+            evidence.storeLead = try await objects.clockLead()
             // What a clock that is wrong notes would close the gate for those whose clock is right.
             guard evidence.skew == nil else { return (evidence, current) }
             let act = timed(act)
-            var latest = memory
+            var latest = known.memory
             latest.remember(evidence.reports, shards: evidence.shards, of: environment, at: act.at)
             latest.remember(current.record)
             if let event = latest.noteDemands(of: environment, act: act) {
                 try latest.outbox.add(event, after: try await auditEnd().sequence, signedBy: signingKey)
             }
-            if latest == memory { return (evidence, current) }
-            if try await swap(latest, against: etag) {
-                if !latest.outbox.isEmpty { latest = try await settledMemory(of: environment.name, act: act).memory }
-                evidence.memory = latest
+            // What the store has, or has now.
+            let seen = latest.seen(in: evidence, of: environment, on: current.record, at: act.at)
+            if latest == stored.memory {
+                own.note(seen, after: max(end, evidence.furthestWitnessed))
+                return (evidence, current)
+            }
+            if let digest = try await swap(latest, against: known.etag) {
+                own.note(seen, after: max(end, evidence.furthestWitnessed))
+                (evidence.memory, evidence.memoryDigest) = (latest, digest)
+                if !latest.outbox.isEmpty {
+                    let settled = try await settledMemory(of: environment.name, act: act)
+                    (evidence.memory, evidence.memoryDigest) = (settled.memory, settled.digest)
+                }
                 return (evidence, current)
             }
             await backoff(attempt)
@@ -116,18 +129,20 @@ extension CentralStore {
     public func observe(
         _ environment: Fleet.Environment
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
-        let memory = try await memory(of: environment.name).memory
+        let known = try await completed(memory(of: environment.name))
         let current = try await record(of: environment.name)
-        return (try await observe(environment, remembering: memory, current), current)
+        return (try await observe(environment, remembering: known, current), current)
     }
 
     private func observe(
-        _ environment: Fleet.Environment, remembering memory: GateMemory, _ current: VersionedRecord
+        _ environment: Fleet.Environment, remembering known: VersionedMemory, _ current: VersionedRecord
     ) async throws -> Evidence {
         let reports = try await allReports(of: environment)
         var evidence = Evidence(
-            reports: reports.sites, memory: memory,
-            waivers: try await waivers(of: environment, remembering: memory), shards: reports.shards)
+            reports: reports.sites, memory: known.memory,
+            waivers: try await waivers(of: environment, remembering: known.memory), shards: reports.shards)
+        evidence.memoryDigest = known.digest
+        evidence.cutOff = try await cutOff(behind: evidence)
         evidence.predecessor = try await predecessor(of: environment)
         if let before = evidence.predecessor { evidence.note(before.record) }
         evidence.note(current.record)
@@ -139,29 +154,33 @@ extension CentralStore {
     /// What the environment before on the ladder has; `nil` for the first.
     func predecessor(of environment: Fleet.Environment) async throws -> Evidence.Predecessor? {
         guard let name = environment.predecessor else { return nil }
-        let memory = try await memory(of: name).memory
+        let known = try await completed(memory(of: name)).memory
         let before = try await record(of: name)
-        return .init(record: before.record, digest: before.digest, replayed: memory.replayed(in: before.record))
+        return .init(record: before.record, digest: before.digest, replayed: known.replayed(in: before.record))
     }
 
     /// Records a check whose answer is another than the last one that was recorded of the list as the same, staged or
     /// promoted. Of a list that the record does not have nothing is recorded, whoever asks how often; nor by a clock that is
-    /// wrong.
+    /// wrong, nor in the place of records that were cut off.
     func remember(
         _ verdict: Verdict, evidence: Evidence, in environment: Fleet.Environment, on current: VersionedRecord, act: Act
     ) async throws {
-        let answer = GateMemory.Answer(verdict, by: GatePolicy(environment))
-        guard current.record.lists[verdict.list] != nil, evidence.skew == nil,
-            evidence.memory[answerOn: verdict.list, as: verdict.subject]?.fingerprint != answer.fingerprint
+        let policy = GatePolicy(environment)
+        let answer = GateMemory.Answer(verdict, by: policy)
+        guard current.record.lists[verdict.list] != nil, evidence.skew == nil, evidence.cutOff == nil,
+            evidence.memory.answer(about: verdict.list, as: verdict.subject, by: policy)?.fingerprint
+                != answer.fingerprint
         else { return }
         let end = try await auditEnd()
         let event = AuditEvent(.checked, act, verdict: verdict, evidence: evidence, in: environment, on: current)
         for attempt in 0..<Self.maximumAttempts {
-            var (memory, etag) = try await settledMemory(of: verdict.environment, act: act)
-            guard memory[answerOn: verdict.list, as: verdict.subject]?.fingerprint != answer.fingerprint else { return }
-            memory[answerOn: verdict.list, as: verdict.subject] = answer
+            let known = try await settledMemory(of: verdict.environment, act: act)
+            var memory = known.memory
+            let before = memory.answer(about: verdict.list, as: verdict.subject, by: policy)
+            guard before?.fingerprint != answer.fingerprint else { return }
+            memory.note(answer, about: verdict.list, as: verdict.subject, by: policy)
             try memory.outbox.add(event, after: end.sequence, signedBy: signingKey)
-            if try await swap(memory, against: etag) {
+            if try await swap(memory, against: known.etag) != nil {
                 _ = try await settledMemory(of: verdict.environment, act: act)
                 return
             }
@@ -170,26 +189,56 @@ extension CentralStore {
         throw contention(over: verdict.environment)
     }
 
-    /// What the gate remembers of an environment, and its version.
+    /// What the gate remembers of an environment, with the version that it was read at.
+    struct VersionedMemory {
+        let memory: GateMemory
+        /// The version to swap against; `nil` where there is no object yet.
+        let etag: ETag?
+        /// The SHA-256 of the object; `nil` where there is none.
+        let digest: Digest?
+    }
+
+    /// Reads what the gate remembers of an environment.
     ///
     /// - Throws: `ObjectStoreError`; `ReadinessError.invalidRecord` or `.unknownSchema`.
-    func memory(of environment: EnvironmentName) async throws -> (memory: GateMemory, etag: ETag?) {
+    func memory(of environment: EnvironmentName) async throws -> VersionedMemory {
         let key = try Self.memoryKey(of: environment)
-        guard let object = try await objects.get(key) else { return (GateMemory(environment: environment), nil) }
-        return (try GateMemory(parsing: object.bytes, of: environment, in: key.path), object.etag)
+        guard let object = try await objects.get(key) else {
+            return VersionedMemory(memory: GateMemory(environment: environment), etag: nil, digest: nil)
+        }
+        return VersionedMemory(
+            memory: try GateMemory(parsing: object.bytes, of: environment, in: key.path), etag: object.etag,
+            digest: Digest(of: object.bytes))
+    }
+
+    /// What the gate remembers, and beyond that what this process has seen itself, where the store went back behind it.
+    ///
+    /// - Throws: as `auditEnd()`.
+    func completed(_ known: VersionedMemory) async throws -> VersionedMemory {
+        let environment = known.memory.environment
+        guard let seen = own.seen(in: environment) else { return known }
+        let behind = known.memory.sites(behind: seen.memory)
+        if !behind.isEmpty {
+            // That somebody wanted it is in the chain, for all to see.
+            for site in try await forgottenSites(in: environment, after: seen.after) where behind.contains(site) {
+                own.forget(site, in: environment)
+            }
+        }
+        var memory = known.memory
+        if let seen = own.seen(in: environment) { memory.catchUp(with: seen.memory) }
+        return VersionedMemory(memory: memory, etag: known.etag, digest: known.digest)
     }
 
     /// What the gate remembers, after the events in it have been recorded.
-    private func settledMemory(
-        of environment: EnvironmentName, act: Act
-    ) async throws -> (memory: GateMemory, etag: ETag?) {
+    private func settledMemory(of environment: EnvironmentName, act: Act) async throws -> VersionedMemory {
         for attempt in 0..<Self.maximumAttempts {
-            var (memory, etag) = try await memory(of: environment)
-            let outbox = memory.outbox
-            guard !outbox.isEmpty else { return (memory, etag) }
+            let known = try await memory(of: environment)
+            let outbox = known.memory.outbox
+            guard !outbox.isEmpty else { return known }
             try await record(outbox, by: AuditEvent.Actor(act))
-            memory.outbox.remove(outbox)
-            if try await !swap(memory, against: etag) { await backoff(attempt) }
+            var emptied = known.memory
+            emptied.outbox.remove(outbox)
+            if try await swap(emptied, against: known.etag) == nil { await backoff(attempt) }
         }
         throw contention(over: environment)
     }
@@ -205,23 +254,26 @@ extension CentralStore {
 
     func changeMemory(of environment: EnvironmentName, _ change: (inout GateMemory) -> Void) async throws {
         for attempt in 0..<Self.maximumAttempts {
-            let (memory, etag) = try await memory(of: environment)
-            var changed = memory
+            let known = try await memory(of: environment)
+            var changed = known.memory
             change(&changed)
-            if changed == memory { return }
-            if try await swap(changed, against: etag) { return }
+            if changed == known.memory { return }
+            if try await swap(changed, against: known.etag) != nil { return }
             await backoff(attempt)
         }
         throw contention(over: environment)
     }
 
-    private func swap(_ memory: GateMemory, against etag: ETag?) async throws -> Bool {
-        try await swap(
-            Document.encode(memory, .invalidRecord), at: Self.memoryKey(of: memory.environment), against: etag
-        ) {
+    /// Swaps what the gate remembers against the version that it was read at.
+    ///
+    /// - Returns: the SHA-256 of the object; `nil` where it was not that version any more
+    private func swap(_ memory: GateMemory, against etag: ETag?) async throws -> Digest? {
+        let bytes = try Document.encode(memory, .invalidRecord)
+        let isSwapped = try await swap(bytes, at: Self.memoryKey(of: memory.environment), against: etag) {
             // What is in it now shows what is still to be noted.
             false
         }
+        return isSwapped ? Digest(of: bytes) : nil
     }
 }
 
@@ -257,6 +309,9 @@ extension AuditEvent {
             self.evidence.append(Object(key.path, report.digest))
         }
         if let digest = current.digest, let key = try? CentralStore.recordKey(of: verdict.environment) {
+            self.evidence.append(Object(key.path, digest))
+        }
+        if let digest = evidence.memoryDigest, let key = try? CentralStore.memoryKey(of: verdict.environment) {
             self.evidence.append(Object(key.path, digest))
         }
         add(evidence.predecessor)

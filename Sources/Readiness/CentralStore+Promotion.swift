@@ -97,7 +97,7 @@ extension CentralStore {
         }
         let before = try await predecessor(of: place)
         // A time from ahead in the record would close the gate for as long.
-        let skew = skew(from: await objects.clockLead())
+        let skew = skew(from: try await objects.clockLead())
         if let reason = skew ?? refusal(after: before) {
             return try await refuse(reason, after: before)
         }
@@ -107,7 +107,7 @@ extension CentralStore {
         var first: EnvironmentRecord.Pointer??
         for attempt in 0..<Self.maximumAttempts {
             // Before the record, as everywhere.
-            let memory = try await memory(of: environment).memory
+            let known = try await completed(memory(of: environment)).memory
             var current = try await settledRecord(of: place, act: act)
             // Again, and after the record that is swapped: it may have been taken back there meanwhile.
             let before = try await predecessor(of: place)
@@ -119,7 +119,7 @@ extension CentralStore {
             let staged = current.record.lists[list.name]?.staged
             // Staging again is the way back from an old record, and from a time that is ahead.
             if let staged, staged.generation == list.generation, staged.at.since(act.at) <= clockSkewTolerance,
-                !memory.replayed(in: current.record).contains(list.name)
+                !known.replayed(in: current.record).contains(list.name)
             {
                 return .alreadyStaged(staged)
             }
@@ -133,7 +133,7 @@ extension CentralStore {
                     "'\(environment)' has \(EnvironmentRecord.maximumLists) lists, as many as it may: stage it under a name"
                         + " that is there")
             }
-            current.record.stage(pointer, as: list.name, after: memory.changes(of: list.name))
+            current.record.stage(pointer, as: list.name, after: known.changes(of: list.name))
             current.record.rollbackDepth = place.rollbackDepth
             let deed = try current.record.outbox.add(
                 event(.staged, act, after: before), after: end.sequence, signedBy: signingKey)

@@ -11,7 +11,8 @@ extension CentralStore {
         async throws
     {
         _ = try await lastSequence(of: site, in: environment, shard: shard)
-        _ = try await witnessedEnd(after: nil)
+        _ = try await objects.get(Self.auditHeadKey(), limit: AuditHead.maximumSize)
+        _ = try await objects.get(Self.auditKey(1), limit: AuditRecord.maximumSize)
         _ = try await objects.get(Self.key(of: site, in: environment, shard: shard), limit: CacheManifest.maximumSize)
         let sites = try Self.sitesKey(of: environment)
         let own = try shard == nil ? sites : ObjectKey("\(sites.path)/\(site)")

@@ -48,9 +48,6 @@ extension CentralStore {
         var sites: [SiteName: SiteReport] = [:]
         /// Of sites that several serve.
         var shards: [SiteName: [Shard: SiteReport]] = [:]
-
-        /// All of them.
-        var all: [SiteReport] { Array(sites.values) + shards.values.flatMap(\.values) }
     }
 
     /// What every agent of an environment reported last, also those of sites that the fleet does not name, with their
@@ -162,6 +159,7 @@ extension CentralStore {
         try await record(event)
         if isThere { for key in keys { try await objects.delete(key) } }
         try await changeMemory(of: environment) { $0.forget(site) }
+        own.forget(site, in: environment)
         return isThere
     }
 }

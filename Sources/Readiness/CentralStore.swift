@@ -29,17 +29,21 @@ public struct CentralStore: Sendable {
     let signingKey: PrivateKey?
     let clock: (@Sendable () -> Timestamp)?
     let backoff: @Sendable (Int) async -> Void
+    /// What this process has seen of the objects, as long as a copy of this value lives.
+    let own: OwnMemory
 
     /// - Parameters:
     ///   - objects: where the objects are
     ///   - signingKey: what signs the audit records that this writes, if anything
     ///   - clock: the time of each decision, taken when what it rests on has been read; unless given, it is the time of the
     ///     act that asks for it
+    ///   - file: where is kept, between processes, what was seen of the objects; `nil` for nowhere
     ///   - backoff: waits after the attempt of this number, from 0, at which another writer was first
     public init(
         _ objects: any ObjectStore, signingKey: PrivateKey? = nil, clock: (@Sendable () -> Timestamp)? = nil,
-        backoff: @escaping @Sendable (Int) async -> Void = Self.waitAtRandom
+        keeping file: String? = nil, backoff: @escaping @Sendable (Int) async -> Void = Self.waitAtRandom
     ) {
+        own = OwnMemory(file: file)
         self.objects = objects
         self.signingKey = signingKey
         self.clock = clock

@@ -8,10 +8,14 @@ public struct Evidence: Hashable, Sendable {
     public var shards: [SiteName: [Shard: SiteReport]]
     /// What the gate saw of the sites before.
     public var memory: GateMemory
+    /// The SHA-256 of the object that says what it saw; `nil` where there is none.
+    var memoryDigest: Digest?
     /// The waivers that were given, also those that do not count.
     public var waivers: [WaiverReport]
     /// What the environment before on the ladder has; `nil` where it was not read, and for the first.
     public var predecessor: Predecessor?
+    /// Why the audit chain is not what a site has seen of it and signed; `nil` where nothing tells.
+    var cutOff: Reason?
     /// How far the object store's clock is ahead of the coordinator's; `nil` where nothing is known.
     public var storeLead: Duration?
     /// Whether that is what a server said of its own clock. The times of a directory's files may be this machine's.

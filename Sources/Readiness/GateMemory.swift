@@ -69,14 +69,19 @@ public struct GateMemory: Hashable, Sendable {
     public internal(set) var sites: [SiteName: Sighting] = [:]
     /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
     var shards: [String: Sighting] = [:]
-    /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the last
-    /// decision's fleet file had them.
+    /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the fleet
+    /// file had them that was decided by last.
     var keys: [String: [Digest]] = [:]
     /// What that file asked for; `nil` where a version that did not note it decided last.
     var demands: Demands?
+    /// When somebody decided by it last, as exactly as `FileMemory.usedAt`; `nil` where a version that did not note it did.
+    var usedAt: Timestamp?
+    /// The other fleet files that are decided by, the latest first.
+    var otherFiles: [FileMemory] = []
     /// The waivers that were taken back and would still count, with their ends.
     var revokedWaivers: [String: Timestamp] = [:]
-    /// The last recorded answer for each list of the environment's record, about what is staged.
+    /// The last answer that was recorded of each list of the environment's record, about what is staged, by the file that was
+    /// decided by last.
     var answers: [ListName: Answer] = [:]
     /// The same about what is promoted, where that was asked.
     var promotedAnswers: [ListName: Answer] = [:]
@@ -195,6 +200,12 @@ public struct GateMemory: Hashable, Sendable {
     mutating func remember(_ record: EnvironmentRecord) {
         answers = answers.filter { record.lists[$0.key] != nil }
         promotedAnswers = promotedAnswers.filter { record.lists[$0.key] != nil }
+        for index in otherFiles.indices {
+            otherFiles[index].answers = otherFiles[index].answers.filter { record.lists[$0.key] != nil }
+            otherFiles[index].promotedAnswers = otherFiles[index].promotedAnswers?.filter {
+                record.lists[$0.key] != nil
+            }
+        }
         for (name, state) in record.lists where state.changes > lists[name]?.changes ?? 0 {
             lists[name] = Mark(state)
         }
@@ -203,16 +214,9 @@ public struct GateMemory: Hashable, Sendable {
         lists = lists.filter { record.lists[$0.key] != nil }
     }
 
-    /// The last recorded answer about a list as staged, or as promoted: who asks about the one changes nothing about the
-    /// other.
-    subscript(answerOn list: ListName, as subject: Verdict.Subject) -> Answer? {
-        get { subject == .staged ? answers[list] : promotedAnswers[list] }
-        set {
-            switch subject {
-            case .staged: answers[list] = newValue
-            case .promoted: promotedAnswers[list] = newValue
-            }
-        }
+    /// Takes over which states of lists another memory of the environment has seen later.
+    mutating func catchUp(withListsOf other: GateMemory) {
+        for (name, mark) in other.lists where mark.changes > changes(of: name) { lists[name] = mark }
     }
 
     /// The highest number of changes that was seen of a list; 0 where none was.
@@ -273,7 +277,8 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, shards, keys, demands, revokedWaivers, answers, promotedAnswers, lists, outbox
+        case schema, environment, sites, shards, keys, demands, usedAt, otherFiles, revokedWaivers, answers,
+            promotedAnswers, lists, outbox
     }
 
     public init(from decoder: any Decoder) throws {
@@ -284,6 +289,8 @@ extension GateMemory: Codable {
         shards = try container.decodeIfPresent([String: Sighting].self, forKey: .shards) ?? [:]
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
+        usedAt = try container.decodeIfPresent(Timestamp.self, forKey: .usedAt)
+        otherFiles = try container.decodeIfPresent([FileMemory].self, forKey: .otherFiles) ?? []
         revokedWaivers = try container.decodeIfPresent([String: Timestamp].self, forKey: .revokedWaivers) ?? [:]
         answers = try container.decodeIfPresent([ListName: Answer].self, forKey: .answers) ?? [:]
         promotedAnswers = try container.decodeIfPresent([ListName: Answer].self, forKey: .promotedAnswers) ?? [:]
@@ -299,6 +306,8 @@ extension GateMemory: Codable {
         if !shards.isEmpty { try container.encode(shards, forKey: .shards) }
         try container.encode(keys, forKey: .keys)
         try container.encodeIfPresent(demands, forKey: .demands)
+        try container.encodeIfPresent(usedAt, forKey: .usedAt)
+        if !otherFiles.isEmpty { try container.encode(otherFiles, forKey: .otherFiles) }
         if !revokedWaivers.isEmpty { try container.encode(revokedWaivers, forKey: .revokedWaivers) }
         try container.encode(answers, forKey: .answers)
         if !promotedAnswers.isEmpty { try container.encode(promotedAnswers, forKey: .promotedAnswers) }

@@ -114,13 +114,83 @@ extension GateMemory {
         }
     }
 
+    /// What the gate remembers of a fleet file that is decided by.
+    struct FileMemory: Hashable, Sendable, Codable {
+        /// The IDs of its keys.
+        var keys: [String: [Digest]]
+        /// What it asks for.
+        var demands: Demands
+        /// The last recorded answer by it for each list, about what is staged.
+        var answers: [ListName: Answer]
+        /// The same about what is promoted; `nil` where that was not asked.
+        var promotedAnswers: [ListName: Answer]?
+        /// When somebody decided by it last, by their clock; up to half of `life` before the last time.
+        var usedAt: Timestamp
+
+        /// How long a file is in use after somebody decided by it: an hour. To return to it later is a change.
+        static let life = Duration.seconds(3600)
+        /// The most files that are remembered.
+        static let maximum = 8
+    }
+
+    /// The files that are decided by, the latest first.
+    private var files: [FileMemory] {
+        get {
+            guard let demands else { return otherFiles }
+            let latest = FileMemory(
+                keys: keys, demands: demands, answers: answers,
+                promotedAnswers: promotedAnswers.isEmpty ? nil : promotedAnswers,
+                usedAt: usedAt ?? Timestamp(seconds: 0))
+            return [latest] + otherFiles
+        }
+        set {
+            guard let latest = newValue.first else { return }
+            (keys, demands, answers, usedAt) = (latest.keys, latest.demands, latest.answers, latest.usedAt)
+            promotedAnswers = latest.promotedAnswers ?? [:]
+            otherFiles = Array(newValue.dropFirst().prefix(FileMemory.maximum - 1))
+        }
+    }
+
+    /// The last answer that was recorded of a list as staged, or as promoted, by a file of this policy: who asks about the one
+    /// changes nothing about the other.
+    func answer(about list: ListName, as subject: Verdict.Subject, by policy: GatePolicy) -> Answer? {
+        guard let file = files.first(where: { $0.demands.policy.digest == policy.digest }) else { return nil }
+        return subject == .staged ? file.answers[list] : file.promotedAnswers?[list]
+    }
+
+    /// Remembers what was answered by a file of this policy, where it is remembered.
+    mutating func note(
+        _ answer: Answer, about list: ListName, as subject: Verdict.Subject, by policy: GatePolicy
+    ) {
+        guard let index = files.firstIndex(where: { $0.demands.policy.digest == policy.digest }) else { return }
+        switch subject {
+        case .staged: files[index].answers[list] = answer
+        case .promoted: files[index].promotedAnswers = (files[index].promotedAnswers ?? [:]).merging([list: answer]) { $1 }
+        }
+    }
+
     /// Remembers what the fleet file asks for.
     ///
-    /// - Returns: the event that it is something else than at the decision before: `keys-changed` where keys or their ends
-    ///   are other ones, `policy-changed` where only something else is
+    /// Two coordinators may have different files, as while a change is rolled out: what each of them asks for is a change
+    /// when it is new, and not with every question.
+    ///
+    /// - Returns: the event that it is something else than at the decision before, and not what others decide by now:
+    ///   `keys-changed` where keys or their ends are other ones, `policy-changed` where only something else is
     mutating func noteDemands(of environment: Fleet.Environment, act: Act) -> AuditEvent? {
         let current = Demands(environment)
-        guard current.policy.digest != demands?.policy.digest else { return nil }
+        var known = files
+        if let index = known.firstIndex(where: { $0.demands.policy.digest == current.policy.digest }) {
+            let age = act.at.since(known[index].usedAt)
+            if index == 0 || age <= FileMemory.life {
+                // With every question would be a write with every question.
+                guard known.count > 1, age > FileMemory.life / 2 else { return nil }
+                var file = known.remove(at: index)
+                file.usedAt = act.at
+                files = [file] + known.filter { act.at.since($0.usedAt) <= FileMemory.life }
+                return nil
+            }
+            known.remove(at: index)
+        }
         let owners =
             environment.sites.map { ($0.name.text, $0.keys) }
             + environment.approvers.map { ("approver \($0.name)", $0.keys) }
@@ -148,7 +218,8 @@ extension GateMemory {
         event.environment = environment.name
         event.policy = current.policy
         event.details = details
-        (keys, demands) = (currentKeys, current)
+        let file = FileMemory(keys: currentKeys, demands: current, answers: [:], usedAt: act.at)
+        files = [file] + known.filter { act.at.since($0.usedAt) <= FileMemory.life }
         return event
     }
 }

@@ -24,6 +24,8 @@ public struct Reason: Hashable, Sendable {
         public static let changedMeanwhile = Code(text: "changed-meanwhile")
         /// The environment's record says of the list what was true before, and was seen to be something else since.
         public static let recordReplayed = Code(text: "record-replayed")
+        /// The audit chain lacks a record that a site has seen of it and signed, or has another one in its place.
+        public static let auditCutOff = Code(text: "audit-cut-off")
         /// The site has no cache manifest.
         public static let silent = Code(text: "silent")
         /// The site's cache manifest cannot be read.

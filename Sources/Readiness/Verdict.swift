@@ -149,6 +149,7 @@ public func compare(
                     + " server, and \(note.remedy)"))
     }
     if let reason = evidence.skew { reasons.append(reason) }
+    if let reason = evidence.cutOff { reasons.append(reason) }
     if evidence.replayed.contains(list) { reasons.append(recordReplayed(list, in: environment.name)) }
     if isClimbing, let staged, let before = environment.predecessor {
         if evidence.predecessor?.replayed.contains(list) == true {

@@ -64,7 +64,7 @@ import Testing
             let digest = Digest(of: [1])
             let repository = try Repository("web/api")
             let journal = try ProofJournal(path: path, registry: "https://one.example")
-            try journal.recordReading(of: digest, in: repository, at: Timestamp(seconds: 1))
+            try journal.record(journal.beginReading(of: digest, at: Timestamp(seconds: 1)), in: repository)
             // Opened for other settings, which are refused then.
             let other = try ProofJournal(path: path)
             #expect(try journal.readings().keys.contains(digest))

@@ -53,6 +53,22 @@ import Testing
         #expect(schedule.wait(at: start) == day / 2 - .seconds(9))
     }
 
+    /// Read by a clock that was ahead: nobody knows when.
+    @Test func whatWasReadInATimeToComeIsDue() throws {
+        let closure = try closure()
+        let ahead = start.advanced(by: day * 365)
+        var readings: [Digest: (entry: ClosureEntry.Identity?, at: Timestamp)] = [:]
+        for entry in closure.entries { readings[entry.digest] = (nil, ahead) }
+        var schedule = ContentSchedule(period: day, closure: closure, readings: readings)
+        for _ in 0..<2 {
+            #expect(schedule.wait(at: start) == .zero)
+            #expect(schedule.due(at: start) != nil)
+            schedule.looked(at: start)
+        }
+        #expect(schedule.due(at: start) == nil)
+        #expect(schedule.wait(at: start) == day / 2)
+    }
+
     /// After a restart, the repository after the one that was read last.
     @Test func theNextRepositoryOutlivesARestart() throws {
         let closure = try closure()

@@ -6,6 +6,7 @@ import Readiness
 import Synchronization
 import TestSupport
 import Testing
+import Trust
 
 @testable import Agent
 
@@ -75,6 +76,108 @@ import Testing
         #expect(fixture.registry.with { $0.readBack } == [lost])
         _ = try await fixture.run(.verify)
         #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == fixture.clock.now)
+    }
+
+    /// Reading takes long, on a small budget: what is damaged behind the place that is being read is not seen.
+    @Test func aReadingCountsFromItsBeginning() async throws {
+        defer { fixture.directory.remove() }
+        let (_, closure) = try await synced()
+        let start = fixture.clock.now
+        fixture.registry.whileReading { [fixture] _ in fixture.clock.advance(by: 3600) }
+        let audit = try fixture.audit()
+        try audit.update(closure)
+        #expect(await audit.step() == .zero)
+        #expect(try fixture.journal().readings().values.map { $0.at } == [start])
+    }
+
+    /// While content is read back, a pass finds it missing and brings it again: what was read is not what is there now.
+    @Test func aReadingDoesNotOutliveItsContent() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let lost = try #require(list.closure.entries.first { $0.kind == .blob })
+        // An agent's passes and its readings have one journal.
+        let pass = try fixture.pass()
+        let audit = try fixture.audit(journal: pass.journal)
+        let record = try await fixture.central.record(of: fixture.environment).record
+        fixture.registry.whileReading { [fixture] entry in
+            guard entry == lost else { return }
+            fixture.registry.with { _ = $0.present.remove(lost.identity) }
+            _ = try? await pass.run(.sync, record: record)
+        }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(fixture.registry.with { $0.present.contains(lost.identity) })
+        let read = Set(try pass.journal.readings().keys)
+        #expect(read == Set(list.closure.entries.map(\.digest)).subtracting([lost.digest]))
+        // It is read next.
+        fixture.registry.whileReading { _ in }
+        fixture.registry.with { $0.readBack = [] }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(fixture.registry.with { $0.readBack } == [lost])
+    }
+
+    /// An agent of several to which nothing of a list belongs has nothing to read back, and must not close the gate for ever.
+    @Test func aShardThatOwnsNothingHasNothingToRead() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        func holding(_ shard: Shard) async throws -> CacheManifest.Holding? {
+            var pass = try fixture.pass()
+            pass.shard = shard
+            _ = try await pass.run(.verify, record: fixture.central.record(of: fixture.environment).record)
+            let report = try await fixture.central.report(
+                of: fixture.site, in: fixture.environment, shard: shard, keys: [fixture.key.publicKey])
+            return report?.manifest?.holdings.first
+        }
+        let shards = (0..<Shard.maximum).compactMap { Shard(index: $0, of: Shard.maximum) }
+        func owns(_ shard: Shard) -> Bool { list.closure.entries.contains { shard.owns($0.digest) } }
+        let (idle, busy) = (try #require(shards.first { !owns($0) }), try #require(shards.first(where: owns)))
+        let seen = try #require(try await holding(idle))
+        #expect(seen.missingEntries == 0)
+        #expect(seen.contentVerifiedAt == seen.verifiedAt)
+        #expect(seen.depth == .content)
+        #expect(try await holding(busy)?.contentVerifiedAt == nil)
+    }
+
+    /// The host's clock is far ahead, everything is read, and the clock is set: nobody knows when it was read, so it is read
+    /// again, and proves nothing until then.
+    @Test func contentThatAClockAheadReadWasNotRead() async throws {
+        defer { fixture.directory.remove() }
+        let (list, closure) = try await synced()
+        let audit = try fixture.audit()
+        fixture.clock.advance(by: 365 * 86_400)
+        try audit.update(closure)
+        try await readAll(audit)
+        fixture.clock.advance(by: -365 * 86_400)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == nil)
+        #expect(try await fixture.manifest()?.holdings.first?.depth == .presence)
+
+        fixture.registry.with { $0.readBack = [] }
+        try audit.update(closure)
+        try await readAll(audit)
+        #expect(Set(fixture.registry.with { $0.readBack }) == Set(list.closure.entries))
+        let readAt = fixture.clock.now
+        // Nor does it count once the clock gets there.
+        fixture.clock.advance(by: 366 * 86_400)
+        _ = try await fixture.run(.verify)
+        #expect(try await fixture.manifest()?.holdings.first?.contentVerifiedAt == readAt)
+    }
+
+    /// Nor is damage left alone until then.
+    @Test func whatAClockAheadMendedIsMendedAgain() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let bad = try #require(list.closure.entries.first { $0.kind == .blob })
+        let place = try fixture.registry.place(of: bad.identity)
+        try fixture.journal().recordFault(place, reason: "wrong bytes")
+        try fixture.journal().recordMending(place, at: fixture.clock.now.advanced(by: .seconds(365 * 86_400)))
+        fixture.registry.with { state in
+            state.damaged[bad.identity] = "wrong bytes"
+            state.brought = []
+        }
+        #expect(try await fixture.run(.sync).isComplete)
+        #expect(fixture.registry.with { $0.brought } == [bad])
     }
 
     /// An entry that the registry was not asked for is no proof, and no loss either: nothing is published.
@@ -242,7 +345,7 @@ import Testing
             let tag = ProofJournal.AssignedTag(repository: repository, tag: try Tag("1"), digest: digest)
             do {
                 let journal = try ProofJournal(path: path, registry: "https://a.example")
-                try journal.recordReading(of: digest, in: repository, at: time)
+                try journal.record(journal.beginReading(of: digest, at: time), in: repository)
                 #expect(try journal.readings()[digest]?.at == time)
                 try journal.recordFault(place, reason: "bad")
                 // What is damaged is not read.
@@ -284,7 +387,7 @@ import Testing
             let journal = try ProofJournal(path: directory.file("proofs.sqlite"), registry: "https://a.example")
             let digests = (0..<3).map { Digest(of: [UInt8($0)]) }
             for digest in digests {
-                try journal.recordReading(of: digest, in: try Repository("a"), at: Timestamp(seconds: 1))
+                try journal.record(journal.beginReading(of: digest, at: Timestamp(seconds: 1)), in: try Repository("a"))
             }
             try journal.keepReadings(of: [digests[1]])
             #expect(Set(try journal.readings().keys) == [digests[1]])

@@ -54,13 +54,14 @@ struct SiteFixture: Sendable {
 
     /// The reader of content, with the journal of the pass of this state directory.
     func audit(
-        state: String = "state", _ change: (inout AgentFile.Audit) -> Void = { _ in }, log: Logger? = nil
+        state: String = "state", journal: ProofJournal? = nil, _ change: (inout AgentFile.Audit) -> Void = { _ in },
+        log: Logger? = nil
     ) throws -> ContentAudit {
         var settings = AgentFile.Audit(period: .seconds(30 * 86_400), rate: 16 << 20, quotaPerDay: nil)
         change(&settings)
         let clock = clock
         return ContentAudit(
-            registry: registry, journal: try journal(state), budget: ReadBudget(), settings: settings,
+            registry: registry, journal: try journal ?? self.journal(state), budget: ReadBudget(), settings: settings,
             timing: Timing(
                 now: { .now }, unixTime: { Double(clock.now.seconds) }, sleep: { try await Task.sleep(for: $0) },
                 chance: { 0.5 }),
@@ -161,6 +162,8 @@ final class FakeRegistry: SiteRegistry {
         /// Runs before anything is brought.
         var beforeBringing: @Sendable () async -> Void = {}
         var readBack: [ClosureEntry] = []
+        /// Runs while an entry is read back, when what it shows is settled.
+        var duringReading: @Sendable (ClosureEntry) async -> Void = { _ in }
     }
 
     struct Unreachable: Error, CustomStringConvertible {
@@ -269,8 +272,12 @@ final class FakeRegistry: SiteRegistry {
             return state.present.contains(entry.identity) ? .shown : .absent
         }
         guard let answer else { throw Unreachable() }
+        await with { $0.duringReading }(entry)
         return answer
     }
+
+    /// What happens while something is read back.
+    func whileReading(_ body: @escaping @Sendable (ClosureEntry) async -> Void) { with { $0.duringReading = body } }
 
     func assignTags(
         _ tags: [TagAssignment], assigned: @escaping @Sendable (TagAssignment) -> Void

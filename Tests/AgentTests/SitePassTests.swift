@@ -198,6 +198,27 @@ import Trust
         #expect(manifest.expiresAt == manifest.issuedAt.advanced(by: .seconds(3600)))
     }
 
+    /// So must the look that damage makes necessary: it covers nothing that is lost while it lasts.
+    @Test func theTimeOfALookIsThatOfItsBeginning() async throws {
+        defer { fixture.directory.remove() }
+        let web = try await fixture.stage(list("web", ("web/api", nil, "api")))
+        #expect(try await fixture.run(.sync).isComplete)
+        let entry = try #require(web.closure.entries.first)
+        try fixture.journal().recordFault(fixture.registry.place(of: entry.identity), reason: "wrong bytes")
+        let start = fixture.clock.now
+        let registry = SlowRegistry(fixture.registry) { fixture.clock.advance(by: 600) }
+        let pass = try fixture.pass()
+        let report = try await SitePass(
+            site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
+            owner: pass.owner, central: pass.central, registry: registry, state: pass.state, journal: pass.journal,
+            signingKey: pass.signingKey, now: pass.now
+        ).run(.sync, record: fixture.central.record(of: fixture.environment).record)
+        #expect(report.isComplete)
+        let manifest = try #require(try await fixture.manifest())
+        #expect(manifest.issuedAt == start.advanced(by: .seconds(600)))
+        #expect(manifest.holdings.first?.verifiedAt == start)
+    }
+
     /// Outside the windows a site proves what it has, says why it has no more, and fails nothing.
     @Test func aPauseIsNoFailure() async throws {
         defer { fixture.directory.remove() }

@@ -49,7 +49,10 @@ import Testing
             #expect(answer.status == 409)
             #expect(answer.text.contains("another-staged"))
             // What is misspelt must not become a question for any generation.
-            for query in ["generation=", "generation=latest", "generatoin=\(other)", "generation=\(staged)&x=1"] {
+            for query in [
+                "generation=", "generation=latest", "generatoin=\(other)", "generation=\(staged)&x=1",
+                "generation=\(staged)&generation=\(other)", "generation=\(staged)&generation=\(staged)",
+            ] {
                 #expect(try await server.get("/v1/gate/lab/platform?\(query)").status == 400, "\(query)")
             }
         }

@@ -37,7 +37,6 @@ struct VerdictDocument: Decodable {
         let site: String
         let ready: Bool
         let reasons: [Cause]
-        let verifiedAt: String?
         let missing: [ListDocument.Entry]
         let missingEntries: Int
         let missingBytes: Int64

@@ -27,11 +27,22 @@ import Testing
     @Test func tellsTheFilesClockAndReadsNoMoreThanAsked() async throws {
         try await withTemporaryDirectory { directory in
             let store = DirectoryStore(root: directory.path)
-            let lead = try #require(await store.clockLead())
+            let lead = try #require(try await store.clockLead())
             #expect(max(lead, .zero - lead) <= .seconds(2))
             #expect(try await store.list(below: nil) == [])
             #expect(try FileManager.default.contentsOfDirectory(atPath: "\(directory.path)/~incoming") == [])
-            #expect(await DirectoryStore(root: "\(directory.path)/nowhere").clockLead() == nil)
+            // A clock that cannot be asked is not one that agrees.
+            await #expect(throws: ObjectStoreError.self) {
+                try await DirectoryStore(root: "\(directory.path)/nowhere").clockLead()
+            }
+            try FileManager.default.createDirectory(
+                atPath: directory.file("other"), withIntermediateDirectories: true)
+            try directory.write("other/~incoming", "no directory")
+            await #expect {
+                try await DirectoryStore(root: directory.file("other")).clockLead()
+            } throws: {
+                "\($0)".contains("the file that tells the store's clock")
+            }
             _ = try await store.put(bytes("three"), at: key("a"), condition: .none)
             #expect(try await store.get(key("a"), limit: 5)?.bytes == bytes("three"))
             await #expect(throws: ObjectStoreError.self) { try await store.get(key("a"), limit: 4) }
@@ -298,6 +309,74 @@ import Testing
                 }
                 #expect(winners.count == 1)
                 #expect(try await DirectoryStore(root: root).get(key)?.bytes == winners)
+            }
+        }
+    }
+}
+
+/// What is created where another host may have created it already, as on NFS.
+@Suite struct DirectoryStoreCreationTests {
+    /// Two hosts whose locks and looks tell them nothing of each other: two roots that have one directory of objects in
+    /// common, and a lock each. The file system itself lets one of them create, and the other's object stays as it is.
+    @Test func creatingNeedsNoLock() async throws {
+        try await withTemporaryDirectory { directory in
+            let roots = try ["a", "b"].map { name in
+                let root = directory.file(name)
+                try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+                return root
+            }
+            let shared = directory.file("shared")
+            try FileManager.default.createDirectory(atPath: shared, withIntermediateDirectories: true)
+            for root in roots { #expect(symlink(shared, "\(root)/audit") == 0) }
+            for round in 0..<200 {
+                let key = try ObjectKey("audit/\(round)")
+                let winners = try await withThrowingTaskGroup(of: UInt8?.self) { group in
+                    for writer in UInt8(0)..<8 {
+                        let store = DirectoryStore(root: roots[Int(writer) % roots.count])
+                        group.addTask {
+                            try await store.put([writer], at: key, condition: .ifAbsent) == .conflict ? nil : writer
+                        }
+                    }
+                    return try await group.reduce(into: []) { winners, writer in winners += writer.map { [$0] } ?? [] }
+                }
+                #expect(winners.count == 1)
+                for root in roots {
+                    #expect(try await DirectoryStore(root: root).get(key)?.bytes == winners)
+                }
+            }
+            for root in roots {
+                #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/~incoming").isEmpty)
+            }
+        }
+    }
+
+    /// Each of the ways, whatever this host believes: what is there stays there.
+    @Test func whatIsThereIsNotReplaced() async throws {
+        try await withTemporaryDirectory { directory in
+            let files = StoreFiles(root: directory.path)
+            func text(_ name: String) throws -> String {
+                try String(contentsOfFile: directory.file(name), encoding: .utf8)
+            }
+            for (name, create) in [("link", files.create), ("rename", files.createByRenaming)] {
+                let path = directory.file(name)
+                let first = try create(path, directory.write("\(name)-1", "first"))
+                let second = try create(path, directory.write("\(name)-2", "second"))
+                #expect(first && !second)
+                #expect(try text(name) == "first")
+                #expect(try text("\(name)-2") == "second")
+                #expect(throws: ObjectStoreError.self) { try create(directory.file("nowhere/x"), path) }
+            }
+        }
+    }
+
+    /// A server whose first reply was lost is asked again, and finds what it did itself.
+    @Test func aLostReplyIsMadeUpFor() async throws {
+        try await withTemporaryDirectory { directory in
+            let files = StoreFiles(root: directory.path)
+            let (path, incoming) = (directory.file("a"), try directory.write("incoming", "one"))
+            for _ in 0..<2 {
+                let isCreated = try files.create(path, from: incoming)
+                #expect(isCreated)
             }
         }
     }

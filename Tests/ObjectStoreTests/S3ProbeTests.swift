@@ -1,4 +1,5 @@
 import HTTP
+import Synchronization
 import TestSupport
 import Testing
 
@@ -145,6 +146,56 @@ import Testing
             #expect(try await races(location))
             access.notes = nil
             #expect(try await races(location))
+        }
+    }
+
+    /// A probe whose clock goes on by so much with each look at it.
+    private func withProbe(
+        _ change: (inout ScriptedS3.Manners) -> Void = { _ in }, clockStep: Duration,
+        _ body: (S3Store, ScriptedServer) async throws -> Void
+    ) async throws {
+        let bucket = ScriptedS3(manners(change))
+        try await withScriptedServer(bucket.answer) { server async throws in
+            var access = access()
+            let start = ContinuousClock.now
+            let looks = Mutex(0)
+            access.timing.now = {
+                let count = looks.withLock { looks in
+                    looks += 1
+                    return looks
+                }
+                return start + clockStep * count
+            }
+            let location = try ObjectStoreLocation("s3://bucket/p?endpoint=\(server.origin)&region=r")
+            try await body(try #require(try location.open(access) as? S3Store), server)
+            // Nothing of it stays, however many rounds there were.
+            #expect(bucket.objects.isEmpty)
+        }
+    }
+
+    /// A store that fails in one round of many is lucky in the first ones: where they are quick, there are more.
+    @Test(arguments: [false, true]) func aQuickStoreIsRacedForLonger(_ racesSwaps: Bool) async throws {
+        try await withProbe(
+            {
+                $0.racers = S3Probe.writers
+                $0.racesSwaps = racesSwaps
+                $0.firstRacedRound = S3Probe.maximumRounds - 1
+            }, clockStep: .zero
+        ) { store, _ in
+            await #expect { try await store.prepare() } throws: {
+                ($0 as? ObjectStoreError)?.code == .unsupportedStore
+            }
+        }
+    }
+
+    /// One that makes writers wait is raced as long as it must be.
+    @Test func aSlowStoreIsRacedTheFewestRounds() async throws {
+        try await withProbe(clockStep: .seconds(10)) { store, server in
+            try await store.prepare()
+            for kind in ["-creation-", "-swap-"] {
+                let rounds = Set(server.requests.map(\.path).filter { $0.contains(kind) })
+                #expect(rounds.count == S3Probe.rounds)
+            }
         }
     }
 

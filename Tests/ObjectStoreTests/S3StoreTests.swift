@@ -89,7 +89,7 @@ import Testing
             #expect(await store.clockLead() == nil)
             #expect(try await store.get(key("a"), limit: 1 << 17) != nil)
             #expect(await store.clockLead() == .seconds(3600))
-            #expect(await CachedStore(store).clockLead() == .seconds(3600))
+            #expect(try await CachedStore(store).clockLead() == .seconds(3600))
             for limit in [1, (1 << 17) - 1] {
                 for reader in [store, CachedStore(store)] as [any ObjectStore] {
                     await #expect {

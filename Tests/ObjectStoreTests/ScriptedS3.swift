@@ -21,6 +21,8 @@ final class ScriptedS3: Sendable {
         var ignoresConditionalReads = false
         /// How many writers of one key pass the check before the first of them writes.
         var racers = 1
+        /// From which round of a race on it does so: one that is lucky before.
+        var firstRacedRound = 0
         /// Which writes of several at once are not kept apart: creations, or swaps.
         var racesSwaps = false
     }
@@ -86,7 +88,11 @@ final class ScriptedS3: Sendable {
         let match = request.header("If-Match")
         if manners.hasNoConditions, none != nil || match != nil { return Self.fault(501, "NotImplemented") }
         let isRaced = manners.racesSwaps ? match != nil : none != nil
-        if manners.racers > 1, isRaced, key.contains("~probe/"), key.contains("-") {
+        // A round of the probe has its number at the end of its key.
+        let round =
+            key.contains("~probe/") && key.contains("-") ? key.split(separator: "-").last.flatMap { Int($0) } : nil
+        let isHeld = manners.racers > 1 && isRaced && round.map { $0 >= manners.firstRacedRound } ?? false
+        if isHeld {
             let (isLast, gate) = state.withLock { state in
                 var race = state.racing[key] ?? (0, Gate())
                 race.count += 1
@@ -104,7 +110,7 @@ final class ScriptedS3: Sendable {
             replaces: manners.keepsMetadata ? request.header(S3Store.replacesHeader) : nil)
         // The check again, so that of two at once only one is stored.
         let refusal: ScriptedServer.Response? = state.withLock { state in
-            if manners.racers == 1, let refusal = self.refusal(none, match, state.objects[key]) { return refusal }
+            if !isHeld, let refusal = self.refusal(none, match, state.objects[key]) { return refusal }
             state.objects[key] = object
             return nil
         }

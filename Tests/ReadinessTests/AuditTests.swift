@@ -203,6 +203,68 @@ import Trust
         #expect(try await store.witnessedEnd(after: seen) == seen)
     }
 
+    /// Any agent may create objects below `audit/` and write the head. One that leads to what is no record makes no witness see
+    /// a record that never was, and keeps nobody from recording.
+    @Test(arguments: ["anything", "", "a record that follows nothing"])
+    func aForgedHeadIsNoRecord(_ content: String) async throws {
+        for _ in 0..<5 { try await store.record(event()) }
+        let (key, isRecord) = (try CentralStore.auditKey(999_999), content.contains("record"))
+        let forged =
+            isRecord
+            ? try AuditRecord.object(event(), at: 999_999, after: Fixture.digest("nothing"), signedBy: nil)
+            : Array(content.utf8)
+        let end = try await store.auditEnd()
+        let first = try #require(try await store.auditRecords(limit: 4).first).previous
+        _ = try await memory.put(forged, at: key, condition: .none)
+        _ = try await memory.put(
+            Document.encode(AuditHead(sequence: 999_999, digest: Digest(of: forged)), .invalidRecord),
+            at: CentralStore.auditHeadKey(), condition: .none)
+        for seen in [nil, AuditHead(sequence: 1, digest: first), end] {
+            #expect(try await store.witnessedEnd(after: seen) == end)
+        }
+        guard !isRecord else { return }
+        #expect(try await store.auditEnd() == end)
+        #expect(try await store.record(event()).sequence == 6)
+        let head = try #require(try await memory.get(CentralStore.auditHeadKey()))
+        #expect(try Document.decode(AuditHead.self, from: head.bytes, .brokenChain, in: nil).sequence == 6)
+        // What was put there is named, and nothing else once it is gone.
+        #expect(try await store.verifyAudit().fault?.object == key.path)
+        try await memory.delete(key)
+        #expect(try await store.verifyAudit().fault == nil)
+    }
+
+    /// What is no head at all counts for as much as none; and is replaced.
+    @Test(arguments: [2, 100_000]) func whatIsNoHeadIsReplaced(_ count: Int) async throws {
+        for _ in 0..<3 { try await store.record(event()) }
+        let end = try await store.auditEnd()
+        _ = try await memory.put(
+            [UInt8](repeating: UInt8(ascii: "x"), count: count), at: CentralStore.auditHeadKey(), condition: .none)
+        #expect(try await store.auditEnd() == end)
+        #expect(try await store.witnessedEnd(after: nil) == end)
+        #expect(try await store.record(event()).sequence == 4)
+        #expect(try await store.verifyAudit().fault == nil)
+    }
+
+    /// A witness that is far behind catches up, so many records at a look; and believes neither of two that do not fit.
+    @Test func aWitnessGoesFromRecordToRecord() async throws {
+        var (previous, ends): (Digest?, [AuditHead]) = (nil, [])
+        for sequence in 1...CentralStore.maximumWitnessed + 10 {
+            let object = try AuditRecord.object(event(), at: sequence, after: previous, signedBy: nil)
+            _ = try await memory.put(object, at: CentralStore.auditKey(sequence), condition: .none)
+            previous = Digest(of: object)
+            ends.append(AuditHead(sequence: sequence, digest: previous))
+        }
+        var seen = try await store.witnessedEnd(after: nil)
+        #expect(seen?.sequence == CentralStore.maximumWitnessed)
+        seen = try await store.witnessedEnd(after: seen)
+        #expect(seen == ends.last)
+        // The eighth was changed: the ninth does not follow it.
+        let changed = try AuditRecord.object(event(by: "x@y"), at: 8, after: ends[6].digest, signedBy: nil)
+        _ = try await memory.put(changed, at: CentralStore.auditKey(8), condition: .none)
+        #expect(try await store.witnessedEnd(after: nil) == ends[6])
+        #expect(try await store.witnessedEnd(after: seen) == seen)
+    }
+
     /// What a site says of the chain counts with the site's signature: without keys it is said that nobody looked.
     @Test func witnessesAreCheckedWithTheFleetsKeys() async throws {
         let (fleet, lab) = (try Fixture.fleet(), try lab)
@@ -265,7 +327,8 @@ import Trust
             if site.site.text == "site-1" { #expect(object.map { Digest(of: $0.bytes) } == site.manifest) }
             #expect(site.sequence == 1)
         }
-        #expect(promotion.evidence.map(\.object) == ["environments/lab/record.json"])
+        #expect(
+            promotion.evidence.map(\.object) == ["environments/lab/record.json", "environments/lab/gate.json"])
         #expect(records[4].event.sites.map(\.reasons) == [["silent"], ["silent"]])
         #expect(records[2].event.details.keys.sorted() == ["site-1", "site-2"])
     }

@@ -98,6 +98,7 @@ final class MemoryStore: ObjectStore {
         var losingReply: LosingReply?
         var clockLead: Duration?
         var knownClockLead: Duration?
+        var clockFailure: ObjectStoreError?
     }
     private let state = Mutex(State())
 
@@ -126,7 +127,14 @@ final class MemoryStore: ObjectStore {
 
     func setClockLead(_ lead: Duration?) { state.withLock { $0.clockLead = lead } }
 
-    func clockLead() async -> Duration? { state.withLock { $0.clockLead } }
+    /// Makes its clock one that cannot be asked; `nil` ends that.
+    func failClock(with error: ObjectStoreError?) { state.withLock { $0.clockFailure = error } }
+
+    func clockLead() async throws(ObjectStoreError) -> Duration? {
+        let (failure, lead) = state.withLock { ($0.clockFailure, $0.clockLead) }
+        if let failure { throw failure }
+        return lead
+    }
 
     /// What the store tells without being asked, as a server does.
     func setKnownClockLead(_ lead: Duration?) {

@@ -83,6 +83,85 @@ import Trust
         #expect(try await store.auditRecords(limit: 1000).count == count)
     }
 
+    /// Two coordinators with different fleet files, as while one is rolled out: what each of them asks for, and what it is
+    /// answered, is recorded once, and not with every question.
+    @Test func twoFleetFilesAtOnceAreRecordedOnce() async throws {
+        let (list, strict) = (try Fixture.list(), try Fixture.fleet())
+        let lax = try Fleet(
+            objectStore: strict.objectStore,
+            environments: [Fixture.environment(freshness: .seconds(7200)), Fixture.environment("production")])
+        _ = try await store.stage(list, to: lab, of: strict, act: act())
+        try await prove([list], in: lab)
+        func ask(_ fleet: Fleet, at minutes: Int) async throws {
+            _ = try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(60 * minutes)))
+        }
+        func changes() async throws -> Int { try await events(.policyChanged, .keysChanged).count }
+        for fleet in [strict, lax] { try await ask(fleet, at: 0) }
+        #expect(try await changes() == 2)
+        let (gate, end) = (try await memory.get(CentralStore.memoryKey(of: lab)), try await store.auditEnd())
+        for _ in 0..<5 {
+            for fleet in [strict, lax] { try await ask(fleet, at: 1) }
+        }
+        #expect(try await memory.get(CentralStore.memoryKey(of: lab)) == gate)
+        #expect(try await store.auditEnd() == end)
+        #expect(try await events(.checked).count == 2)
+        // However long both are in use.
+        for minutes in stride(from: 20, through: 180, by: 20) {
+            for fleet in [strict, lax] { try await ask(fleet, at: minutes) }
+        }
+        #expect(try await changes() == 2)
+        // Back to one of them after a while is a change, and so is the other after another while.
+        try await ask(lax, at: 230)
+        #expect(try await changes() == 2)
+        try await ask(strict, at: 245)
+        #expect(try await changes() == 3)
+        try await ask(lax, at: 400)
+        let last = try #require(try await events(.policyChanged).last)
+        #expect(try await changes() == 4)
+        #expect(last.details == ["freshness": "7200 s, was 3600 s"])
+        // What is in use is bounded.
+        for seconds in 1...20 {
+            let other = try Fleet(
+                objectStore: strict.objectStore,
+                environments: [
+                    Fixture.environment(freshness: .seconds(9000 + seconds)), Fixture.environment("production"),
+                ])
+            try await ask(other, at: 400)
+        }
+        #expect(
+            try await store.memory(of: lab).memory.otherFiles.count == GateMemory.FileMemory.maximum - 1)
+    }
+
+    /// Whether a manifest is the latest rests on what the gate remembered: the record names that too.
+    @Test func whatTheGateRememberedIsNamed() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        let key = try CentralStore.memoryKey(of: lab)
+        func remembered() async throws -> AuditEvent.Object {
+            .init(key.path, Digest(of: try #require(try await memory.get(key)).bytes))
+        }
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        // Nothing was remembered before, and what is remembered now is what it was decided on.
+        guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act()) else {
+            Issue.record("no site has reported")
+            return
+        }
+        #expect(try await events(.promotionRefused).last?.evidence.contains(remembered()) == true)
+        try await prove([list], in: lab)
+        guard case .promoted = try await store.promote(list.name, in: lab, of: fleet, act: act()) else {
+            Issue.record("it is ready")
+            return
+        }
+        let promotion = try #require(try await events(.promoted).last)
+        #expect(promotion.evidence.count { $0.object == key.path } == 1)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        let before = try await remembered()
+        // Another answer: the record names what was remembered before it.
+        try await prove([], in: lab, sequence: 2)
+        _ = try await store.check(list.name, in: lab, of: fleet, act: act())
+        let named = try #require(try await events(.checked).last).evidence.filter { $0.object == key.path }
+        #expect(named.count == 1 && named != [before])
+    }
+
     @Test func theEndOfAKeyAndTheSitesAreRecordedToo() async throws {
         let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
         _ = try await store.stage(list, to: lab, of: fleet, act: act())
@@ -268,6 +347,72 @@ import Trust
             }
             #expect(codes == [reason.code])
         }
+    }
+
+    // MARK: The chain
+
+    /// A site that has seen the chain up to an end.
+    private func bearWitness(
+        _ end: AuditHead, holding list: ImageList, at site: String = "site-1", isSigned: Bool = true
+    )
+        async throws
+    {
+        let manifest = try CacheManifest(
+            environment: lab, site: SiteName(site), sequence: 2, issuedAt: Fixture.now.advanced(by: .seconds(-20)),
+            expiresAt: Fixture.now.advanced(by: .seconds(3600)), agentVersion: "0.1.0",
+            holdings: [Fixture.holding(list)], auditHead: end)
+        try await store.publish(manifest, signedBy: isSigned ? Fixture.key(of: site) : nil)
+    }
+
+    /// The chain ends before what a site has seen of it and signed, and its head with it; or goes on in another way.
+    @Test(arguments: [false, true]) func aChainThatASiteSawLongerClosesTheGate(_ isWrittenAnew: Bool) async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list], in: lab)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        let end = try await store.auditEnd()
+        try await bearWitness(end, holding: list)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+
+        let (key, headKey) = (try CentralStore.auditKey(end.sequence), try CentralStore.auditHeadKey())
+        let (last, head) = (try #require(try await memory.get(key)), try #require(try await memory.get(headKey)))
+        try await memory.delete(headKey)
+        try await memory.delete(key)
+        if isWrittenAnew { try await store.record(AuditEvent(.staged, act())) }
+        let verdict = try await store.check(list.name, in: lab, of: fleet, act: act())
+        #expect(verdict.reasons.map(\.code) == [.auditCutOff])
+        let words = isWrittenAnew ? "another one is there" : "it is not there"
+        let message = try #require(verdict.reasons.first).message
+        #expect(
+            message.contains("'site-1' has seen record \(end.sequence) of the audit chain") && message.contains(words))
+        #expect(verdict.sites.filter { !$0.isReady }.isEmpty)
+        guard
+            case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act(), isDryRun: true)
+        else {
+            Issue.record("a chain that lacks records promotes nothing")
+            return
+        }
+        let standing = try await FleetStanding(of: fleet, in: store, at: Fixture.now)
+        #expect(standing.verdicts.map { $0.reasons.map(\.code) } == [[.auditCutOff]])
+        // Nothing is recorded in the place of what is not there.
+        if !isWrittenAnew { #expect(try await store.auditEnd().sequence == end.sequence - 1) }
+
+        _ = try await memory.put(last.bytes, at: key, condition: .none)
+        _ = try await memory.put(head.bytes, at: headKey, condition: .none)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
+        #expect(try await store.verifyAudit(fleet: fleet).fault == nil)
+    }
+
+    /// Whoever can write to the store can write what nobody signed.
+    @Test func whatNobodySignedIsNoWitness() async throws {
+        let list = try Fixture.list()
+        let fleet = try Fleet(
+            objectStore: Fixture.fleet().objectStore,
+            environments: [Fixture.environment(sites: ["site-1"], hasKeys: false, acceptsUnsigned: true)])
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await bearWitness(
+            AuditHead(sequence: 99, digest: Fixture.digest("nothing")), holding: list, isSigned: false)
+        #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
     }
 
     // MARK: The registry

@@ -207,6 +207,28 @@ import Trust
         #expect(try await check(list).isReady)
     }
 
+    /// A clock that cannot be asked, as on a full disk, is not one that agrees: nothing is decided, although all that the
+    /// answer rests on can be read.
+    @Test func aClockThatCannotBeAskedDecidesNothing() async throws {
+        let list = try Fixture.list()
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await prove([list])
+        #expect(try await check(list).isReady)
+        memory.failClock(with: ObjectStoreError(.full, "no space is left", at: "store"))
+        for _ in 0..<2 {
+            await #expect {
+                try await check(list)
+            } throws: {
+                ($0 as? ObjectStoreError)?.code == .full
+            }
+        }
+        await #expect(throws: ObjectStoreError.self) {
+            try await store.promote(list.name, in: lab, of: fleet, act: act())
+        }
+        memory.failClock(with: nil)
+        #expect(try await check(list).isReady)
+    }
+
     /// Nor does it forget what others noted as taken back.
     @Test func aWrongClockForgetsNoRevocation() async throws {
         let (list, jane) = (try Fixture.list(), try Fixture.key(of: "jane"))

@@ -1,5 +1,6 @@
 import OCI
 import ObjectStore
+import TestSupport
 import Testing
 import Trust
 
@@ -172,6 +173,146 @@ import Trust
         }
         #expect(try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
         #expect(try await store.lastSequence(of: SiteName("site-1"), in: lab) == 2)
+    }
+
+    /// All that is below `environments/`: what goes back with a store that goes back, but for the chain.
+    private func snapshot() async throws -> [ObjectKey: [UInt8]] {
+        var objects: [ObjectKey: [UInt8]] = [:]
+        for key in try await memory.list(below: ObjectKey("environments")) {
+            objects[key] = try #require(try await memory.get(key)).bytes
+        }
+        return objects
+    }
+
+    private func restore(_ objects: [ObjectKey: [UInt8]]) async throws {
+        for (key, bytes) in objects { _ = try await memory.put(bytes, at: key, condition: .none) }
+    }
+
+    /// Manifests go back, and the gate's memory with them: a process that lives on has seen what was there later, and so do
+    /// those to come where that is kept; by then it is in the store again.
+    @Test(arguments: ["a process", "a machine"]) func whoHasSeenLaterNotices(_ who: String) async throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let file = who == "a machine" ? directory.file("notes/seen.json") : nil
+        let first = CentralStore(memory, keeping: file, backoff: { _ in })
+        func serve() -> CentralStore { file == nil ? first : CentralStore(memory, keeping: file, backoff: { _ in }) }
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        func publish(_ sequence: Int64, missing: [ClosureEntry] = [], at sites: String...) async throws {
+            for site in sites {
+                let holding = Fixture.holding(list, missing: missing)
+                try await store.publish(
+                    try Fixture.manifest(
+                        of: site, sequence: sequence, issued: .seconds(Int(sequence) - 60), holding),
+                    signedBy: Fixture.key(of: site))
+            }
+        }
+        func check(_ central: CentralStore) async throws -> [[Reason.Code]] {
+            let verdict = try await central.check(list.name, in: lab, of: fleet, act: Fixture.act)
+            #expect(verdict.reasons.isEmpty)
+            return verdict.sites.map { $0.reasons.map(\.code) }
+        }
+        try await publish(1, at: "site-1", "site-2")
+        #expect(try await check(serve()) == [[], []])
+        let old = try await snapshot()
+        try await publish(2, missing: [list.closure.entries[0]], at: "site-2")
+        #expect(try await check(serve()) == [[], [.incomplete]])
+
+        // Nothing in the store tells, and whoever only looks is told by who has seen more.
+        try await restore(old)
+        #expect(try await FleetStanding(of: fleet, in: store, at: Fixture.now).verdicts.map(\.isReady) == [true])
+        #expect(try await FleetStanding(of: fleet, in: serve(), at: Fixture.now).verdicts.map(\.isReady) == [false])
+        #expect(try await check(serve()) == [[], [.replayed]])
+        #expect(try await check(store) == [[], [.replayed]])
+        try await publish(3, at: "site-2")
+        #expect(try await check(serve()) == [[], []])
+
+        // Somebody else wants the site to begin anew: the chain says so.
+        #expect(try await store.forget(SiteName("site-2"), in: lab, act: Fixture.act))
+        try await publish(1, at: "site-2")
+        #expect(try await check(serve()) == [[], []])
+        #expect(try await store.lastSequence(of: SiteName("site-2"), in: lab) == 1)
+    }
+
+    /// So does the environment's record; staging is the way back, as ever.
+    @Test func whoHasSeenALaterRecordNotices() async throws {
+        let (one, two) = (try Fixture.list(), try Fixture.list(tag: "2"))
+        let (fleet, lab) = (try Fixture.fleet(), try EnvironmentName("lab"))
+        let serve = CentralStore(memory, backoff: { _ in })
+        _ = try await store.stage(one, to: lab, of: fleet, act: Fixture.act)
+        for site in ["site-1", "site-2"] {
+            try await store.publish(
+                try Fixture.manifest(of: site, Fixture.holding(one), Fixture.holding(two)),
+                signedBy: Fixture.key(of: site))
+        }
+        func check() async throws -> Verdict {
+            try await serve.check(one.name, in: lab, of: fleet, act: Fixture.act)
+        }
+        #expect(try await check().isReady)
+        let old = try await snapshot()
+        _ = try await store.stage(two, to: lab, of: fleet, act: Fixture.act)
+        #expect(try await check().isReady)
+        try await restore(old)
+        let verdict = try await check()
+        #expect(verdict.judged?.generation == one.generation)
+        #expect(verdict.reasons.map(\.code) == [.recordReplayed])
+        guard case .staged = try await store.stage(one, to: lab, of: fleet, act: Fixture.act) else {
+            Issue.record("what is staged anew is staged")
+            return
+        }
+        #expect(try await check().isReady)
+    }
+
+    /// The chain goes back, and its head with it: a process that has seen it longer notices, whatever sites have seen.
+    @Test func whoHasSeenALongerChainNotices() async throws {
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        let serve = CentralStore(memory, backoff: { _ in })
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        #expect(try await !serve.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
+        let end = try await store.auditEnd().sequence
+        try await memory.delete(CentralStore.auditKey(end))
+        try await memory.delete(CentralStore.auditHeadKey())
+        let verdict = try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act)
+        #expect(verdict.reasons.map(\.code) == [.auditCutOff])
+        #expect(verdict.reasons.first?.message.contains("this coordinator has seen record \(end)") == true)
+        #expect(
+            try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).reasons.isEmpty)
+    }
+
+    /// What cannot be read or written is as none.
+    @Test func whatIsKeptMayBeDamaged() async throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let file = try directory.write("seen.json", "{")
+        #expect(OwnMemory(file: file).end == nil)
+        let end = AuditHead(sequence: 3, digest: Fixture.digest("x"))
+        OwnMemory(file: file).note(end)
+        let own = OwnMemory(file: file)
+        #expect(own.end == end)
+        own.note(AuditHead(sequence: 2, digest: Fixture.digest("y")))
+        #expect(OwnMemory(file: file).end == end)
+        let nowhere = OwnMemory(file: "/proc/nowhere/seen.json")
+        nowhere.note(end)
+        #expect(nowhere.end == end)
+    }
+
+    /// What a version wrote that did not note when somebody decided last by a fleet file.
+    @Test func anOlderMemoryIsRead() throws {
+        let (environment, act) = (try Fixture.environment(), Fixture.act)
+        var memory = GateMemory(environment: environment.name)
+        let first = memory.noteDemands(of: environment, act: act)
+        #expect(first?.action == .keysChanged)
+        let text = String(decoding: try Document.encode(memory, .invalidRecord), as: UTF8.self)
+        let old = text.replacing(",\n  \"usedAt\" : \"\(Fixture.now)\"", with: "")
+        #expect(!old.contains("usedAt"))
+        var read = try GateMemory(parsing: Array(old.utf8), of: environment.name, in: "gate.json")
+        #expect(read.demands == memory.demands && read.usedAt == nil)
+        #expect(try GateMemory(parsing: Array(text.utf8), of: environment.name, in: "gate.json") == memory)
+        let again = read.noteDemands(of: environment, act: act)
+        #expect(again == nil)
+        let changed = read.noteDemands(of: try Fixture.environment(freshness: .seconds(60)), act: act)
+        #expect(changed?.action == .policyChanged)
+        #expect(read.otherFiles.isEmpty)
     }
 
     @Test func aDamagedMemoryIsAnError() async throws {

@@ -57,7 +57,7 @@ import Trust
                     bytesDone: 1, bytesTotal: 2, bytesPerSecond: 3, estimatedReadyAt: Fixture.now,
                     pausedUntil: Fixture.now,
                     sources: [.init(name: "central.example", bytes: 1, bytesPerSecond: 3)]),
-                auditHead: AuditHead("1:\(Fixture.digest("record"))"),
+                auditHead: try await store.witnessedEnd(after: nil),
                 registry: .init(
                     url: "https://registry.site-3.example",
                     mapping: RepositoryMapping([.init(source: "", destination: "mirror")])))
@@ -76,6 +76,15 @@ import Trust
         }
         _ = try await store.promote(one.name, in: lab, of: fleet, act: act, move: .rollback)
         _ = try await store.check(one.name, in: lab, of: fleet, act: act, about: .promoted)
+        // Somebody decides by another file.
+        let other = try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [
+                Fixture.environment(sites: ["site-1", "site-2", "site-3"], freshness: .seconds(7200)),
+                Fixture.environment("production"),
+            ], approvers: fleet.approvers, coordinators: fleet.coordinators)
+        _ = try await store.check(one.name, in: lab, of: other, act: act)
+        _ = try await store.check(one.name, in: lab, of: other, act: act, about: .promoted)
         _ = try await CentralStore(memory).forget(SiteName("site-2"), in: lab, act: Fixture.act)
         // An event that a crash left in each of the two objects that hold some.
         var record = try await store.record(of: lab)

@@ -273,6 +273,35 @@ import Trust
         #expect(try await store.verifyAudit(fleet: fleet).strangers == [2, 4])
     }
 
+    /// A machine whose clock is a year ahead is refused, which is recorded by its own time: that ends no other key.
+    @Test func aRefusalByAWrongClockEndsNoKey() async throws {
+        let (laptop, pipeline) = (try Fixture.key(of: "laptop"), try Fixture.key(of: "operator"))
+        let end = Fixture.now.advanced(by: .seconds(86_400))
+        let fleet = try Fleet(
+            objectStore: ObjectStoreLocation("file:///srv/rollcall"),
+            environments: [Fixture.environment("lab"), Fixture.environment("production")],
+            coordinators: [
+                .init(name: CoordinatorName("laptop"), keys: [.init(laptop.publicKey)]),
+                .init(name: CoordinatorName("pipeline"), keys: [.init(pipeline.publicKey, notAfter: end)]),
+            ])
+        let list = try Fixture.list()
+        _ = try await store.stage(list, to: lab, of: fleet, act: act)
+        let ahead = Act(by: "dana@laptop", at: Fixture.now.advanced(by: .seconds(86_400 * 365)), key: laptop.publicKey)
+        let wrong = CentralStore(memory, signingKey: laptop, backoff: { _ in })
+        memory.setClockLead(.seconds(-86_400 * 365))
+        guard case .refused = try await wrong.stage(Fixture.list(tag: "2"), to: lab, of: fleet, act: ahead),
+            case .refused = try await wrong.promote(list.name, in: lab, of: fleet, act: ahead)
+        else {
+            Issue.record("nothing is done by a clock that is a year ahead")
+            return
+        }
+        memory.setClockLead(nil)
+        let last = try #require(try await store.auditRecords(limit: 1).first)
+        #expect(last.event.reasons.contains("clock-skew"))
+        try await store.record(AuditEvent(.checked, act))
+        #expect(try await store.verifyAudit(fleet: fleet).strangers == [])
+    }
+
     @Test func aKeyIsOneParty() throws {
         let key = try Fixture.key(of: "site-1").publicKey
         #expect(throws: ReadinessError.self) {

@@ -21,7 +21,7 @@ public struct S3Store: ObjectStore {
         timing = access.timing
     }
 
-    /// Probes whether the store's conditional writes exclude each other, in a race too: some 250 small requests, once for
+    /// Probes whether the store's conditional writes exclude each other, in a race too: 250 to 1200 small requests, once for
     /// this store, and again only in a process without the note that it was done (`ObjectStoreAccess.notes`).
     ///
     /// - Throws: `ObjectStoreError.unsupportedStore` where they do not, unless the store was opened for a single writer
