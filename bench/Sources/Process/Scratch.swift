@@ -22,7 +22,7 @@ enum Scratch {
     ///
     /// - Throws: `BenchError` where it cannot be made, or where somebody else could change what is in it
     static func open(in place: WorkPlace) throws {
-        let root = root(in: place)
+        let root = Self.root(in: place)
         let isOpen = state.withLock { state in
             if state.opened.contains(root) { state.root = root }
             return state.root == root
