@@ -246,7 +246,11 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", .product(name: "CoreMetrics", package: "swift-metrics")]),
-        .testTarget(name: "BenchTests", dependencies: ["Bench", "OCI", "TestSupport"]),
+        .testTarget(
+            name: "BenchTests",
+            dependencies: [
+                "Bench", "OCI", "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [

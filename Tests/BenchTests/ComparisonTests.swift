@@ -4,11 +4,14 @@ import Testing
 
 /// Two reports side by side.
 @Suite(.timeLimit(.minutes(5))) struct ComparisonTests {
-    private func report(_ walls: [Double], scenario: String = "x", bytes: Int = 1, failures: Int = 0) -> Report {
+    private func report(
+        _ walls: [Double], scenario: String = "x", bytes: Int = 1, failures: Int = 0, readings: [String: Double] = [:]
+    ) -> Report {
         let runs =
             walls.map { wall in
                 var run = RunFigures(tool: "ours", round: 0, ending: Ending(code: 0))
                 run.wall = wall
+                run.readings = readings
                 return run
             } + (0..<failures).map { RunFigures(tool: "ours", round: $0, failure: "no") }
         let summary = ToolSummary(tool: "ours", kind: .ours, version: "1", command: "c", runs: runs, needed: 1)
@@ -39,6 +42,50 @@ import Testing
         #expect(other.lines.isEmpty)
         #expect(other.remarks == ["x was run with other parameters, and is not compared"])
         #expect(Comparison(report([1]), report([1], failures: 2)).remarks.first?.contains("in 2 of 3 after") == true)
+    }
+
+    @Test(arguments: [
+        ("highest second / cap", 1.2, 1.6, Comparison.Judgement.worse), ("MiB after the window's end", 3, 1, .better),
+        ("connections at once", 160, 320, .worse), ("requests to the store", 500, 501, .same),
+        // A rate is meant to be what it is capped at: more is no better than less.
+        ("mean rate / cap", 0.8, 1.0, .better), ("mean rate / cap", 1.0, 1.2, .worse),
+        ("mean rate / cap", 1.3, 0.9, .better),
+        ("budget of connections", 160, 320, .other), ("MiB from source 2", 500, 100, .other),
+    ])
+    func aScenariosOwnFiguresAreCompared(
+        _ name: String, _ before: Double, _ after: Double, _ judgement: Comparison.Judgement
+    ) {
+        let comparison = Comparison(report([1], readings: [name: before]), report([1], readings: [name: after]))
+        let line = comparison.lines.first { $0.figure == name }
+        #expect(line?.judgement == judgement)
+        #expect(comparison.text(all: false).contains(name) == (judgement != .same))
+    }
+
+    @Test func otherParametersAreNotCompared() {
+        var (before, after) = (report([1]), report([1]))
+        before.scenarios[0].parameters = ["sites": 100]
+        after.scenarios[0].parameters = ["sites": 500]
+        #expect(Comparison(before, after).remarks == ["x was run with other parameters, and is not compared"])
+        after.scenarios[0].parameters = ["sites": 100]
+        #expect(Comparison(before, after).remarks.isEmpty)
+        // A report of before does not say them.
+        before.scenarios[0].parameters = nil
+        #expect(Comparison(before, after).remarks.isEmpty)
+    }
+
+    @Test func whatElseWasOtherwiseIsSaid() {
+        var (before, after) = (report([1]), report([1]))
+        (before.build, before.commit) = ("debug", "a1")
+        (after.build, after.commit) = ("release", "b2")
+        before.scenarios[0].fileSystem = "tmpfs"
+        after.scenarios[0].fileSystem = "ext4"
+        #expect(
+            Comparison(before, after).remarks == [
+                "a debug build of Rollcall before, a release build after: its times and memory say nothing",
+                "commit a1 before, b2 after", "x: files on tmpfs before, on ext4 after",
+            ])
+        #expect(!Comparison(before, after).lines.isEmpty)
+        #expect(Comparison(report([1]), after).remarks.isEmpty)
     }
 
     @Test func timesAreAlwaysShown() {

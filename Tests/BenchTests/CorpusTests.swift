@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import OCI
 import TestSupport
 import Testing
@@ -46,6 +47,39 @@ import Testing
         #expect(abs(bytes - 85 << 20) < 1 << 20)
         #expect(plan == CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 1))
         #expect(plan != CorpusPlan.release(images: 60, bytes: 85 << 20, seed: 2))
+    }
+
+    @Test(arguments: [
+        (1, "platform/app-00"), (100, "platform/app-99"), (101, "platform/app-100"), (20_000, "platform/app-19999"),
+    ])
+    func noTwoImagesHaveOneName(_ count: Int, _ last: String) {
+        let plan = CorpusPlan.release(images: count, bytes: 1 << 20, seed: 1)
+        #expect(Set(plan.images.map { "\($0.repository):\($0.tag)" }).count == count)
+        #expect(plan.images.last?.repository == last)
+    }
+
+    @Test func aPlanKnowsWhatItsFilesTake() async throws {
+        try await withTemporaryDirectory("corpus") { directory in
+            let plan = CorpusPlan.upgrade(images: 4, bytes: 1 << 20, seed: 3)
+            _ = try Corpus(plan, in: directory.path)
+            let used = try await runCommand(["du", "--summarize", "--bytes", directory.path])
+            #expect(Int(used.text.prefix { $0.isNumber }) ?? .max <= plan.space)
+        }
+    }
+
+    @Test func aFileOfMoreThan8GiBHasAHeaderThatTarReads() async throws {
+        try await withTemporaryDirectory("layer") { directory in
+            for size in [1 << 20, (1 << 33) - 1, 1 << 33, 10 << 30] {
+                // What is in the file is a hole: tar only reads its name and size.
+                let path = try directory.write("tar", LayerWriter.tarHeader(name: "a", size: size))
+                let end = (512 + size + 511) / 512 * 512 + 1024
+                let stretched = truncate(path, off_t(end))
+                #expect(stretched == 0)
+                let listed = try await runCommand(["tar", "--list", "--verbose", "--seek", "--file", path])
+                #expect(listed.status == 0)
+                #expect(listed.text.contains(" \(size) "))
+            }
+        }
     }
 
     @Test func theNextReleaseHasMostOfTheOneBefore() {

@@ -54,6 +54,28 @@ import Testing
         #expect(svg.hasSuffix("</svg>\n"))
     }
 
+    @Test func whatEachSourceBroughtIsDrawn() {
+        func summary(_ tool: String, _ mebibytes: [Double]) -> ToolSummary {
+            var run = RunFigures(tool: tool, round: 0, ending: Ending(code: 0))
+            for (index, value) in mebibytes.enumerated() { run.readings["\(TwoSources.reading)\(index + 1)"] = value }
+            return ToolSummary(tool: tool, kind: .ours, version: "1", command: "c", runs: [run], needed: 0)
+        }
+        func plots(_ tools: [ToolSummary]) -> [ScenarioFigures.PlotFile] {
+            ScenarioFigures(
+                name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,
+                limitReason: "", forwarderCPU: nil, tools: tools, runs: []
+            ).plots.filter { $0.name == "x-sources.svg" }
+        }
+        #expect(plots([summary("one", [8])]).isEmpty)
+        let svg = plots([summary("one", [8]), summary("two", [6, 2]), summary("none", [0, 0])]).first?.svg ?? ""
+        // 450 points are 8 MiB.
+        #expect(svg.contains("x=\"230\" y=\"45\" width=\"450\""))
+        #expect(svg.contains("x=\"230\" y=\"75\" width=\"337.5\""))
+        #expect(svg.contains("x=\"567.5\" y=\"75\" width=\"112.5\""))
+        #expect(svg.contains(">source 2</text>"))
+        #expect(!svg.contains(">none</text>"))
+    }
+
     @Test func aScenarioWithoutFiguresHasNoPlots() {
         let figures = ScenarioFigures(
             name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,

@@ -63,6 +63,52 @@ import Testing
         #expect(lines[3].contains("out of time"))
     }
 
+    @Test func aScenarioSaysWhereItsFilesWereAndHowBusyTheMachineWas() {
+        var runs = [run("ours", 1, .verified), run("ours", 2, .verified)]
+        runs[0].load = 0.25
+        runs[1].load = 3.5
+        var figures = ScenarioFigures(
+            name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,
+            limitReason: "none", forwarderCPU: nil, tools: [summary("ours", .ours, runs)], runs: runs)
+        figures.fileSystem = "tmpfs"
+        #expect(
+            figures.introduction
+                == "1 image, 1 blobs, 0.0 KiB; loopback; files on tmpfs; load before each run 0.3 to 3.5. Limit: none.")
+    }
+
+    @Test func aReportSaysWhatWasBuiltOfWhat() {
+        var report = Report(date: "now", machine: Machine(work: "/tmp", hashRate: 1), isComplete: true, scenarios: [])
+        #expect(!report.markdown().contains("Rollcall:"))
+        report.build = "debug"
+        #expect(report.markdown().contains("\n\nRollcall: a debug build.\n\n"))
+        report.commit = "0123456789ab with changes"
+        #expect(report.markdown().contains("\n\nRollcall: commit 0123456789ab with changes, a debug build.\n\n"))
+    }
+
+    @Test func aReportOfAnEarlierVersionIsRead() throws {
+        let old = Report(
+            date: "now", machine: Machine(work: "/tmp", hashRate: 1), isComplete: true,
+            scenarios: [
+                ScenarioFigures(
+                    name: "x", summary: "y", link: nil, settings: [:], images: 1, blobs: 1, bytes: 1, limit: nil,
+                    limitReason: "", forwarderCPU: nil, tools: [], runs: [run("ours", 1, .verified)])
+            ])
+        let text = String(decoding: try old.json, as: UTF8.self)
+        for key in ["commit", "build", "parameters", "fileSystem"] { #expect(!text.contains("\"\(key)\"")) }
+        let read = try JSONDecoder().decode(Report.self, from: Data(text.utf8))
+        #expect(read.scenarios.first?.parameters == nil)
+        #expect(read.scenarios.first?.runs.first?.load == nil)
+    }
+
+    @Test(arguments: [
+        ("/a/.build/x86_64-unknown-linux-gnu/debug", "debug"),
+        ("/a/.build/x86_64-unknown-linux-gnu/release", "release"),
+        ("/usr/bin", "unknown"), ("/debug/x/release", "release"), ("/own", "mine"),
+    ])
+    func theKindOfABuildIsKnownByItsPlace(_ directory: String, _ kind: String) {
+        #expect(Build.kind(of: directory, own: "/own", ownKind: "mine") == kind)
+    }
+
     @Test func commandsCanBeRepeatedInAShell() {
         #expect(Command(["a", "b c", "it's", "", "x=1"]).text == "a 'b c' 'it'\\''s' '' x=1")
     }

@@ -105,6 +105,27 @@ import Testing
         #expect(RegistryCounters("no metrics at all") == RegistryCounters())
     }
 
+    @Test func anObjectStoresMetricsAreRead() throws {
+        let page = """
+            # TYPE SeaweedFS_s3_request_total counter
+            SeaweedFS_s3_request_total{bucket="rollcall",code="200",type="GET"} 500
+            SeaweedFS_s3_request_total{bucket="rollcall",code="304",type="GET"} 40
+            SeaweedFS_s3_request_total{bucket="rollcall",code="200",type="PUT"} 3
+            SeaweedFS_s3_request_total{bucket="",code="412",type="PUT"} 1
+            SeaweedFS_s3_request_seconds_count{bucket="rollcall",type="GET"} 540
+            SeaweedFS_s3_bucket_traffic_sent_bytes_total{bucket="rollcall"} 2.048e+06
+            SeaweedFS_filer_request_total{code="200",type="GET"} 9
+            SeaweedFS_s3_request_total{odd} NaN
+            """
+        let counters = try #require(S3Counters(page))
+        #expect(counters.requests == 544)
+        #expect(counters.unchanged == 40)
+        #expect(counters.writes == 4)
+        #expect(counters.bytesSent == 2_048_000)
+        #expect((counters - counters).requests == 0)
+        #expect(S3Counters("no metrics at all") == nil)
+    }
+
     @Test func theKernelsCountersAreRead() {
         let file = """
             Ip: Forwarding DefaultTTL
@@ -145,6 +166,8 @@ import Testing
         #expect(traffic.connections == 8)
         #expect(traffic.retransmitted == 6)
         #expect((traffic + traffic).connections == 16)
+        // Of looks between these two each is another one.
+        #expect(after.since(before, looks: 3).connections == 6)
         let loopback = Stage.Counts(source: counters, destination: counters, far: nil, near: nil)
         #expect(loopback.since(loopback).connections == nil)
     }

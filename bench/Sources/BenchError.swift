@@ -2,13 +2,13 @@
 struct BenchError: Error, CustomStringConvertible {
     /// What kind of obstacle it is.
     struct Code: Hashable {
-        private enum Kind { case system, privilege, command, corpus, usage, verification }
+        private enum Kind { case system, lack, command, corpus, usage, verification }
         private let kind: Kind
 
         /// A system call failed.
         static let system = Code(kind: .system)
-        /// Something needs root.
-        static let needsRoot = Code(kind: .privilege)
+        /// This machine has not what something takes: root, a device, room, a program that only this needs.
+        static let unavailable = Code(kind: .lack)
         /// A command is missing or failed.
         static let command = Code(kind: .command)
         /// The corpus cannot be made or read.

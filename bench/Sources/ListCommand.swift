@@ -10,6 +10,7 @@ struct ListCommand: ParsableCommand {
     @OptionGroup var link: LinkOptions
 
     func run() throws {
+        try WorkPlace.open(nil)
         print("Scenarios:")
         for benchmark in allBenchmarks(work, link) {
             print("  \(benchmark.name): \(benchmark.summary)")

@@ -27,7 +27,7 @@ struct MicroCommand: ParsableCommand {
     }
 
     func run() throws {
-        try Scratch.open(in: place.work)
+        try place.open()
         let directory = try Scratch.directory("micro")
         let results = try Microbenchmark.all(in: directory).map { try $0.run(seconds: seconds) }
         let limits = try read()

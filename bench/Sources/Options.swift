@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 
 extension LinkParameters.Emulation: ExpressibleByArgument {}
 
@@ -83,9 +82,18 @@ struct WorkOptions: ParsableArguments {
 struct PlaceOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The directory for registries, images and scratch files, some GiB; /dev/shm takes the disk out of the figures.",
+            """
+            The directory for registries, images and scratch files. Unless said, each scenario has one in /dev/shm, which \
+            takes the disk out of the figures, or in /var/tmp where that has not the room.
+            """,
             valueName: "directory"))
-    var work = access("/dev/shm", W_OK) == 0 ? "/dev/shm/rollcall-bench" : "/var/tmp/rollcall-bench"
+    var work: String?
+
+    /// Opens the best place that has room for so many bytes.
+    @discardableResult
+    func open(for bytes: (WorkPlace) -> Int = { _ in 64 << 20 }) throws -> WorkPlace {
+        try WorkPlace.open(work, for: bytes)
+    }
 }
 
 extension LinkParameters {

@@ -1,5 +1,10 @@
 import ArgumentParser
 
+extension ExitCode {
+    /// What was asked for cannot be had on this machine: a correct negative answer, as Rollcall's own commands have it.
+    static let unavailable = ExitCode(3)
+}
+
 /// `rollcall-bench`: how fast Rollcall is beside what a user would pick instead.
 @main
 struct RollcallBench: ParsableCommand {
@@ -20,7 +25,7 @@ struct RollcallBench: ParsableCommand {
             try command.run()
         } catch let error as BenchError {
             warn(error.message)
-            code = .failure
+            code = error.code == .unavailable ? .unavailable : .failure
         } catch {
             Cleanup.runAll()
             exit(withError: error)

@@ -11,8 +11,10 @@ struct RunCommand: ParsableCommand {
         discussion: """
             The tools take turns, each from a cold start. What went wrong with a tool is shown in its row. The files of \
             the report are written again after each run, so that a benchmark that is stopped leaves what it has \
-            measured. Ends with 1 when a run of Rollcall failed or left something wrong at the destination, or a scenario \
-            that was named could not be measured; never because of a time.
+            measured. What this machine has not (root and a TUN device for the link, SeaweedFS, room for the files) is left \
+            out, unless it is named. Ends with 1 when a run of Rollcall failed or left something wrong at the destination, \
+            when no run of a scenario counts, or when a scenario that could be measured, or was named, was not; never because \
+            of a time.
             """)
 
     @Argument(help: "The scenarios, by the names that `rollcall-bench list` shows; every one unless said.")
@@ -71,16 +73,20 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
+        try place.open()
+        let own = binaries ?? ListCommand.ownDirectory
+        try Self.requireExecutables(in: own)
+        let tools = try Self.tools(of: Tool.all(binaries: own), named: self.tools)
         let chosen = allBenchmarks(work, link.settled()).filter { benchmark in
             (scenarios.isEmpty || scenarios.contains(benchmark.name)) && !excluded.contains(benchmark.name)
         }
-        try Scratch.open(in: place.work)
         if let logs { try Scratch.makeDirectory(logs) }
         let hashRate = Self.hashRate()
-        let machine = Machine(work: place.work, hashRate: hashRate)
+        let places = try WorkPlace.candidates(place.work).map { "\($0.directory) (\($0.fileSystem))" }
+        let machine = Machine(work: places.joined(separator: " or "), hashRate: hashRate)
         print(machine.text)
         let surroundings = Surroundings(
-            tools: chosenTools(), binaries: binaries ?? ListCommand.ownDirectory, rounds: runs, kills: kills,
+            tools: tools, areToolsNamed: self.tools != nil, binaries: own, rounds: runs, kills: kills,
             timeout: timeout, hashRate: hashRate, logs: logs)
         let date = Date().formatted(.iso8601)
         let files = try ReportFiles(directory: results ?? Self.resultsDirectory(date), json: output, markdown: markdown)
@@ -88,56 +94,110 @@ struct RunCommand: ParsableCommand {
             if Cleanup.isEnding, let directory = files.directory { warn("what was measured is in \(directory)") }
         }
         var report = Report(date: date, machine: machine, isComplete: false, scenarios: [])
+        report.commit = Build.commit
+        report.build = Build.kind(of: own)
         files.write(report)
-        var failed: String?
+        var faults: [String] = []
         let obstacle = chosen.lazy.compactMap(\.link).first.flatMap { Link.obstacle($0) }
-        for benchmark in chosen {
-            // Whoever asks for everything gets what this machine can do.
-            if benchmark.link != nil, let obstacle, scenarios.isEmpty {
-                warn("\(benchmark.name) is left out: \(obstacle)")
-                report.omitted[benchmark.name] = obstacle
-                continue
-            }
-            let before = report
+        for (index, benchmark) in chosen.enumerated() {
             do {
-                let result = try benchmark.run(in: surroundings) { figures in
-                    var report = before
-                    report.scenarios.append(figures)
-                    files.write(report)
-                }
+                if benchmark.link != nil, let obstacle { throw BenchError(.unavailable, obstacle) }
+                let result = try measure(benchmark, surroundings, report, files)
                 print("\n\(result.name): \(result.summary)\n\(result.introduction)\n\(result.tables)")
                 fflush(nil)
                 report.scenarios.append(result)
+                if let fault = Self.fault(in: result, isOursMeasured: tools.contains { $0.kind == .ours }) {
+                    faults.append("\(result.name): \(fault)")
+                }
             } catch let error as BenchError {
-                warn("\(benchmark.name) could not be measured: \(error.message)")
                 report.omitted[benchmark.name] = error.message
-                failed = failed ?? "\(benchmark.name) could not be measured: \(error.message)"
+                // Whoever asks for everything gets what this machine can do; what it can do and does not is a fault.
+                if error.code == .unavailable, !scenarios.contains(benchmark.name) {
+                    warn("\(benchmark.name) is left out: \(error.message)")
+                } else {
+                    warn("\(benchmark.name) could not be measured: \(error.message)")
+                    faults.append("\(benchmark.name) could not be measured: \(error.message)")
+                }
             }
             files.write(report)
+            surroundings.keepImages(of: chosen[(index + 1)...])
         }
         report.isComplete = true
         files.write(report)
         if let directory = files.directory { print("\nThe report is in \(directory).") }
-        let ours = report.scenarios.flatMap(\.tools).filter { $0.kind == .ours && $0.good < $0.runs }
-        if let failed = ours.first {
-            throw BenchError(.verification, "\(failed.tool): \(failed.runs - failed.good) runs: \(failed.note ?? "")")
+        if faults.isEmpty, report.scenarios.isEmpty { faults = ["nothing was measured: every scenario was left out"] }
+        guard faults.isEmpty else { throw BenchError(.verification, faults.joined(separator: "; ")) }
+    }
+
+    private func measure(
+        _ benchmark: any Benchmark, _ surroundings: Surroundings, _ before: Report, _ files: ReportFiles
+    ) throws -> ScenarioFigures {
+        let place = try self.place.open { surroundings.space(of: benchmark, in: $0) }
+        warn("\(benchmark.name): files in \(place.text)")
+        func placed(_ figures: ScenarioFigures) -> ScenarioFigures {
+            var figures = figures
+            figures.fileSystem = place.fileSystem
+            return figures
         }
-        if let failed { throw BenchError(.command, failed) }
+        return placed(
+            try benchmark.run(in: surroundings) { figures in
+                var report = before
+                report.scenarios.append(placed(figures))
+                files.write(report)
+            })
+    }
+
+    /// What makes a scenario's figures a failure of the benchmark, and not only of a peer; `nil` where nothing does.
+    ///
+    /// - Parameter isOursMeasured: whether Rollcall is among the tools
+    static func fault(in figures: ScenarioFigures, isOursMeasured: Bool) -> String? {
+        let ours = figures.tools.filter { $0.kind == .ours }
+        if let failed = ours.first(where: { $0.good < $0.runs }) {
+            return "\(failed.tool): \(failed.runs - failed.good) of \(failed.runs) runs: \(failed.note ?? "")"
+        }
+        guard figures.tools.contains(where: { $0.good > 0 }) else {
+            return "no run of any tool counts: \(figures.tools.lazy.compactMap(\.note).first ?? "none was made")"
+        }
+        return isOursMeasured && ours.isEmpty ? "Rollcall has no run" : nil
     }
 
     private var excluded: [String] { (except ?? "").split(separator: ",").map(String.init) }
 
-    private func chosenTools() -> [Tool] {
-        let all = Tool.all(binaries: binaries ?? ListCommand.ownDirectory)
-        guard let tools else { return all }
-        let prefixes = tools.split(separator: ",")
+    /// The tools whose names begin as the user says; all of them where he says nothing.
+    ///
+    /// - Parameter names: the beginnings of names, separated by commas
+    /// - Throws: `BenchError` where there is none of a name
+    static func tools(of all: [Tool], named names: String?) throws -> [Tool] {
+        guard let names else { return all }
+        let prefixes = names.split(separator: ",")
+        for prefix in prefixes where !all.contains(where: { $0.name.hasPrefix(prefix) }) {
+            throw BenchError(
+                .usage, "no tool's name begins with \(prefix): there are \(all.map(\.name).joined(separator: "; "))")
+        }
+        guard !prefixes.isEmpty else { throw BenchError(.usage, "--tools names no tool") }
         return all.filter { tool in prefixes.contains { tool.name.hasPrefix($0) } }
+    }
+
+    /// Rollcall's own part in a benchmark is never left out because it was not found.
+    private static func requireExecutables(in directory: String) throws {
+        for name in ["rollcall-agent", "rollcall"] where Command.find("\(directory)/\(name)") == nil {
+            throw BenchError(
+                .usage,
+                "\(name) is not in \(directory): build it (swift build --product \(name)), or name its directory"
+                    + " with --binaries")
+        }
     }
 
     /// Where reports go in a checkout; `nil` elsewhere.
     private static func resultsDirectory(_ date: String) -> String? {
-        FileManager.default.fileExists(atPath: "bench/Sources")
-            ? "bench/results/\(date.filter { $0.isNumber || $0 == "T" })" : nil
+        guard FileManager.default.fileExists(atPath: "bench/Sources") else { return nil }
+        let directory = "bench/results/\(date.filter { $0.isNumber || $0 == "T" })"
+        var owner = stat()
+        // What root makes in a user's checkout is the user's, or the next run could not write beside it.
+        if geteuid() == 0, stat("bench", &owner) == 0, (try? Scratch.makeDirectory(directory)) != nil {
+            for path in ["bench/results", directory] { _ = chown(path, owner.st_uid, owner.st_gid) }
+        }
+        return directory
     }
 
     /// How fast one processor hashes, in bytes a second.

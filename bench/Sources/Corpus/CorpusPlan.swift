@@ -18,6 +18,12 @@ struct CorpusPlan: Hashable, Codable {
     /// Where the content's random numbers start.
     let seed: UInt64
 
+    /// Bytes that its files take in a registry's storage, at most: each content has two directories of its own, and each
+    /// link to one is a file in another.
+    var space: Int {
+        layers.reduce(0, +) + (images + previous).reduce(0) { $0 + ($1.layers.count + 6) * 20_480 }
+    }
+
     /// One image whose layers are equally large.
     static func image(_ name: String, bytes: Int, layers: Int, seed: UInt64) -> CorpusPlan {
         CorpusPlan(
@@ -40,10 +46,12 @@ struct CorpusPlan: Hashable, Codable {
             return exp(1.5 * radius * cos(2 * .pi * random.nextUnit()))
         }
         let scale = Double(bytes - shared) / max(1, shapes.reduce(0, +))
+        // Two digits at least, and as many as the last number has: no two images may have one name.
+        let digits = max(2, String(count - 1).count)
         layers += shapes.map { max(2048, Int($0 * scale)) }
         let images = (0..<count).map { index in
             let runtime = index % runtimes
-            let number = String(index + 100).dropFirst()
+            let number = String(repeating: "0", count: max(0, digits - String(index).count)) + String(index)
             return Image(
                 repository: "platform/app-\(number)", tag: "4.17.3",
                 layers: [runtime % 2, 2 + runtime] + (0..<3).map { 2 + runtimes + index * 3 + $0 })

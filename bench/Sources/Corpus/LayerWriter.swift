@@ -101,7 +101,8 @@ struct LayerWriter {
         }
     }
 
-    /// The POSIX ustar header of one regular file.
+    /// The POSIX ustar header of one regular file; from 8 GiB on, which eleven octal digits cannot say, with the size in
+    /// binary, as GNU tar has it and every other tool reads it.
     static func tarHeader(name: String, size: Int) -> [UInt8] {
         var header = [UInt8](repeating: 0, count: tarBlock)
         func put(_ text: String, at offset: Int) {
@@ -115,7 +116,12 @@ struct LayerWriter {
         put(octal(0o644, 7), at: 100)
         put(octal(0, 7), at: 108)
         put(octal(0, 7), at: 116)
-        put(octal(size, 11), at: 124)
+        if size < 1 << 33 {
+            put(octal(size, 11), at: 124)
+        } else {
+            header[124] = 0x80
+            for byte in 0..<8 { header[128 + byte] = UInt8(truncatingIfNeeded: size >> (56 - 8 * byte)) }
+        }
         put(octal(0, 11), at: 136)
         put("        ", at: 148)
         put("0", at: 156)

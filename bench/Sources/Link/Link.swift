@@ -7,6 +7,7 @@ final class Link {
     /// Addresses out of the range that RFC 2544 sets aside for benchmarks.
     static let farAddress = "198.18.0.1"
     static let nearAddress = "198.18.0.2"
+    private static let congestionControl = "cubic"
 
     /// What carries the packets.
     private enum Carrier {
@@ -27,11 +28,17 @@ final class Link {
     init(_ parameters: LinkParameters) throws {
         self.parameters = parameters
         Namespace.removeAbandoned()
-        // What a server of a datacenter has unless its operator chose otherwise, whatever this host has.
-        (far, near) = try NetworkSetting.with("ipv4/tcp_congestion_control", "cubic") {
-            (try Namespace("far"), try Namespace("near"))
+        (far, near) = (try Namespace("far"), try Namespace("near"))
+        for side in [far, near] {
+            // What a server of a datacenter has unless its operator chose otherwise, whatever this host has. Where settings
+            // can only be read, as in some containers, the link has what it has: `settings` says what that is.
+            try? side.set("ipv4/tcp_congestion_control", Self.congestionControl)
+            try? side.set("ipv6/conf/default/disable_ipv6", "1")
+            let control = side.setting("ipv4/tcp_congestion_control")
+            if control != Self.congestionControl {
+                warn("the link has \(control) and not \(Self.congestionControl), which cannot be set here")
+            }
         }
-        for side in [far, near] { try side.set("ipv6/conf/default/disable_ipv6", "1") }
         switch parameters.emulation {
         case .forwarder:
             let farDevice = try Self.join(far, own: Self.farAddress, peer: Self.nearAddress)
@@ -57,14 +64,37 @@ final class Link {
         for device in devices { close(device) }
     }
 
-    /// Why no link can be made here; `nil` where one can.
+    /// What a link takes and this machine does not have; `nil` where it has all, and a link that fails is broken.
     static func obstacle(_ parameters: LinkParameters) -> String? {
-        do {
-            _ = try Link(parameters)
-            return nil
-        } catch {
-            return "\(error)"
+        var device: String?
+        if parameters.emulation == .forwarder {
+            let descriptor = open("/dev/net/tun", O_RDWR | O_CLOEXEC)
+            if descriptor < 0 { device = errorText() } else { close(descriptor) }
         }
+        return obstacle(
+            isRoot: geteuid() == 0, status: kernelFile("/proc/self/status"), deviceFault: device,
+            hasTools: Command.find("ip") != nil)
+    }
+
+    /// What is missing for a link, out of what was looked at.
+    ///
+    /// - Parameters:
+    ///   - isRoot: whether this is root
+    ///   - status: the process's `status`, for what root may do here
+    ///   - deviceFault: why `/dev/net/tun` cannot be opened, where it is needed
+    ///   - hasTools: whether `ip` is there
+    static func obstacle(isRoot: Bool, status: String, deviceFault: String?, hasTools: Bool) -> String? {
+        guard isRoot else {
+            return "the emulated link needs root (network namespaces, TUN devices): run it with sudo"
+        }
+        let line = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+        let capabilities = line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) } ?? 0
+        // Devices and addresses, and namespaces with their mounts (linux/capability.h).
+        for (name, bit) in [("CAP_NET_ADMIN", 12), ("CAP_SYS_ADMIN", 21)] where capabilities >> bit & 1 == 0 {
+            return "the emulated link needs \(name), which root does not have here, as in a container"
+        }
+        if let deviceFault { return "the emulated link needs /dev/net/tun: \(deviceFault)" }
+        return hasTools ? nil : "the emulated link needs ip: install iproute2"
     }
 
     /// What the link has carried so far.

@@ -64,6 +64,19 @@ struct LinkSelfTest: Codable {
         return test
     }
 
+    /// What is wrong with the link whatever else this machine does: nothing comes through, or chance does not explain what
+    /// is lost. That it is slow or late is none of it.
+    var faults: [String] {
+        lines.compactMap { line in
+            guard line.unit == "%" else {
+                return line.measured.isFinite && line.measured > 0 ? nil : "\(line.what): nothing came through"
+            }
+            // Six deviations, and a little for a receiver that was not scheduled in time.
+            guard abs(line.measured - line.expected) > 6 * line.chance + 0.1 else { return nil }
+            return "\(line.what): \(fixed(line.measured, 3)) %, where \(fixed(line.expected, 3)) % should be"
+        }
+    }
+
     /// The test's lines for a person.
     var text: String {
         lines.map(\.text).joined(separator: "\n")

@@ -18,7 +18,7 @@ final class Namespace {
     init(_ side: String) throws {
         guard geteuid() == 0 else {
             throw BenchError(
-                .needsRoot, "the emulated link needs root (network namespaces, TUN devices): run it with sudo")
+                .unavailable, "the emulated link needs root (network namespaces, TUN devices): run it with sudo")
         }
         let name = "\(Self.prefix)\(getpid())-\(side)"
         try Command(["ip", "netns", "add", name]).run()

@@ -33,10 +33,15 @@ final class Socket: Sendable {
     /// Ends both directions.
     func shutdown() { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
 
-    /// The longest that a receive waits.
-    func setReceiveTimeout(seconds: Int) {
-        var time = timeval(tv_sec: seconds, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+    /// The longest that connecting, accepting, sending and receiving wait.
+    func setTimeout(seconds: Int) { Self.setTimeout(seconds: seconds, of: descriptor) }
+
+    /// The longest that a connection's sending and receiving wait.
+    static func setTimeout(seconds: Int, of descriptor: Int32) {
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            var time = timeval(tv_sec: seconds, tv_usec: 0)
+            setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
+        }
     }
 
     /// Makes room for what arrives while the receiver is not scheduled; needs root for so much.

@@ -8,8 +8,9 @@ extension ScenarioFigures {
         let svg: String
     }
 
-    /// The scenario's plots: times, the link's use over time, and bytes by their kind. Those without figures are missing.
-    var plots: [PlotFile] { [times, utilisation, bytesOnTheWire].compactMap(\.self) }
+    /// The scenario's plots: times, the link's use over time, and bytes by their kind and by their source. Those without
+    /// figures are missing.
+    var plots: [PlotFile] { [times, utilisation, bytesOnTheWire, bytesBySource].compactMap(\.self) }
 
     /// Each tool's median time, with its fastest and slowest run.
     private var times: PlotFile? {
@@ -45,6 +46,21 @@ extension ScenarioFigures {
         return PlotFile(
             name: "\(name)-utilisation.svg", title: title,
             svg: Plot.curves(title, unit: "Mbit/s", limit: limit, curves))
+    }
+
+    /// What each source brought; missing where there is only one.
+    private var bytesBySource: PlotFile? {
+        let names = Set(tools.flatMap(\.readings.keys)).filter { $0.hasPrefix(TwoSources.reading) }.sorted()
+        let bars = tools.compactMap { tool -> Plot.Bar? in
+            let parts = names.map { tool.readings[$0]?.median ?? 0 }
+            return parts.contains { $0 > 0 } ? Plot.Bar(name: tool.tool, parts: parts) : nil
+        }
+        guard names.count > 1, !bars.isEmpty else { return nil }
+        let title = "\(name): bytes by source"
+        return PlotFile(
+            name: "\(name)-sources.svg", title: title,
+            svg: Plot.bars(
+                title, unit: "MiB", parts: names.map { "source \($0.dropFirst(TwoSources.reading.count))" }, bars))
     }
 
     /// The bytes that crossed the link, by what they were; on loopback what the central registry sent.

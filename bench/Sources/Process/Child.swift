@@ -16,7 +16,7 @@ struct Ending {
     var user = 0.0
     /// CPU seconds in the kernel.
     var system = 0.0
-    /// The largest resident memory of any one of its processes, in bytes.
+    /// The largest resident memory of any one of its processes, in bytes, without the benchmark's own (`MemoryWatch`).
     var peakMemory = 0
 
     var isSuccess: Bool { code == 0 && !timedOut }
@@ -37,6 +37,7 @@ final class Child {
     private let start: Double
     private let descriptor: Int32
     private var cleanup = 0
+    private var memory: MemoryWatch
     private var ending: Ending?
 
     /// - Parameters:
@@ -73,7 +74,16 @@ final class Child {
             }
         }
         guard pid > 0 else { throw BenchError(.command, "cannot start \(path): \(errorText(-pid))") }
-        descriptor = bench_pidfd_open(pid)
+        // After the fork: whatever was copied is in it.
+        memory = MemoryWatch(floor: MemoryWatch.highWater(kernelFile("/proc/self/status")))
+        let descriptor = bench_pidfd_open(pid)
+        guard descriptor >= 0 else {
+            kill(-pid, SIGKILL)
+            waitpid(pid, nil, 0)
+            throw BenchError(
+                .system, "cannot wait for \(path): \(errorText(-descriptor)); pidfd_open needs Linux 5.3 or newer")
+        }
+        self.descriptor = descriptor
         cleanup = Cleanup.add { [pid] in kill(-pid, SIGKILL) }
     }
 
@@ -88,20 +98,19 @@ final class Child {
     ///   - interval: seconds between two samples
     ///   - sample: called at each interval while the process runs
     func wait(timeout: Double, every interval: Double = 0.1, sample: () -> Void = {}) -> Ending {
+        let last = start + timeout
         var next = start + interval
         while true {
+            if hasEnded(by: min(next, last)) { return reap() }
             let now = monotonicSeconds()
-            if now - start > timeout {
+            if now >= last {
                 kill(-pid, SIGKILL)
                 var ending = reap()
                 // One that ended at that very moment has ended by itself.
                 ending.timedOut = ending.signal == SIGKILL
                 return ending
             }
-            var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let wait = min(next, start + timeout + 0.001) - now
-            if poll(&polled, 1, Int32(max(0, (wait * 1000).rounded(.up)))) > 0 { return reap() }
-            if monotonicSeconds() >= next {
+            if now >= next {
                 sample()
                 next += interval
             }
@@ -109,17 +118,36 @@ final class Child {
     }
 
     /// Waits until seconds have passed since the start. `false` when the process has ended before.
-    func isRunning(at seconds: Double) -> Bool {
+    func isRunning(at seconds: Double) -> Bool { !hasEnded(by: start + seconds) }
+
+    /// Whether it has ended, found out without waiting.
+    var hasEnded: Bool {
+        var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&polled, 1, 0) > 0
+    }
+
+    /// Waits for the end, until a moment at most, and looks at the memory meanwhile. `true` when it has ended.
+    private func hasEnded(by moment: Double) -> Bool {
         while true {
-            let left = start + seconds - monotonicSeconds()
+            watchMemory()
+            let now = monotonicSeconds()
+            let wait = min(moment, max(memory.due, now)) - now
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            if poll(&polled, 1, Int32(max(0, (left * 1000).rounded(.up)))) > 0 { return false }
-            guard left > 0 else { return true }
+            if poll(&polled, 1, Int32(max(0, (wait * 1000).rounded(.up)))) > 0 { return true }
+            guard monotonicSeconds() < moment else { return false }
         }
+    }
+
+    /// Looks at its memory where that is due: for whoever waits for several at once.
+    func watchMemory() {
+        if monotonicSeconds() >= memory.due { memory.look(at: pid) }
     }
 
     /// Ends the process and its children by a signal and waits for the end.
     func end(_ signal: Int32) -> Ending {
+        // Its id may be another's by now.
+        if let ending { return ending }
+        memory.look(at: pid)
         kill(-pid, signal)
         return reap()
     }
@@ -135,9 +163,7 @@ final class Child {
 
     /// The largest resident memory that it has had so far, in bytes.
     var peakMemory: Int {
-        let text = (try? String(contentsOf: URL(filePath: "/proc/\(pid)/status"), encoding: .utf8)) ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return (line.flatMap { Int($0.filter(\.isNumber)) } ?? 0) << 10
+        MemoryWatch.highWater(kernelFile("/proc/\(pid)/status"))
     }
 
     private func reap() -> Ending {
@@ -154,7 +180,7 @@ final class Child {
         if signal == 0 { ending.code = (status >> 8) & 0xff } else { ending.signal = signal }
         ending.user = Double(usage.ru_utime.tv_sec) + Double(usage.ru_utime.tv_usec) / 1e6
         ending.system = Double(usage.ru_stime.tv_sec) + Double(usage.ru_stime.tv_usec) / 1e6
-        ending.peakMemory = usage.ru_maxrss * 1024
+        ending.peakMemory = memory.total(reported: usage.ru_maxrss * 1024)
         self.ending = ending
         return ending
     }

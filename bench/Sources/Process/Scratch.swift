@@ -2,37 +2,87 @@ import FoundationEssentials
 import Glibc
 import Synchronization
 
-/// The directory of this run's files. It is removed at the end; what a killed run left is removed by the next one.
+/// The directories of this run's files. They are removed at the end; what a killed run left is removed by the next one.
 enum Scratch {
-    private static let path = Mutex("/tmp")
+    private struct State {
+        var root = "/tmp"
+        var opened: Set<String> = []
+    }
+
+    private static let state = Mutex(State())
     private static let counter = Atomic(0)
 
-    /// The directory, once `open` has made it.
-    static var root: String { path.withLock { $0 } }
+    /// The directory that is used at present; where the system keeps temporary files until `open` has made one.
+    static var root: String { state.withLock { $0.root } }
 
-    /// Makes this run's directory.
+    /// This run's directory in a place.
+    static func root(in place: WorkPlace) -> String { "\(place.directory)/run-\(getpid())" }
+
+    /// Makes this run's directory in a place, once, and uses it from now on. What is in another one stays there.
     ///
-    /// - Parameter parent: where it goes
-    /// - Throws: `BenchError` where it cannot be made
-    static func open(in parent: String) throws {
-        try makeDirectory(parent)
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] {
-            if let pid = pid_t(name.dropFirst("run-".count)), name.hasPrefix("run-"), !isRunning(pid) {
-                remove("\(parent)/\(name)")
-            }
+    /// - Throws: `BenchError` where it cannot be made, or where somebody else could change what is in it
+    static func open(in place: WorkPlace) throws {
+        let root = Self.root(in: place)
+        let isOpen = state.withLock { state in
+            if state.opened.contains(root) { state.root = root }
+            return state.root == root
         }
-        let root = "\(parent)/run-\(getpid())"
-        try makeDirectory(root)
-        path.withLock { $0 = root }
+        guard !isOpen else { return }
+        if place.isShared { try makeOwn(place.directory) }
+        removeAbandoned(in: place.directory)
+        guard mkdir(root, 0o700) == 0 else {
+            throw BenchError(.system, "cannot make \(root): \(errorText()); choose another place with --work")
+        }
+        state.withLock { state in
+            state.opened.insert(root)
+            state.root = root
+        }
         _ = Cleanup.add { remove(root) }
     }
 
-    /// Makes a new directory in it.
+    /// Makes a directory that is this user's alone, or sees that it is: where everybody may write, somebody else may have
+    /// been there first.
+    static func makeOwn(_ path: String) throws {
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw BenchError(.system, "cannot make \(path): \(errorText()); choose another place with --work")
+        }
+        guard isOwn(path, others: 0o022) else {
+            throw BenchError(
+                .system,
+                "\(path) is no directory that only this user may change: remove it, or choose another place with --work"
+            )
+        }
+    }
+
+    /// Whether a path is a directory itself, no link to one, that belongs to this user.
+    ///
+    /// - Parameter others: permissions that nobody may have on it
+    private static func isOwn(_ path: String, others: mode_t = 0) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
+            && status.st_mode & others == 0
+    }
+
+    /// Removes what killed runs of this user have left.
+    private static func removeAbandoned(in parent: String) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] where name.hasPrefix("run-") {
+            guard let pid = pid_t(name.dropFirst("run-".count)), !isRunning(pid), isOwn("\(parent)/\(name)") else {
+                continue
+            }
+            remove("\(parent)/\(name)")
+        }
+    }
+
+    /// Makes a new directory in it, for this user alone.
     static func directory(_ name: String) throws -> String {
-        let number = counter.add(1, ordering: .relaxed).newValue
-        let directory = "\(root)/\(name)-\(number)"
-        try makeDirectory(directory)
-        return directory
+        // A number may be taken by what an earlier process has left.
+        for _ in 0..<1000 {
+            let directory = "\(root)/\(name)-\(counter.add(1, ordering: .relaxed).newValue)"
+            if mkdir(directory, 0o700) == 0 { return directory }
+            guard errno == EEXIST else { break }
+        }
+        throw BenchError(
+            .system, "cannot make a directory in \(root): \(errorText()); choose another place with --work")
     }
 
     /// Makes a directory with its parents.

@@ -3,8 +3,27 @@ struct Comparison {
     /// What a figure's change amounts to.
     enum Judgement: String {
         case better, worse
+        /// It is another one, of a figure of which neither more nor less is better.
+        case other = "changed"
         /// The runs' ranges overlap, or less than a twentieth lies between the medians.
         case same = "as before"
+    }
+
+    /// What a figure should be.
+    enum Aim {
+        case less
+        /// As near to 1 as can be.
+        case one
+        case neither
+
+        /// What a scenario's own figure should be: less, but for those that only say how it was done.
+        static func reading(_ name: String) -> Aim {
+            switch name {
+            case "mean rate / cap": return .one
+            case "budget of connections", "of them not changed (304)": return .neither
+            default: return name.hasPrefix(TwoSources.reading) ? .neither : .less
+            }
+        }
     }
 
     /// One figure of one tool, in both reports.
@@ -14,17 +33,22 @@ struct Comparison {
         let figure: String
         let before: Spread
         let after: Spread
+        var aim = Aim.less
 
         /// The new median beside the old one.
         var ratio: Double? { before.median > 0 ? after.median / before.median : nil }
 
-        /// More is worse for every figure here.
+        /// What has become of it.
         var judgement: Judgement {
             let overlap = after.minimum <= before.maximum && before.minimum <= after.maximum
-            guard !overlap, let ratio, abs(ratio - 1) > 0.05 else {
-                return before.median == 0 && after.median > 0 ? .worse : .same
+            // From nothing to something is a change however little it is.
+            let isChange = ratio.map { abs($0 - 1) > 0.05 && !overlap } ?? (after.median > 0)
+            guard isChange else { return .same }
+            switch aim {
+            case .less: return after.median < before.median ? .better : .worse
+            case .one: return abs(after.median - 1) < abs(before.median - 1) ? .better : .worse
+            case .neither: return .other
             }
-            return ratio < 1 ? .better : .worse
         }
     }
 
@@ -47,6 +71,13 @@ struct Comparison {
             remarks.append(
                 "one processor hashed at \(fixed(speed, 2)) times the speed of before: times mean that much less")
         }
+        if let build = before.build, let now = after.build, build != now {
+            remarks.append(
+                "a \(build) build of Rollcall before, a \(now) build after: its times and memory say nothing")
+        }
+        if let commit = before.commit, let now = after.commit, commit != now {
+            remarks.append("commit \(commit) before, \(now) after")
+        }
         for report in [before, after] where !report.isComplete {
             remarks.append("the report of \(report.date) was stopped before its end")
         }
@@ -56,10 +87,18 @@ struct Comparison {
                 remarks.append("\(scenario.name) is only in the newer report")
                 continue
             }
-            guard earlier.bytes == scenario.bytes, earlier.images == scenario.images, earlier.link == scenario.link
+            guard earlier.bytes == scenario.bytes, earlier.images == scenario.images, earlier.link == scenario.link,
+                earlier.parameters ?? scenario.parameters == scenario.parameters ?? earlier.parameters
             else {
                 remarks.append("\(scenario.name) was run with other parameters, and is not compared")
                 continue
+            }
+            if let fileSystem = earlier.fileSystem, let now = scenario.fileSystem, fileSystem != now {
+                remarks.append("\(scenario.name): files on \(fileSystem) before, on \(now) after")
+            }
+            for (name, value) in scenario.settings.sorted(by: { $0.key < $1.key }) {
+                guard let old = earlier.settings[name], old != value else { continue }
+                remarks.append("\(scenario.name): \(name) was \(old), and is \(value)")
             }
             for tool in scenario.tools { compare(scenario.name, earlier.tools.first { $0.tool == tool.tool }, tool) }
         }
@@ -91,6 +130,12 @@ struct Comparison {
         for (name, figure) in figures {
             guard let old = before[keyPath: figure], let new = after[keyPath: figure] else { continue }
             lines.append(Line(scenario: scenario, tool: after.tool, figure: name, before: old, after: new))
+        }
+        for (name, new) in after.readings.sorted(by: { $0.key < $1.key }) {
+            guard let old = before.readings[name] else { continue }
+            lines.append(
+                Line(
+                    scenario: scenario, tool: after.tool, figure: name, before: old, after: new, aim: .reading(name)))
         }
     }
 

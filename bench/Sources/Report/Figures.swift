@@ -41,6 +41,8 @@ struct RunFigures: Codable {
     var readings: [String: Double] = [:]
     /// Seconds that the check of the destination took afterwards.
     var verification: Double?
+    /// The machine's load average of the minute before.
+    var load: Double?
 
     /// Whether its figures count.
     var isGood: Bool { outcome == .verified || outcome == .downloaded }
@@ -136,6 +138,10 @@ struct ScenarioFigures: Codable {
     let runs: [RunFigures]
     /// Whether images move.
     var isTransfer = true
+    /// What it was given beside images and a link: sites, agents; `nil` in reports of earlier versions.
+    var parameters: [String: Int]?
+    /// The type of the file system that its files were on; `nil` in reports of earlier versions.
+    var fileSystem: String?
 
     /// Fills in the ratios to the best peer and to the limit.
     static func compare(_ tools: [ToolSummary], limit: Double?) -> [ToolSummary] {
@@ -160,4 +166,8 @@ struct Report: Codable {
     var scenarios: [ScenarioFigures]
     /// Scenarios that could not be measured, and why.
     var omitted: [String: String] = [:]
+    /// The commit that was checked out; `nil` where that is not known.
+    var commit: String?
+    /// The kind of build of Rollcall's executables: debug, release; `nil` in reports of earlier versions.
+    var build: String?
 }

@@ -35,6 +35,9 @@ struct Machine: Codable {
         load = Self.read("/proc/loadavg").split(separator: " ").first.map(String.init) ?? "unknown"
     }
 
+    /// The load average of the last minute; `nil` where the kernel does not say.
+    static func load() -> Double? { read("/proc/loadavg").split(separator: " ").first.flatMap { Double($0) } }
+
     var text: String {
         "\(processor), \(processors) processors, \(bytesText(memory)), Linux \(kernel); registries: \(registry), files in "
             + "\(work); SHA-256 of one processor \(fixed(hashRate / 1e6, 0)) MB/s; load before the run \(load)"

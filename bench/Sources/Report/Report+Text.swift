@@ -5,7 +5,9 @@ extension Report {
     func markdown(withPlots: Bool = false) -> String {
         let state = isComplete ? "" : "**Stopped before its end:** what follows is what had been measured.\n\n"
         let missing = omitted.sorted { $0.key < $1.key }.map { "- \($0.key) was not measured: \($0.value)\n" }.joined()
-        return "Measured \(date) on \(machine.text).\n\n" + state + (missing.isEmpty ? "" : missing + "\n")
+        var origin = ""
+        if let build { origin = "Rollcall: " + (commit.map { "commit \($0), " } ?? "") + "a \(build) build.\n\n" }
+        return "Measured \(date) on \(machine.text).\n\n" + origin + state + (missing.isEmpty ? "" : missing + "\n")
             + scenarios.map { scenario in
                 "### \(scenario.name): \(scenario.summary)\n\n\(scenario.introduction)\n\n\(scenario.tables)\n\n"
                     + scenario.tools.map { "- \($0.tool): \($0.version); `\($0.command)`" }.joined(separator: "\n")
@@ -28,6 +30,10 @@ extension ScenarioFigures {
             }
         } else {
             text += "loopback"
+        }
+        if let fileSystem { text += "; files on \(fileSystem)" }
+        if let load = Spread(runs.compactMap(\.load)) {
+            text += "; load before each run \(fixed(load.minimum, 1)) to \(fixed(load.maximum, 1))"
         }
         return text + ". Limit: \(limit.map { "\(fixed($0, 2)) s, " } ?? "")\(limitReason)."
     }

@@ -53,6 +53,51 @@ struct RegistryCounters: Hashable {
     }
 }
 
+/// The counters of SeaweedFS's S3 server, as its metrics page shows them (weed/stats/metrics.go).
+struct S3Counters: Hashable {
+    /// Requests that were answered.
+    var requests = 0
+    /// Those answered with 304: the object is what the client has already.
+    var unchanged = 0
+    /// Those that write or delete.
+    var writes = 0
+    /// Bytes of objects that were sent.
+    var bytesSent = 0
+
+    init() {}
+
+    /// Reads a page in Prometheus' text format; `nil` where it counts no requests.
+    init?(_ page: String) {
+        var isCounting = false
+        for line in page.split(whereSeparator: \.isNewline) where line.hasPrefix("SeaweedFS_s3_") {
+            guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]),
+                value >= 0, value < 0x1p53
+            else { continue }
+            switch line.prefix(while: { $0 != "{" && $0 != " " }) {
+            case "SeaweedFS_s3_request_total":
+                isCounting = true
+                requests += Int(value)
+                if line.contains("code=\"304\"") { unchanged += Int(value) }
+                if ["PUT", "POST", "DELETE"].contains(where: { line.contains("type=\"\($0)") }) {
+                    writes += Int(value)
+                }
+            case "SeaweedFS_s3_bucket_traffic_sent_bytes_total": bytesSent += Int(value)
+            default: break
+            }
+        }
+        guard isCounting else { return nil }
+    }
+
+    static func - (after: Self, before: Self) -> Self {
+        var difference = after
+        difference.requests -= before.requests
+        difference.unchanged -= before.unchanged
+        difference.writes -= before.writes
+        difference.bytesSent -= before.bytesSent
+        return difference
+    }
+}
+
 /// The kernel's TCP counters of a network namespace (`/proc/net/snmp`, RFC 4022).
 struct TCPCounters: Hashable {
     /// Connections that were accepted.

@@ -5,6 +5,10 @@ protocol Benchmark {
     var summary: String { get }
     /// The link that it needs, and root with it; `nil` for loopback.
     var link: LinkParameters? { get }
+    /// The images that it needs; `nil` for none.
+    var plan: CorpusPlan? { get }
+    /// Bytes that its other files take at most.
+    var space: Int { get }
 
     /// Measures it.
     ///
@@ -18,6 +22,8 @@ protocol Benchmark {
 /// What benchmarks are measured with, the same for all of them.
 final class Surroundings {
     let tools: [Tool]
+    /// Whether the user named them.
+    let areToolsNamed: Bool
     /// Where Rollcall's executables lie.
     let binaries: String
     /// Runs of each tool.
@@ -30,12 +36,16 @@ final class Surroundings {
     let hashRate: Double
     /// A directory for what the registries answered in each run.
     let logs: String?
-    private var corpora: [CorpusPlan: Corpus] = [:]
+    /// The images that are there, and in which directory of the benchmark's: a destination that has them already is made
+    /// of links, which do not leave a file system.
+    private var corpora: [CorpusPlan: (root: String, corpus: Corpus, directory: String)] = [:]
 
     init(
-        tools: [Tool], binaries: String, rounds: Int, kills: Int, timeout: Double?, hashRate: Double, logs: String?
+        tools: [Tool], areToolsNamed: Bool, binaries: String, rounds: Int, kills: Int, timeout: Double?,
+        hashRate: Double, logs: String?
     ) {
         self.tools = tools
+        self.areToolsNamed = areToolsNamed
         self.binaries = binaries
         self.rounds = rounds
         self.kills = kills
@@ -44,12 +54,37 @@ final class Surroundings {
         self.logs = logs
     }
 
-    /// The images of a plan; made once, however many benchmarks use them.
+    /// The tools that a scenario is measured with: those that the user named, or the scenario's usual ones.
+    func tools(of scenario: Scenario) -> [Tool] {
+        guard !areToolsNamed, let usual = scenario.usualTools else { return tools }
+        return tools.filter { usual.contains($0.name) }
+    }
+
+    /// The images of a plan; made once in a place, however many benchmarks use them.
     func corpus(_ plan: CorpusPlan) throws -> Corpus {
-        if let corpus = corpora[plan] { return corpus }
-        let corpus = try Corpus(plan, in: Scratch.directory("corpus"))
-        corpora[plan] = corpus
+        let root = Scratch.root
+        if let there = corpora[plan], there.root == root { return there.corpus }
+        let directory = try Scratch.directory("corpus")
+        let corpus = try Corpus(plan, in: directory)
+        if let other = corpora[plan] { Scratch.remove(other.directory) }
+        corpora[plan] = (root, corpus, directory)
         return corpus
+    }
+
+    /// Bytes that a benchmark's files will take in a place, those of its images included where they are not there yet.
+    func space(of benchmark: any Benchmark, in place: WorkPlace) -> Int {
+        guard let plan = benchmark.plan else { return benchmark.space }
+        let isThere = corpora[plan].map { $0.root == Scratch.root(in: place) } ?? false
+        return benchmark.space + (isThere ? 0 : plan.space)
+    }
+
+    /// Removes the images that none of these benchmarks needs.
+    func keepImages(of rest: some Sequence<any Benchmark>) {
+        let needed = Set(rest.compactMap(\.plan))
+        for (plan, there) in corpora where !needed.contains(plan) {
+            Scratch.remove(there.directory)
+            corpora[plan] = nil
+        }
     }
 }
 

@@ -56,7 +56,7 @@ struct KillResume {
                 var summary = summary
                 summary.toLimit = limit.flatMap { limit in summary.wall.map { $0.median / limit } }
                 return summary
-            }, runs: runs)
+            }, runs: runs, parameters: ["kills": trials])
     }
 
     private func record(_ figures: RunFigures, _ kind: String, _ runs: inout [RunFigures]) {
@@ -75,6 +75,7 @@ struct KillResume {
         let job = Job(scenario, corpus, stage, in: directory)
         guard let command = try tool.prepare(job) else { return nil }
         let start = (stage.link?.snapshot, stage.source.cpu, stage.destination.cpu)
+        let load = Machine.load()
         let counts = stage.counts
         var ended: [Ending] = []
         for moment in moments {
@@ -100,11 +101,13 @@ struct KillResume {
             figures.down = end.down - start.down
             figures.up = end.up - start.up
         }
-        figures.traffic = stage.counts.since(counts)
+        // The measurement of the last attempt looked twice by itself.
+        figures.traffic = stage.counts.since(counts, looks: 3)
+        figures.load = load
         if figures.outcome == .verified, !ended.isEmpty {
             figures.note = "killed after \(ended.map { fixed($0.wall, 1) }.joined(separator: ", ")) s"
         }
-        try figures.verify { try Verification(corpus: corpus, destination: stage.destination).run() }
+        try figures.verify { try stage.destination.verify(corpus) }
         return (figures, command.text.replacing(directory, with: "DIR"))
     }
 

@@ -37,7 +37,7 @@ struct ManyAgents {
         defer { Scratch.remove(directory) }
         let sites = (1...count).map { (name: "site-\($0)", registry: "http://site-\($0).example") }
         let staging = try Staging(
-            corpus.images, from: stage.source, sites: sites, coordinator: "\(surroundings.binaries)/rollcall",
+            corpus.images, from: stage.source.endpoint, sites: sites, coordinator: "\(surroundings.binaries)/rollcall",
             in: directory)
         for site in sites {
             let own = "\(directory)/\(site.name)"
@@ -47,6 +47,7 @@ struct ManyAgents {
                     site: site.name, registry: "{embedded: {layout: '\(own)/layout', listen: '127.0.0.1:0'}}",
                     state: "\(own)/state", settings: "limits: {connections: \(connections)}"), to: "\(own)/agent.yaml")
         }
+        let load = Machine.load()
         let (counts, cpu) = (stage.counts, stage.source.cpu)
         let start = monotonicSeconds()
         let children = try sites.map { site in
@@ -55,18 +56,22 @@ struct ManyAgents {
                 Command([agent, "sync", "--config", "\(own)/agent.yaml"], environment: ["HOME": own]),
                 output: "\(own)/output", errors: "\(own)/errors")
         }
+        var running = Array(zip(children, sites))
         var peaks = (connections: 0, requests: 0)
+        var looks = 0
         func look() {
             let now = TCPCounters.established(to: stage.source.port, in: kernelFile("/proc/net/tcp"))
             peaks.connections = max(peaks.connections, now)
+            // One of them each time: looking at all would cost them the processor.
+            looks += 1
+            running[looks % running.count].0.watchMemory()
         }
         var figures = RunFigures(tool: tool, round: round, ending: Ending(code: 0))
         var ends: [Double] = []
-        var running = Array(zip(children, sites))
         while !running.isEmpty {
             look()
             guard
-                let index = running.firstIndex(where: { !$0.0.isRunning(at: 0) })
+                let index = running.firstIndex(where: { $0.0.hasEnded })
                     ?? (monotonicSeconds() - start > timeout ? 0 : nil)
             else {
                 pause(milliseconds: 10)
@@ -85,6 +90,7 @@ struct ManyAgents {
         figures.wall = monotonicSeconds() - start
         figures.sourceCPU = stage.source.cpu - cpu
         figures.traffic = stage.counts.since(counts)
+        figures.load = load
         figures.readings = [
             "connections at once": Double(peaks.connections), "budget of connections": Double(budget),
             "last agent's time / first's": (ends.max() ?? 0) / max(ends.min() ?? 0, 1e-9),
@@ -93,7 +99,7 @@ struct ManyAgents {
             for site in sites {
                 let registry = try RegistryServer(
                     .rollcall(agent), storage: "\(directory)/\(site.name)/layout", isReadOnly: true)
-                try Verification(corpus: corpus, destination: registry).run()
+                try registry.verify(corpus)
             }
             guard peaks.connections <= budget else {
                 throw BenchError(
@@ -118,6 +124,7 @@ struct ManyAgents {
             name: scenario.name, summary: scenario.summary, link: nil, settings: [:], images: corpus.images.count,
             blobs: corpus.blobs.count, bytes: bytes, limit: limit?.seconds,
             limitReason: "the bytes at the rate that all processors hash", forwarderCPU: nil,
-            tools: ScenarioFigures.compare(tools, limit: limit?.seconds), runs: runs)
+            tools: ScenarioFigures.compare(tools, limit: limit?.seconds), runs: runs,
+            parameters: ["agents": count, "connections": connections])
     }
 }

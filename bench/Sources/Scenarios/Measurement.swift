@@ -15,6 +15,7 @@ struct Measurement {
         _ command: Command, tool: String, round: Int, timeout: Double, interval: Double = 0.1,
         afterwards: Double = 0, starting: () -> Void = {}
     ) throws -> RunFigures {
+        let load = Machine.load()
         let counts = stage.counts
         let before = (stage.link?.snapshot, stage.source.cpu, stage.destination.cpu)
         var timeline = Timeline()
@@ -46,6 +47,7 @@ struct Measurement {
             figures.up = after.up - before.up
             figures.timeline = timeline
         }
+        figures.load = load
         figures.traffic = stage.counts.since(counts)
         if !ending.isSuccess {
             let errors = ending.timedOut ? "" : ": \(Scratch.tail(of: "\(directory)/errors"))"

@@ -32,6 +32,9 @@ struct RegistryLoad: Benchmark {
     var name: String { load.rawValue }
     var summary: String { load.summary(size) }
     var link: LinkParameters? { nil }
+    var plan: CorpusPlan? { nil }
+    /// The blob, the storage, and what an upload may keep meanwhile.
+    var space: Int { size * 3 + 64 << 20 }
     /// The blob's size in bytes.
     private var size: Int { work.bytes(load.mebibytes) }
 
@@ -81,7 +84,8 @@ struct RegistryLoad: Benchmark {
             name: name, summary: summary, link: nil, settings: [:], images: 0, blobs: 1,
             bytes: total, limit: nil,
             limitReason: "at most \(fixed(load.target, 2)) of docker-registry's time, and 100 MiB of memory",
-            forwarderCPU: nil, tools: ScenarioFigures.compare(tools, limit: nil), runs: runs)
+            forwarderCPU: nil, tools: ScenarioFigures.compare(tools, limit: nil), runs: runs,
+            parameters: ["clients": load.clients])
     }
 
     private struct Blob {
@@ -142,13 +146,14 @@ struct RegistryLoad: Benchmark {
             try push(server.authority, blob).run(timeout: 120)
         }
         let server = try RegistryServer(contender.program, storage: storage, isReadOnly: load != .push)
+        let machineLoad = Machine.load()
         let before = server.cpu
         let child = try Child(
             command(server.authority, blob), output: "\(directory)/output", errors: "\(directory)/errors")
         let ending = child.wait(timeout: timeout)
         var figures = RunFigures(
             tool: contender.name, round: round, outcome: .verified, wall: ending.wall, user: server.cpu - before,
-            system: 0, peakMemory: server.peakMemory, sourceCPU: 0, destinationCPU: 0)
+            system: 0, peakMemory: server.peakMemory, sourceCPU: 0, destinationCPU: 0, load: machineLoad)
         guard ending.isSuccess else {
             figures.outcome = ending.timedOut ? .timedOut : .failed
             figures.note = "\(ending.words): \(Scratch.tail(of: "\(directory)/errors"))"

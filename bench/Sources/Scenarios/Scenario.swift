@@ -27,6 +27,8 @@ struct Scenario {
         case windowEnd(after: Double)
         /// So many agents do the same work at once, from one source, with so many connections each.
         case agents(Int, connections: Int)
+        /// It comes from one source, and from two.
+        case sources
     }
 
     let name: String
@@ -39,6 +41,8 @@ struct Scenario {
     var course = Course.plain
     /// Seconds after which a run is given up.
     let timeout: Double
+    /// The tools that take part unless the user names others; all of them where there are none here.
+    var usualTools: Set<String>?
 
     /// The wide-area link of the scenarios, with what the user changed.
     private static func wan(_ options: LinkOptions, rate: Int = 200, roundTrip: Double = 80, loss: Double = 0)
@@ -89,6 +93,10 @@ struct Scenario {
                 summary: "a release of \(count) images that the destination has already, on loopback",
                 corpus: release, link: nil, work: .release, there: .everything, timeout: 60),
             Scenario(
+                name: "two-sources",
+                summary: "\(size(1024)) in 12 layers from one registry, and from two that are equals, on loopback",
+                corpus: image("large", 1024, layers: 12), link: nil, work: .release, course: .sources, timeout: 100),
+            Scenario(
                 name: "kill-resume",
                 summary: "a copy of \(size(1024)) that is killed at a random moment and started again",
                 corpus: image("large", 1024, layers: 12), link: wan(options, rate: 500, roundTrip: 5), work: .copy,
@@ -106,18 +114,43 @@ struct Scenario {
                 summary: "\(work.agents) agents at once bring a release of \(work.images(12)) images from one source",
                 corpus: .release(images: work.images(12), bytes: work.bytes(24), seed: seed), link: nil, work: .release,
                 course: .agents(work.agents, connections: 4), timeout: 200),
+            Scenario(
+                name: "lan-huge",
+                summary: "one layer of \(size(10_240)) between two registries on loopback, for what memory it takes",
+                corpus: image("huge", 10_240, layers: 1), link: nil, work: .copy, timeout: 1800,
+                usualTools: ["rollcall", "skopeo"]),
         ]
     }
 }
 
 extension Scenario: Benchmark {
+    var plan: CorpusPlan? { corpus }
+
+    var space: Int {
+        let copies =
+            switch course {
+            // At the destination, and in the spool or what is read back to be hashed.
+            case .plain, .capped, .windowEnd, .sources: 2
+            // And in the uploads that were broken off.
+            case .killed: 4
+            case .agents(let count, connections: _): count + 1
+            }
+        return corpus.space * copies + 256 << 20
+    }
+
+    /// What it is given beside images and a link: reports of other parameters are not compared.
+    var parameters: [String: Int] {
+        if case .capped(let rate) = course { return ["bytes a second": rate] }
+        return [:]
+    }
+
     func run(in surroundings: Surroundings, _ record: (ScenarioFigures) -> Void) throws -> ScenarioFigures {
         let corpus = try surroundings.corpus(corpus)
         let timeout = surroundings.timeout ?? timeout
         switch course {
         case .plain, .capped:
             return try ScenarioRun(
-                scenario: self, corpus: corpus, tools: surroundings.tools, rounds: surroundings.rounds,
+                scenario: self, corpus: corpus, tools: surroundings.tools(of: self), rounds: surroundings.rounds,
                 timeout: timeout, hashRate: surroundings.hashRate, logs: surroundings.logs
             ).run(record)
         case .killed:
@@ -134,6 +167,9 @@ extension Scenario: Benchmark {
                 scenario: self, corpus: corpus, surroundings: surroundings, count: count, connections: connections,
                 timeout: timeout
             ).run(record)
+        case .sources:
+            return try TwoSources(scenario: self, corpus: corpus, surroundings: surroundings, timeout: timeout)
+                .run(record)
         }
     }
 }

@@ -64,7 +64,8 @@ struct ScenarioRun {
             name: scenario.name, summary: scenario.summary, link: scenario.link, settings: course.settings,
             images: corpus.images.count, blobs: corpus.blobs.count, bytes: needed, limit: limit?.seconds,
             limitReason: limit?.reason ?? "nothing has to move", forwarderCPU: course.forwarderCPU,
-            tools: ScenarioFigures.compare(summaries, limit: limit?.seconds), runs: course.runs)
+            tools: ScenarioFigures.compare(summaries, limit: limit?.seconds), runs: course.runs,
+            parameters: scenario.parameters)
     }
 
     private func measure(_ tool: Tool, _ stage: Stage, _ round: Int) throws -> (figures: RunFigures, command: String)? {
@@ -88,9 +89,7 @@ struct ScenarioRun {
         if tool.kind == .reference {
             if figures.outcome == .verified { figures.outcome = .downloaded }
         } else {
-            try figures.verify {
-                try Verification(corpus: corpus, destination: tool.delivered?(job) ?? stage.destination).run()
-            }
+            try figures.verify { try (tool.delivered?(job) ?? stage.destination).verify(corpus) }
         }
         if let rate = job.rate, stage.link != nil { figures.readings = Self.evenness(figures.timeline, rate) }
         return (figures, command.text.replacing(directory, with: "DIR"))

@@ -49,15 +49,19 @@ final class Stage {
         let near: TCPCounters?
 
         /// What was done since an earlier look.
-        func since(_ before: Counts) -> Traffic {
+        ///
+        /// - Parameters:
+        ///   - before: the earlier look
+        ///   - looks: how many were taken from that one on, without this one
+        func since(_ before: Counts, looks: Int = 1) -> Traffic {
             var traffic = Traffic(
                 sourceRequests: source.requests - before.source.requests,
                 siteRequests: destination.requests - before.destination.requests,
                 sourceBytes: source.bytesSent - before.source.bytesSent,
                 refused: source.refused + destination.refused - before.source.refused - before.destination.refused)
             if let far, let near, let farBefore = before.far, let nearBefore = before.near {
-                // One of them asked for the counters of the first look, after TCP's had been read.
-                traffic.connections = max(0, far.accepted - farBefore.accepted - 1)
+                // Each look asks the registry over one of them, after TCP's counters have been read.
+                traffic.connections = max(0, far.accepted - farBefore.accepted - looks)
                 traffic.retransmitted =
                     far.retransmitted + near.retransmitted - farBefore.retransmitted - nearBefore.retransmitted
             }
@@ -65,5 +69,9 @@ final class Stage {
         }
     }
 
-    deinit { Scratch.remove(storage) }
+    deinit {
+        // What still writes there would make removing it fail.
+        destination.stop()
+        Scratch.remove(storage)
+    }
 }

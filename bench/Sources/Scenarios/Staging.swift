@@ -16,7 +16,7 @@ struct Staging {
     ///   - directory: where the store and the files go
     /// - Throws: `BenchError` where a command fails
     init(
-        _ images: [Corpus.Image], from source: RegistryServer, sites: [(name: String, registry: String)],
+        _ images: [Corpus.Image], from source: Endpoint, sites: [(name: String, registry: String)],
         coordinator: String, in directory: String
     ) throws {
         self.directory = directory
@@ -45,13 +45,16 @@ struct Staging {
     ///   - site: its site
     ///   - registry: the registry it serves, as the file has it
     ///   - state: its own directory
+    ///   - mirrors: further sources, `HOST:PORT`, that are the central registry's equals
     ///   - settings: further lines
-    func agentFile(site: String, registry: String, state: String, settings: String = "") -> String {
+    func agentFile(
+        site: String, registry: String, state: String, mirrors: [String] = [], settings: String = ""
+    ) -> String {
         """
         objectStore: {url: 'file://\(directory)/store'}
         site: \(site)
         environment: lab
-        sources: [{url: 'http://\(source)'}]
+        sources: [\(([source] + mirrors).map { "{url: 'http://\($0)', priority: 1}" }.joined(separator: ", "))]
         registry: \(registry)
         state: \(state)
         \(settings)

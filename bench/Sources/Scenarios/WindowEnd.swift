@@ -37,7 +37,7 @@ struct WindowEnd {
         let directory = try Scratch.directory("job")
         defer { Scratch.remove(directory) }
         let staging = try Staging(
-            corpus.images, from: stage.source, sites: [("lab-1", "http://\(stage.destination.authority)")],
+            corpus.images, from: stage.source.endpoint, sites: [("lab-1", "http://\(stage.destination.authority)")],
             coordinator: "\(binaries)/rollcall", in: directory)
         let file = "\(directory)/agent.yaml"
         func write(_ settings: String) throws {
@@ -75,7 +75,7 @@ struct WindowEnd {
         let rest = try measurement.run(command, tool: Self.tool, round: round, timeout: timeout)
         figures = figures.followed(by: rest)
         figures.readings = readings
-        try figures.verify { try Verification(corpus: corpus, destination: stage.destination).run() }
+        try figures.verify { try stage.destination.verify(corpus) }
         return figures
     }
 
@@ -105,7 +105,8 @@ struct WindowEnd {
             name: scenario.name, summary: scenario.summary, link: scenario.link, settings: settings,
             images: corpus.images.count, blobs: corpus.blobs.count, bytes: corpus.bytes, limit: limit?.seconds,
             limitReason: limit?.reason ?? "", forwarderCPU: nil,
-            tools: ScenarioFigures.compare(tools, limit: limit?.seconds), runs: runs)
+            tools: ScenarioFigures.compare(tools, limit: limit?.seconds), runs: runs,
+            parameters: ["seconds open": Int(open)])
     }
 }
 
@@ -123,6 +124,7 @@ extension RunFigures {
         if let before = up, let after = rest.up { sum.up = before + after }
         if let before = traffic, let after = rest.traffic { sum.traffic = before + after }
         sum.timeline = timeline
+        sum.load = load
         return sum
     }
 }

@@ -1,5 +1,13 @@
 import Glibc
 
+/// Where a registry answers.
+struct Endpoint {
+    /// `HOST:PORT`.
+    let authority: String
+    /// The network it is in; the benchmark's own unless said.
+    var namespace: Namespace?
+}
+
 /// A registry over a directory, in a network of its own or on loopback.
 final class RegistryServer {
     /// Whose registry it is.
@@ -10,14 +18,16 @@ final class RegistryServer {
         case rollcall(String)
     }
 
-    /// `HOST:PORT`.
-    let authority: String
+    let endpoint: Endpoint
     let port: Int
-    let namespace: Namespace?
     private let directory: String
     private let child: Child
     /// `HOST:PORT` of its metrics; `nil` where it does not count.
     private let metrics: String?
+
+    /// `HOST:PORT`.
+    var authority: String { endpoint.authority }
+    var namespace: Namespace? { endpoint.namespace }
 
     /// Starts the registry and waits until it accepts connections.
     ///
@@ -36,14 +46,18 @@ final class RegistryServer {
         isCounting: Bool = false, log: String? = nil
     ) throws {
         directory = try Scratch.directory("registry")
-        self.namespace = namespace
-        let ports = try Self.freePorts(address, namespace)
-        port = ports.0
-        authority = "\(address):\(ports.0)"
+        // Bound until the server listens there, so that nobody else is given these ports meanwhile: it may have them all
+        // the same, since both sides say SO_REUSEADDR and these never listen.
+        let sockets = try Self.enter(namespace) {
+            (try Socket(SOCK_STREAM, bound: address), try Socket(SOCK_STREAM, bound: address))
+        }
+        port = sockets.0.port
+        let authority = "\(address):\(port)"
+        endpoint = Endpoint(authority: authority, namespace: namespace)
         let command: Command
         switch program {
         case .distribution:
-            metrics = isCounting ? "\(address):\(ports.1)" : nil
+            metrics = isCounting ? "\(address):\(sockets.1.port)" : nil
             try Self.writeConfiguration(
                 "\(directory)/config.yml", storage, authority, isReadOnly, metrics, isLogging: log != nil)
             command = Command(["docker-registry", "serve", "\(directory)/config.yml"])
@@ -55,21 +69,29 @@ final class RegistryServer {
         }
         child = try Child(
             command, in: namespace, output: "\(directory)/output", errors: log ?? "\(directory)/errors")
+        try withExtendedLifetime(sockets) { try awaitListening(command, on: address) }
+    }
+
+    private func awaitListening(_ command: Command, on address: String) throws {
         for attempt in 1... {
-            let probe = try namespace.map { try $0.enter { try Socket(SOCK_STREAM) } } ?? Socket(SOCK_STREAM)
-            if (try? probe.connect(address, port: UInt16(ports.0))) != nil { break }
-            guard attempt < 1000, child.isRunning(at: 0) else {
+            let probe = try Self.enter(namespace) { try Socket(SOCK_STREAM) }
+            let isOpen = (try? probe.connect(address, port: UInt16(clamping: port))) != nil
+            guard attempt < 1000, !child.hasEnded else {
                 throw BenchError(
                     .command,
                     "\(command.text) does not listen on \(authority): \(Scratch.tail(of: "\(directory)/errors"))"
                 )
             }
+            if isOpen { return }
             pause(milliseconds: 10)
         }
     }
 
+    /// Ends it; what it has stored stays.
+    func stop() { _ = child.end(SIGKILL) }
+
     deinit {
-        _ = child.end(SIGKILL)
+        stop()
         Scratch.remove(directory)
     }
 
@@ -108,12 +130,9 @@ final class RegistryServer {
             """, to: path)
     }
 
-    /// Two ports that are free now, both held until both are known.
-    private static func freePorts(_ address: String, _ namespace: Namespace?) throws -> (Int, Int) {
-        func find() throws -> (Int, Int) {
-            let sockets = (try Socket(SOCK_STREAM, bound: address), try Socket(SOCK_STREAM, bound: address))
-            return (sockets.0.port, sockets.1.port)
-        }
-        return try namespace.map { try $0.enter(find) } ?? find()
+    /// Runs `body` in a namespace, or where the benchmark is.
+    private static func enter<Result>(_ namespace: Namespace?, _ body: () throws -> Result) throws -> Result {
+        guard let namespace else { return try body() }
+        return try namespace.enter(body)
     }
 }

@@ -11,6 +11,8 @@ final class SeaweedFS {
     let environment = ["AWS_ACCESS_KEY_ID": "rollcallbench", "AWS_SECRET_ACCESS_KEY": "rollcall-bench-secret"]
 
     private let port: Int
+    /// `HOST:PORT` of its metrics.
+    private let metrics: String
     private let directory: String
     private let child: Child
 
@@ -29,12 +31,14 @@ final class SeaweedFS {
     /// - Throws: `BenchError` where it is not installed, or does not answer within a minute
     init() throws {
         guard let program = Self.program else {
-            throw BenchError(.command, "SeaweedFS (weed) is not here: scripts/bench-smoke and scripts/test install it")
+            throw BenchError(
+                .unavailable, "SeaweedFS (weed) is not here: scripts/bench-smoke and scripts/test install it")
         }
         directory = try Scratch.directory("seaweedfs")
-        let sockets = try (0..<8).map { _ in try Socket(SOCK_STREAM, bound: "127.0.0.1") }
+        let sockets = try (0..<9).map { _ in try Socket(SOCK_STREAM, bound: "127.0.0.1") }
         let ports = sockets.map(\.port)
         port = ports[0]
+        metrics = "127.0.0.1:\(ports[8])"
         try Scratch.makeDirectory("\(directory)/data")
         let keys = Self.user.split(separator: ":")
         try Scratch.write(
@@ -52,7 +56,7 @@ final class SeaweedFS {
                     "-ip.bind=127.0.0.1", "-s3", "-s3.config=\(directory)/s3.json", "-s3.iam=false",
                     "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false",
                     "-master.heartbeatInterval=100ms", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64",
-                    "-volume.max=8",
+                    "-volume.max=8", "-metricsPort=\(ports[8])", "-metricsIp=127.0.0.1",
                 ] + services),
             output: "\(directory)/output", errors: "\(directory)/errors")
         try withExtendedLifetime(sockets) { try makeBucket() }
@@ -62,6 +66,16 @@ final class SeaweedFS {
         // Its data is scratch, and in order it takes long to stop.
         _ = child.end(SIGKILL)
         Scratch.remove(directory)
+    }
+
+    /// What it has answered so far; `nil` where it does not say.
+    var counters: S3Counters? {
+        // A request is counted after its answer was sent.
+        pause(milliseconds: 50)
+        guard let page = try? Command(["curl", "--disable", "-fsS", "http://\(metrics)/metrics"]).run() else {
+            return nil
+        }
+        return S3Counters(String(decoding: page, as: UTF8.self))
     }
 
     /// CPU seconds it has used so far.
@@ -99,7 +113,7 @@ final class SeaweedFS {
                 "http://127.0.0.1:\(port)/rollcall",
             ]).run(timeout: 20)
             if answer != nil { return }
-            guard attempt < 300, child.isRunning(at: 0) else {
+            guard attempt < 300, !child.hasEnded else {
                 throw BenchError(
                     .command, "SeaweedFS does not answer on port \(port): \(Scratch.tail(of: "\(directory)/errors"))")
             }

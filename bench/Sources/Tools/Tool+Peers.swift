@@ -65,14 +65,24 @@ extension Tool {
     }
 
     /// regctl, one image a call; a release is regsync's work.
-    static let regctl = Tool(name: "regctl", executable: "regctl", versionArguments: ["version"], kind: .peer) { job in
+    static let regctl = Tool(name: "regctl", executable: "regctl", versionArguments: ["version"], kind: .peer) {
+        try regctl($0, reqConcurrent: nil)
+    }
+
+    /// regctl with eight requests at once to each registry, instead of three (regclient, config/host.go).
+    static let regctlParallel = Tool(
+        name: "regctl, 8 at once", executable: "regctl", versionArguments: ["version"], kind: .peer
+    ) { try regctl($0, reqConcurrent: 8) }
+
+    private static func regctl(_ job: Job, reqConcurrent: Int?) throws -> Command? {
         guard job.work == .copy else { return nil }
         var command = try job.each(parallel: 1) { ["regctl", "image", "copy", $0, $1] }
         let file = "\(job.directory)/regctl.json"
-        try Scratch.write(
-            """
-            {"hosts":{"\(job.source.authority)":{"tls":"disabled"},"\(job.destination.authority)":{"tls":"disabled"}}}
-            """, to: file)
+        let concurrency = reqConcurrent.map { ",\"reqConcurrent\":\($0)" } ?? ""
+        let hosts = [job.source.authority, job.destination.authority].map {
+            "\"\($0)\":{\"tls\":\"disabled\"\(concurrency)}"
+        }
+        try Scratch.write("{\"hosts\":{\(hosts.joined(separator: ","))}}\n", to: file)
         command.environment["REGCTL_CONFIG"] = file
         return command
     }

@@ -35,8 +35,8 @@ struct Tool: Sendable {
     /// - Parameter binaries: where Rollcall's executables lie
     static func all(binaries: String) -> [Tool] {
         [
-            rollcall(binaries), ownRegistry(binaries), skopeo, skopeoParallel, crane, craneParallel, regctl, regsync,
-            regsyncParallel, oras, orasParallel, ocMirror, ocMirrorParallel, curl, curlLimited,
+            rollcall(binaries), ownRegistry(binaries), skopeo, skopeoParallel, crane, craneParallel, regctl,
+            regctlParallel, regsync, regsyncParallel, oras, orasParallel, ocMirror, ocMirrorParallel, curl, curlLimited,
         ]
     }
 }
@@ -47,8 +47,8 @@ struct Job {
     let corpus: Corpus
     /// What has to come to the destination.
     let needed: [Corpus.Content]
-    let source: RegistryServer
-    let destination: RegistryServer
+    let source: Endpoint
+    let destination: Endpoint
     /// An empty directory for the tool's files; it is `HOME` too.
     let directory: String
     /// Bytes a second that the tool may bring; any number unless said.
@@ -56,16 +56,25 @@ struct Job {
 
     /// A scenario's work on a stage.
     init(_ scenario: Scenario, _ corpus: Corpus, _ stage: Stage, in directory: String) {
-        work = scenario.work
+        self.init(
+            work: scenario.work, corpus: corpus, needed: corpus.needed(scenario.there), source: stage.source.endpoint,
+            destination: stage.destination.endpoint, directory: directory)
+    }
+
+    init(
+        work: Scenario.Work, corpus: Corpus, needed: [Corpus.Content], source: Endpoint, destination: Endpoint,
+        directory: String
+    ) {
+        self.work = work
         self.corpus = corpus
-        needed = corpus.needed(scenario.there)
-        source = stage.source
-        destination = stage.destination
+        self.needed = needed
+        self.source = source
+        self.destination = destination
         self.directory = directory
     }
 
     /// A reference to an image, at the source or at the destination.
-    func reference(_ image: Corpus.Image, at registry: RegistryServer) -> String {
+    func reference(_ image: Corpus.Image, at registry: Endpoint) -> String {
         "\(registry.authority)/\(image.repository):\(image.tag)"
     }
 
