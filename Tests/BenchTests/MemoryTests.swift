@@ -43,12 +43,17 @@ import Testing
         #expect(reads == 2 * MemoryWatch.mostProcesses)
     }
 
-    @Test(arguments: [
+    /// In bytes.
+    private static let reports: [(reported: Int, floor: Int, total: Int)] = [
         // What the kernel reports is the starter's: only what was seen counts.
-        (100 << 20, 100 << 20, 10 << 20), (100 << 20, 99 << 20, 10 << 20), ((100 << 20) + 4096, 100 << 20, 10 << 20),
+        (104_857_600, 104_857_600, 10_485_760), (104_857_600, 103_809_024, 10_485_760),
+        (104_861_696, 104_857_600, 10_485_760),
         // It is more than the starter had: it is the process's own, and what came after the last look is in it.
-        (120 << 20, 100 << 20, 120 << 20), (20 << 20, 5 << 20, 20 << 20), (8 << 20, 5 << 20, 10 << 20),
-    ])
+        (125_829_120, 104_857_600, 125_829_120), (20_971_520, 5_242_880, 20_971_520),
+        (8_388_608, 5_242_880, 10_485_760),
+    ]
+
+    @Test(arguments: reports)
     func theKernelsReportCountsAboveTheFloor(_ reported: Int, _ floor: Int, _ total: Int) {
         var watch = MemoryWatch(floor: floor)
         watch.look(at: 1) { $0.hasSuffix("status") ? status(10 << 10) : "" }
