@@ -21,6 +21,8 @@ public struct RegistryServer: Service {
     private let onListening: @Sendable (Int) async -> Void
     /// What stands between each connection and the registry: in tests, faults.
     package var connectionHandlers: @Sendable () -> [any RemovableChannelHandler] = { [] }
+    /// How long a client may take nothing of what it asked for, before its connection is closed.
+    package var writePatience = Duration.seconds(120)
 
     /// Reads the files that the configuration names. Nothing listens yet.
     ///
@@ -61,7 +63,8 @@ public struct RegistryServer: Service {
                 responder: { request, writer, channel in
                     try await responder.respond(to: request, writer, channel)
                 },
-                configuration: .init(additionalChannelHandlers: handlers(), idleTimeout: .seconds(120))))
+                configuration: .init(additionalChannelHandlers: handlers(), idleTimeout: .seconds(120))),
+            patience: TimeAmount(writePatience))
         let serverConfiguration = ServerConfiguration(
             address: .hostname(configuration.host, port: configuration.port),
             availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))

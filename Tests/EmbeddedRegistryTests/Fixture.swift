@@ -15,6 +15,7 @@ struct EmbeddedFixture: Sendable {
     var tls = TLSConfiguration()
 
     var authority: String { String(origin.drop { $0 != "/" }.dropFirst(2)) }
+    var port: Int { authority.split(separator: ":").last.flatMap { Int($0) } ?? 0 }
 
     /// Sends one request.
     func send(
@@ -81,9 +82,10 @@ func withEmbeddedRegistry(layout path: String? = nil, _ body: (EmbeddedFixture) 
 func withEmbeddedRegistry<Result: Sendable>(
     layout path: String? = nil,
     configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void,
+    adjust: (inout RegistryServer) -> Void = { _ in },
     _ body: (EmbeddedFixture) async throws -> Result
 ) async throws -> Result {
-    try await withTestRegistry(layout: path, configure: configure) { registry in
+    try await withTestRegistry(layout: path, configure: configure, adjust: adjust) { registry in
         let http = HTTPClient()
         defer { http.shutdown() }
         return try await body(

@@ -24,9 +24,11 @@ public struct TestRegistry: Sendable {
 /// - Parameters:
 ///   - path: the layout's directory; a fresh one unless said
 ///   - configure: changes how it is served; the directory is for its files
+///   - adjust: changes what only tests do
 public func withTestRegistry<Result: Sendable>(
     layout path: String? = nil,
     configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void = { _, _ in },
+    adjust: (inout RegistryServer) -> Void = { _ in },
     _ body: (TestRegistry) async throws -> Result
 ) async throws -> Result {
     try await withTemporaryDirectory("embedded") { directory in
@@ -42,6 +44,7 @@ public func withTestRegistry<Result: Sendable>(
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         ) { listening.yield($0) }
         server.connectionHandlers = { [FaultHandler(faults)] }
+        adjust(&server)
         let running = Task { [server] in
             defer { listening.finish() }
             try await server.run()
