@@ -79,8 +79,13 @@ extension ImageLayout {
         for blob in manifest.blobs where !blob.mediaType.isNondistributable {
             try copy(blob.digest, from: source, &report)
         }
-        for child in manifest.manifests {
-            try bring(child.digest, child.mediaType, as: nil, from: source, &seen, &report, depth: depth + 1)
+        for child in manifest.manifests where !child.mediaType.isNondistributable {
+            if child.mediaType.isManifest {
+                try bring(child.digest, child.mediaType, as: nil, from: source, &seen, &report, depth: depth + 1)
+            } else {
+                // As in an index that BuildKit's cache is: a layer.
+                try copy(child.digest, from: source, &report)
+            }
         }
         let isHeld = try manifestEntry(.digest(digest), in: source.repository) != nil
         let isIntact = try intactManifest(digest, in: source.repository) != nil

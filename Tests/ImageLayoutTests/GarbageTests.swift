@@ -141,6 +141,61 @@ struct GarbageTests {
         }
     }
 
+    /// An index as BuildKit writes it for its cache: what it names are layers and a config, and no manifests.
+    @Test func anIndexOfLayersIsNoObstacle() async throws {
+        try await withLayout { layout, directory in
+            let layer = Array("layer".utf8)
+            let config = Array("config".utf8)
+            for bytes in [layer, config] { try layout.putBlob(bytes, as: Digest(of: bytes), in: a) }
+            let cache = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[
+                 {"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"\(Digest(of: layer))",\
+                "size":\(layer.count)},
+                 {"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":"\(Digest(of: config))",\
+                "size":\(config.count)}]}
+                """.utf8)
+            try layout.putManifest(cache, type: .ociIndex, as: .tag(try Tag("cache")), in: a)
+            try layout.putBlob([1], as: Digest(of: [1]), in: a)
+            try layout.deleteBlob(Digest(of: [1]), in: a)
+            let named = #expect(throws: LayoutError.self) { try layout.deleteBlob(Digest(of: layer), in: a) }
+            #expect(named?.code == .inUse)
+            try layout.putBlob([2], as: Digest(of: [2]), in: a)
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.skipped == [])
+            #expect(report.names == 1)
+            #expect(try layout.check().problems == [])
+
+            let other = try ImageLayout(path: directory.file("other"))
+            _ = try other.importImages(from: "\(layout.path)/a", to: b)
+            #expect(try other.manifest(.tag(try Tag("cache")), in: b)?.bytes == cache)
+            #expect(try other.bytes(Digest(of: layer), in: b) == layer)
+            #expect(try other.check().problems == [])
+        }
+    }
+
+    /// A manifest that does not say its type, and that an index calls something else: the type counts that it was pushed
+    /// with.
+    @Test func aChildThatItsIndexMistakesIsFollowed() async throws {
+        try await withLayout { layout, _ in
+            let config = Array("config".utf8)
+            try layout.putBlob(config, as: Digest(of: config), in: a)
+            let child = Array(
+                """
+                {"schemaVersion":2,"config":{"mediaType":"a/b","digest":"\(Digest(of: config))","size":\(config.count)}}
+                """.utf8)
+            try layout.putManifest(child, type: .ociManifest, as: .digest(Digest(of: child)), in: a)
+            let index = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[
+                 {"mediaType":"\(MediaType.dockerList)","digest":"\(Digest(of: child))","size":\(child.count)}]}
+                """.utf8)
+            try layout.putManifest(index, type: .ociIndex, as: .tag(try Tag("1")), in: a)
+            #expect(try layout.collectGarbage(olderThan: 0) == GarbageReport())
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     /// Pushes and collections at once, with no grace for blobs but what the lock gives: each accepted manifest has all
     /// that it names, and each refused one says what it lacks.
     @Test func racingPushes() async throws {
