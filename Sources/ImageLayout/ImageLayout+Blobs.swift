@@ -191,6 +191,7 @@ extension ImageLayout {
     /// - Throws: `LayoutError.digestMismatch`
     public func putBlob(_ bytes: [UInt8], as digest: Digest, in repository: Repository) throws(LayoutError) {
         try requireDigest(bytes, digest)
+        try create(repository)
         if try mount(digest, from: nil, to: repository, reads: .max) { return }
         let incoming = try writeIncoming(bytes)
         defer { unlink(incoming) }
@@ -199,20 +200,19 @@ extension ImageLayout {
 
     /// Takes a blob away from a repository.
     ///
-    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it; `.damaged` where a
-    ///   manifest cannot be read, so that nobody knows
+    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it; `.damaged` where the
+    ///   index or a manifest cannot be read, so that nobody knows
     public func deleteBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.blobUnknown, "the repository has no blob \(digest)", at: repository.name)
         guard try blobSize(digest, in: repository) != nil else { throw unknown }
         try locked(repository, LOCK_EX) { () throws(LayoutError) in
-            let index = try index(of: repository) ?? RepositoryIndex()
             var reach = Reach()
-            try reach.extend(over: index, in: repository, of: self)
-            if let unreadable = reach.unreadable.first {
+            try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+            if let unreadable = reach.unreadable {
                 throw LayoutError(
                     .damaged,
-                    "the manifest \(unreadable) cannot be read, and may name \(digest): run 'rollcall-agent registry"
-                        + " check'", at: repository.name)
+                    "the manifest \(unreadable) is damaged or gone, and may name \(digest): push it again, or delete it",
+                    at: repository.name)
             }
             guard !reach.digests.contains(digest) else {
                 throw LayoutError(

@@ -11,7 +11,8 @@ public struct GarbageReport: Sendable, Hashable {
     public var bytes: Int64 = 0
     /// Upload sessions that nobody continued.
     public var uploads = 0
-    /// Repositories that were left alone, with the reason: what a damaged manifest names is not known.
+    /// Repositories that were left alone, with the reason: without its index, or with a manifest that is damaged or gone,
+    /// what a repository needs is not known.
     public var skipped: [String] = []
 }
 
@@ -24,7 +25,7 @@ extension ImageLayout {
     /// It never takes what a push in progress relies on: a blob that was committed, mounted or asked for by a writer less
     /// than the grace period ago stays, and both that and the sweep happen under the repository's lock, where the marks
     /// are brought up to date before the sweep begins. A manifest is accepted under the same lock, and only if what it
-    /// names is there.
+    /// names is there. A repository of which something is not known that could name a blob is left alone.
     ///
     /// - Parameters:
     ///   - olderThan: seconds that garbage is left alone for
@@ -53,17 +54,17 @@ extension ImageLayout {
     ) throws(LayoutError) {
         var reach = Reach()
         // Most of the reading happens before the lock.
-        try reach.extend(over: index(of: repository) ?? RepositoryIndex(), in: repository, of: self)
+        try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
         let kept = reach
         let swept = try locked(repository, LOCK_EX) { () throws(LayoutError) in
             var reach = kept
             // What was pushed meanwhile. What was deleted meanwhile is garbage of the next time.
-            try reach.extend(over: index(of: repository) ?? RepositoryIndex(), in: repository, of: self)
-            if let unreadable = reach.unreadable.first {
+            try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+            if let unreadable = reach.unreadable {
                 throw LayoutError(
                     .damaged,
-                    "the manifest \(unreadable) cannot be read, so its blobs are not known: nothing is collected here;"
-                        + " run 'rollcall-agent registry check'", at: repository.name)
+                    "the manifest \(unreadable) is damaged or gone, so its blobs are not known: nothing is collected"
+                        + " here; push it again, or delete it", at: repository.name)
             }
             var swept = 0
             for algorithm in Digest.Algorithm.all {

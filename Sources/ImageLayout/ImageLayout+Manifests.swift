@@ -16,6 +16,19 @@ extension ImageLayout {
         try versionedIndex(of: repository)?.index
     }
 
+    /// The index of a repository that is there.
+    ///
+    /// - Throws: `LayoutError.damaged` where it is gone: an empty one in its place would make everything garbage
+    func knownIndex(of repository: Repository) throws(LayoutError) -> RepositoryIndex {
+        guard let index = try index(of: repository) else {
+            throw LayoutError(
+                .damaged,
+                "the repository has lost its index: restore the file; or remove '\(LayoutPaths.layoutFile)' beside it, so"
+                    + " that the next push begins the repository anew", at: paths.index(of: repository))
+        }
+        return index
+    }
+
     func versionedIndex(
         of repository: Repository
     ) throws(LayoutError) -> (index: RepositoryIndex, version: FileVersion)? {
@@ -64,7 +77,7 @@ extension ImageLayout {
     ///   - reference: its tag, or its digest
     /// - Returns: its descriptor, and what it is attached to
     /// - Throws: `LayoutError.invalidManifest`; `.digestMismatch`; `.missingContent` where the repository lacks what it
-    ///   names, a nondistributable layer or a subject apart; `.sizeMismatch`
+    ///   names, a nondistributable layer or a subject apart; `.sizeMismatch`; `.damaged` where its index is gone
     @discardableResult
     public func putManifest(
         _ bytes: [UInt8], type mediaType: MediaType?, as reference: ManifestReference, in repository: Repository
@@ -146,7 +159,7 @@ extension ImageLayout {
         of repository: Repository, _ body: (inout RepositoryIndex) throws(LayoutError) -> Bool
     ) throws(LayoutError) {
         try locked(repository, LOCK_EX) { () throws(LayoutError) in
-            var index = try index(of: repository) ?? RepositoryIndex()
+            var index = try knownIndex(of: repository)
             guard try body(&index) else { return }
             let path = paths.index(of: repository)
             let bytes = index.encoded

@@ -100,6 +100,55 @@ struct GarbageTests {
         }
     }
 
+    /// What a manifest named whose file is gone is not known either, until it is pushed again or deleted.
+    @Test func aLostManifestStopsItsRepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            let layer = image.blobs[1].descriptor.digest
+            try layout.put(image, in: a, as: "1")
+            try layout.putBlob([1], as: Digest(of: [1]), in: b)
+            unlink(layout.blobPath(image.descriptor.digest, in: a))
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.skipped.count == 1)
+            #expect(report.names == 1)
+            for blob in image.blobs { #expect(exists(layout.blobPath(blob.descriptor.digest, in: a))) }
+            let kept = #expect(throws: LayoutError.self) { try layout.deleteBlob(layer, in: a) }
+            #expect(kept?.code == .damaged)
+            try layout.put(image, in: a, as: "1")
+            #expect(try layout.collectGarbage(olderThan: 0) == GarbageReport())
+            unlink(layout.blobPath(image.descriptor.digest, in: a))
+            try layout.deleteManifest(image.descriptor.digest, in: a)
+            #expect(try layout.collectGarbage(olderThan: 0).names == image.blobs.count)
+        }
+    }
+
+    /// Of a repository without its index nobody knows what it needs. An index that a push began anew would name little, and
+    /// make garbage of the rest.
+    @Test func aLostIndexStopsItsRepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            try layout.putBlob([1], as: Digest(of: [1]), in: b)
+            unlink("\(layout.path)/a/index.json")
+            let report = try layout.collectGarbage(olderThan: 0)
+            #expect(report.skipped.count == 1)
+            #expect(report.names == 1)
+            for digest in image.allDigests { #expect(exists(layout.blobPath(digest, in: a))) }
+            #expect(try layout.check().problems.count == 1)
+            let kept = #expect(throws: LayoutError.self) {
+                try layout.deleteBlob(image.blobs[1].descriptor.digest, in: a)
+            }
+            #expect(kept?.code == .damaged)
+            let refused = #expect(throws: LayoutError.self) { try layout.put(image, in: a, as: "1") }
+            #expect(refused?.code == .damaged)
+            // Somebody has given it up.
+            unlink("\(layout.path)/a/oci-layout")
+            try layout.put(image, in: a, as: "1")
+            #expect(try layout.check().problems == [])
+            #expect(try layout.collectGarbage(olderThan: 0).names == 0)
+        }
+    }
+
     /// One digit of a layer's digest has turned into another: it is still a manifest, of another image. The layer that it
     /// named stays.
     @Test func aManifestWithAFlippedDigitStopsItsRepository() async throws {
