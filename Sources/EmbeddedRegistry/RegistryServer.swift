@@ -52,6 +52,17 @@ public struct RegistryServer: Service {
     ///
     /// - Throws: `RegistryServerError.cannotListen`
     public func run() async throws {
+        let files = OpenFiles.raiseLimit()
+        let connections = configuration.connections(ofFiles: files)
+        if connections < configuration.connections {
+            logger.warning(
+                "the registry takes few connections",
+                metadata: [
+                    "connections": .stringConvertible(connections),
+                    "reason":
+                        "the process may have \(files) files open at once: raise that (LimitNOFILE of a unit, 'ulimit -n')",
+                ])
+        }
         let disk = DiskThreads()
         let service = RegistryService(
             layout: layout, access: AccessControl(configuration: configuration, passwords: passwords),
@@ -67,7 +78,7 @@ public struct RegistryServer: Service {
             patience: TimeAmount(writePatience))
         let serverConfiguration = ServerConfiguration(
             address: .hostname(configuration.host, port: configuration.port),
-            availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
+            availableConnectionsDelegate: .maximum(connections, logger: Self.silent))
         let onRunning: @Sendable (any Channel) async -> Void = { [onListening, logger, layout, configuration] channel in
             let port = channel.localAddress?.port ?? configuration.port
             let host = channel.localAddress?.ipAddress ?? configuration.host
@@ -76,6 +87,7 @@ public struct RegistryServer: Service {
                 metadata: [
                     "address": "\(host.contains(":") ? "[\(host)]" : host):\(port)", "layout": "\(layout.path)",
                     "tls": .stringConvertible(configuration.tls != nil),
+                    "connections": .stringConvertible(connections), "files": .stringConvertible(files),
                 ])
             await onListening(port)
         }
