@@ -64,9 +64,10 @@ public struct RegistryServer: Service {
                 ])
         }
         let disk = DiskThreads()
+        let patient = DiskThreads()
         let service = RegistryService(
             layout: layout, access: AccessControl(configuration: configuration, passwords: passwords),
-            sessions: UploadSessions(), disk: disk, logger: logger)
+            sessions: UploadSessions(), disk: disk, patient: patient, logger: logger)
         let responder = RegistryResponder(service: service, disk: disk, logger: logger)
         let handlers = connectionHandlers
         let base = RegistryChannel(
@@ -104,41 +105,42 @@ public struct RegistryServer: Service {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
-                group.addTask { await collectGarbage(disk) }
+                group.addTask { await collectGarbage(patient) }
                 // The server ends first; the others only with it.
                 try await group.next()
                 group.cancelAll()
             }
         } catch let error as IOError {
-            await end(disk)
+            await end(disk, patient)
             throw RegistryServerError(
                 .cannotListen,
                 "cannot listen on \(configuration.host), port \(configuration.port) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
-            await end(disk)
+            await end(disk, patient)
             throw error
         }
-        await end(disk)
+        await end(disk, patient)
     }
 
     /// Hummingbird's own lines are about its parts; what concerns operators is said here.
     private static var silent: Logger { Logger(label: "rollcall.registry", factory: { _ in SwiftLogNoOpLogHandler() }) }
 
-    private func end(_ disk: DiskThreads) async {
+    private func end(_ disk: DiskThreads, _ patient: DiskThreads) async {
         await disk.shutdown()
+        await patient.shutdown()
         await passwords?.shutdown()
     }
 
     /// When garbage is collected first, and how often then.
     static let collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
 
-    private func collectGarbage(_ disk: DiskThreads) async {
+    private func collectGarbage(_ threads: DiskThreads) async {
         var wait = Self.collection.first
         while (try? await Task.sleep(for: wait)) != nil {
             wait = Self.collection.then
             do {
-                let report = try await disk.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
+                let report = try await threads.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
                 for reason in report.skipped { logger.error("\(reason)") }
                 logger.info(
                     "garbage collected",

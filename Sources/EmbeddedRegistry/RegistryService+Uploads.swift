@@ -14,14 +14,14 @@ extension RegistryService {
             let from = try query["from"].map { text throws(RegistryProblem) in
                 do { return try Repository(text) } catch { throw RegistryProblem(.nameInvalid, "\(error)") }
             }
-            let isMounted = try await disk.run { [layout] () throws(LayoutError) in
+            let isMounted = try await patient.run { [layout] () throws(LayoutError) in
                 try layout.mount(digest, from: from, to: name)
             }
             if isMounted { return Self.created(digest, in: name) }
         }
         let wanted = try query["digest"].map(RegistryRoute.digest)
         let algorithm = query["digest-algorithm"].flatMap { Digest.Algorithm(rawValue: $0) }
-        let upload = try await disk.run { [layout] () throws(LayoutError) in
+        let upload = try await patient.run { [layout] () throws(LayoutError) in
             guard try layout.uploadCount() < UploadSessions.limit else {
                 throw LayoutError(
                     .tooMany, "there are \(UploadSessions.limit) unfinished uploads: try again later", at: name.name)
@@ -55,7 +55,7 @@ extension RegistryService {
         defer { sessions.release(upload) }
         try checkChunk(request, upload, in: name)
         try await receive(request, into: upload)
-        try await disk.run { () throws(LayoutError) in try upload.synchronize() }
+        try await patient.run { () throws(LayoutError) in try upload.synchronize() }
         return Self.progress(202, upload.name, name, offset: upload.offset)
     }
 
@@ -161,7 +161,7 @@ extension RegistryService {
         _ upload: LayoutUpload, as digest: Digest, in name: Repository
     ) async throws -> RegistryAnswer {
         defer { sessions.remove(upload) }
-        try await disk.run { () throws(LayoutError) in try upload.commit(as: digest) }
+        try await patient.run { () throws(LayoutError) in try upload.commit(as: digest) }
         return Self.created(digest, in: name)
     }
 

@@ -205,8 +205,16 @@ extension ImageLayout {
     public func deleteBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.blobUnknown, "the repository has no blob \(digest)", at: repository.name)
         guard try blobSize(digest, in: repository) != nil else { throw unknown }
+        let named = LayoutError(
+            .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)
+        var reach = Reach()
+        // Before the lock: it reads every manifest, and all who push would wait.
+        try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+        guard !reach.digests.contains(digest) else { throw named }
+        let kept = reach
         try locked(repository, LOCK_EX) { () throws(LayoutError) in
-            var reach = Reach()
+            var reach = kept
+            // What was pushed meanwhile.
             try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
             if let unreadable = reach.unreadable {
                 throw LayoutError(
@@ -214,10 +222,7 @@ extension ImageLayout {
                     "the manifest \(unreadable) is damaged or gone, and may name \(digest): push it again, or delete it",
                     at: repository.name)
             }
-            guard !reach.digests.contains(digest) else {
-                throw LayoutError(
-                    .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)
-            }
+            guard !reach.digests.contains(digest) else { throw named }
             guard unlink(paths.blob(digest, in: repository)) == 0 else {
                 if errno == ENOENT { throw unknown }
                 throw .from(errno: errno, doing: "delete", at: paths.blob(digest, in: repository))

@@ -139,16 +139,37 @@ extension ImageLayout {
     public func deleteManifest(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.manifestUnknown, "the repository has no manifest \(digest)", at: repository.name)
         guard has(repository) else { throw unknown }
+        let index = try knownIndex(of: repository)
+        guard index.entry(.digest(digest)) != nil else { throw unknown }
+        var looked: Set<Digest> = []
+        // Before the lock: it reads every index, and all who push would wait.
+        try requireNoIndex(over: digest, in: repository, index, &looked)
+        let before = looked
         try changeIndex(of: repository) { index throws(LayoutError) in
             guard index.entry(.digest(digest)) != nil else { throw unknown }
-            for parent in index.digests where index.entry(.digest(parent))?.mediaType.isIndex == true {
-                guard parent != digest, let manifest = try parsed(parent, in: repository),
-                    manifest.manifests.contains(where: { $0.digest == digest })
-                else { continue }
+            var looked = before
+            // What was pushed meanwhile.
+            try requireNoIndex(over: digest, in: repository, index, &looked)
+            return index.remove(digest)
+        }
+    }
+
+    /// Makes sure that no index of a repository names a manifest.
+    ///
+    /// - Parameter looked: the indexes that were looked at and do not name it: what an index says never changes
+    private func requireNoIndex(
+        over digest: Digest, in repository: Repository, _ index: RepositoryIndex, _ looked: inout Set<Digest>
+    ) throws(LayoutError) {
+        for parent in index.digests
+        where parent != digest && !looked.contains(parent)
+            && index.entry(.digest(parent))?.mediaType.isIndex == true
+        {
+            guard let manifest = try parsed(parent, in: repository) else { continue }
+            guard !manifest.manifests.contains(where: { $0.digest == digest }) else {
                 throw LayoutError(
                     .inUse, "the index \(parent) names \(digest): delete that first", at: repository.name)
             }
-            return index.remove(digest)
+            looked.insert(parent)
         }
     }
 

@@ -14,6 +14,7 @@ struct EmbeddedFixture: Sendable {
     let origin: String
     let directory: TemporaryDirectory
     let http: HTTPClient
+    let faults: FaultLayer
     var tls = TLSConfiguration()
 
     var authority: String { String(origin.drop { $0 != "/" }.dropFirst(2)) }
@@ -115,6 +116,7 @@ func withEmbeddedRegistry<Result: Sendable>(
         defer { http.shutdown() }
         return try await body(
             EmbeddedFixture(
-                layout: registry.layout, origin: registry.origin, directory: registry.directory, http: http))
+                layout: registry.layout, origin: registry.origin, directory: registry.directory, http: http,
+                faults: registry.faults))
     }
 }

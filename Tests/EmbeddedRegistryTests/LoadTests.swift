@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import ImageLayout
 import OCI
+import Synchronization
 import TestRegistry
 import TestSupport
 import Testing
@@ -89,6 +90,43 @@ struct LoadTests {
                 try await group.waitForAll()
             }
             #expect(try registry.layout.check().problems == [])
+        }
+    }
+
+    private final class Count: Sendable {
+        private let count = Mutex(0)
+        var value: Int { count.withLock { $0 } }
+        func increment() { count.withLock { $0 += 1 } }
+    }
+
+    /// Somebody holds a repository's lock for long. However many wait for it, what is read is read.
+    @Test func downloadsDoNotWaitForALock() async throws {
+        try await withEmbeddedRegistry { registry in
+            let image = TestImage(seed: 1)
+            let tags = (0..<20).map { "t\($0)" }
+            for tag in tags { try registry.layout.put(image, in: try Repository("a"), as: tag) }
+            let holder = open("\(registry.layout.path)/a", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            defer { close(holder) }
+            #expect(flock(holder, LOCK_EX) == 0)
+            let ended = Count()
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for tag in tags {
+                    group.addTask {
+                        defer { ended.increment() }
+                        return try await registry.send(.delete, "/v2/a/manifests/\(tag)").status
+                    }
+                }
+                while registry.faults.requests.count(where: { $0.method == "DELETE" }) < tags.count {
+                    await Task.yield()
+                }
+                for blob in image.blobs {
+                    let answer = try await registry.send(.get, "/v2/a/blobs/\(blob.descriptor.digest)")
+                    #expect(answer.body == blob.content.all)
+                }
+                #expect(ended.value == 0)
+                #expect(flock(holder, LOCK_UN) == 0)
+                for try await status in group { #expect(status == 202) }
+            }
         }
     }
 

@@ -149,6 +149,25 @@ struct GarbageTests {
         }
     }
 
+    /// To know what is in use takes all manifests to be read, before the lock: who holds it meanwhile does not matter.
+    @Test func whatIsInUseIsSaidWithoutTheLock() async throws {
+        try await withLayout { layout, _ in
+            let child = TestImage(seed: 1)
+            try layout.put(TestImage(index: [child]), in: a, as: "1")
+            let directory = try OpenFile(existing: "\(layout.path)/a", O_RDONLY | O_DIRECTORY, doing: "lock")
+            try directory.lock(LOCK_SH)
+            let layer = #expect(throws: LayoutError.self) {
+                try layout.deleteBlob(child.blobs[1].descriptor.digest, in: a)
+            }
+            #expect(layer?.code == .inUse)
+            let manifest = #expect(throws: LayoutError.self) {
+                try layout.deleteManifest(child.descriptor.digest, in: a)
+            }
+            #expect(manifest?.code == .inUse)
+            _ = consume directory
+        }
+    }
+
     /// One digit of a layer's digest has turned into another: it is still a manifest, of another image. The layer that it
     /// named stays.
     @Test func aManifestWithAFlippedDigitStopsItsRepository() async throws {
