@@ -66,7 +66,7 @@ extension ImageLayout {
                     "the manifest \(unreadable) is damaged or gone, so its blobs are not known: nothing is collected"
                         + " here; push it again, or delete it", at: repository.name)
             }
-            var swept = 0
+            var swept: [Digest.Algorithm: Int] = [:]
             for algorithm in Digest.Algorithm.all {
                 let directory = paths.blobDirectory(algorithm, in: repository)
                 for entry in try DirectoryEntry.all(of: directory) where entry.isFile {
@@ -74,7 +74,7 @@ extension ImageLayout {
                         !reach.digests.contains(digest), let status = try status("\(directory)/\(entry.name)"),
                         status.changed <= deadline
                     else { continue }
-                    swept += 1
+                    swept[algorithm, default: 0] += 1
                     if !isDry, unlink("\(directory)/\(entry.name)") != 0, errno != ENOENT {
                         throw .from(errno: errno, doing: "delete", at: "\(directory)/\(entry.name)")
                     }
@@ -82,11 +82,10 @@ extension ImageLayout {
             }
             return swept
         }
-        report.names += swept
-        guard swept > 0, !isDry else { return }
-        for algorithm in Digest.Algorithm.all {
-            try synchronize(directory: paths.blobDirectory(algorithm, in: repository))
-        }
+        report.names += swept.values.reduce(0, +)
+        guard !isDry else { return }
+        // Another program's layout has no directory for an algorithm that it does not use.
+        for algorithm in swept.keys { try synchronize(directory: paths.blobDirectory(algorithm, in: repository)) }
     }
 
     /// Removes files whose only name is the one in the store. They need no grace: no repository shows them, and whoever

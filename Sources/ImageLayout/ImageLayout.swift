@@ -128,24 +128,39 @@ public final class ImageLayout: Sendable {
         }
     }
 
-    /// Makes a repository's layout where it is not there yet.
+    /// Makes a repository's layout where it is not there yet, and the directories for blobs that another program, which made
+    /// the layout, had no use for.
     func create(_ repository: Repository) throws(LayoutError) {
-        guard !has(repository) else { return }
         var directory = paths.root
         let whole = paths.directory(of: repository)
+        let blobs = "\(whole)/\(LayoutPaths.blobs)"
+        guard !has(repository) else {
+            if try makeBlobDirectories(of: repository) { try synchronize(directory: blobs) }
+            return
+        }
         for component in whole.dropFirst(paths.root.count).split(separator: "/") {
             let parent = directory
             directory += "/\(component)"
             if try makeDirectory(directory) { try synchronize(directory: parent) }
         }
-        try makeDirectory("\(whole)/\(LayoutPaths.blobs)")
-        for algorithm in Digest.Algorithm.all { try makeDirectory(paths.blobDirectory(algorithm, in: repository)) }
-        try synchronize(directory: "\(whole)/\(LayoutPaths.blobs)")
+        try makeDirectory(blobs)
+        try makeBlobDirectories(of: repository)
+        try synchronize(directory: blobs)
         try writeOnce(RepositoryIndex().encoded, at: paths.index(of: repository))
         // Last: with this file the directory is a layout.
         try writeOnce(
             Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8), at: "\(whole)/\(LayoutPaths.layoutFile)")
         try synchronize(directory: whole)
+    }
+
+    /// - Returns: whether one was not there before
+    @discardableResult
+    private func makeBlobDirectories(of repository: Repository) throws(LayoutError) -> Bool {
+        var isNew = false
+        for algorithm in Digest.Algorithm.all {
+            if try makeDirectory(paths.blobDirectory(algorithm, in: repository)) { isNew = true }
+        }
+        return isNew
     }
 
     // MARK: Files

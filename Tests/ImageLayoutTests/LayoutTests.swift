@@ -55,6 +55,28 @@ struct LayoutTests {
         }
     }
 
+    /// A repository that skopeo began has directories for what skopeo uses only: it takes digests of other algorithms, and
+    /// its garbage is collected.
+    @Test func skopeoBeginsARepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let copied = try await runCommand([
+                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "oci:\(layout.path)/platform/a:1",
+                "oci:\(layout.path)/platform/b:1",
+            ])
+            #expect(copied.status == 0, "\(copied.errorText)")
+            #expect(!exists("\(layout.path)/platform/b/blobs/sha512"))
+            try layout.deleteManifest(image.descriptor.digest, in: b)
+            #expect(try layout.collectGarbage(olderThan: 0).names == image.allDigests.count)
+            let bytes = Array("content".utf8)
+            let digest = Digest(of: bytes, algorithm: .sha512)
+            try layout.putBlob(bytes, as: digest, in: b)
+            #expect(try layout.bytes(digest, in: b) == bytes)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     @Test func aMountIsALink() async throws {
         try await withLayout { layout, _ in
             let bytes = Array("content".utf8)
