@@ -8,6 +8,7 @@ package import NIOCore
 import NIOPosix
 public import ServiceLifecycle
 public import Serving
+import Synchronization
 
 /// An OCI registry (distribution-spec v1.1.1) over an image layout, on Hummingbird's server.
 ///
@@ -23,6 +24,8 @@ public struct RegistryServer: Service {
     package var connectionHandlers: @Sendable () -> [any RemovableChannelHandler] = { [] }
     /// How long a client may take nothing of what it asked for, before its connection is closed.
     package var writePatience = Duration.seconds(120)
+    /// When garbage is collected first, and how often then.
+    package var collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
 
     /// Reads the files that the configuration names. Nothing listens yet.
     ///
@@ -132,15 +135,26 @@ public struct RegistryServer: Service {
         await passwords?.shutdown()
     }
 
-    /// When garbage is collected first, and how often then.
-    static let collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
+    /// Tells a collection under way, which no task's end reaches, that nobody waits for it any more.
+    private final class Stop: Sendable {
+        private let told = Atomic(false)
+        var isTold: Bool { told.load(ordering: .relaxed) }
+        func tell() { told.store(true, ordering: .relaxed) }
+    }
 
     private func collectGarbage(_ threads: DiskThreads) async {
-        var wait = Self.collection.first
+        var wait = collection.first
         while (try? await Task.sleep(for: wait)) != nil {
-            wait = Self.collection.then
+            wait = collection.then
+            let stop = Stop()
             do {
-                let report = try await threads.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
+                let report = try await withTaskCancellationHandler {
+                    try await threads.run { [layout] () throws(LayoutError) in
+                        try layout.collectGarbage(isCancelled: { stop.isTold })
+                    }
+                } onCancel: {
+                    stop.tell()
+                }
                 for reason in report.skipped { logger.error("\(reason)") }
                 logger.info(
                     "garbage collected",
@@ -149,6 +163,7 @@ public struct RegistryServer: Service {
                         "uploads": .stringConvertible(report.uploads),
                     ])
             } catch {
+                guard !Task.isCancelled else { return }
                 logger.error("garbage not collected", metadata: ["reason": "\(error)"])
             }
         }

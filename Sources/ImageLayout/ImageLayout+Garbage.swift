@@ -30,36 +30,39 @@ extension ImageLayout {
     /// - Parameters:
     ///   - olderThan: seconds that garbage is left alone for
     ///   - isDry: whether to count only
+    ///   - isCancelled: asked again and again; the collection stops where it is `true`, and the next one goes on
+    /// - Throws: also `LayoutError.cancelled`
     public func collectGarbage(
-        olderThan grace: Int64 = ImageLayout.gracePeriod, isDry: Bool = false
+        olderThan grace: Int64 = ImageLayout.gracePeriod, isDry: Bool = false, isCancelled: () -> Bool = { false }
     ) throws(LayoutError) -> GarbageReport {
         var report = GarbageReport()
         let deadline = Int64(time(nil)) - max(0, grace)
         for repository in try repositories() {
             do throws(LayoutError) {
-                try sweep(repository, deadline, isDry, &report)
+                try sweep(repository, deadline, isDry, &report, isCancelled)
             } catch {
                 guard error.code == .damaged else { throw error }
                 report.skipped.append("\(error)")
             }
         }
-        try sweepShared(isDry, &report)
+        try sweepShared(isDry, &report, isCancelled)
         try sweepUploads(deadline, isDry, &report)
         if !isDry { try sweepIncoming() }
         return report
     }
 
     private func sweep(
-        _ repository: Repository, _ deadline: Int64, _ isDry: Bool, _ report: inout GarbageReport
+        _ repository: Repository, _ deadline: Int64, _ isDry: Bool, _ report: inout GarbageReport,
+        _ isCancelled: () -> Bool
     ) throws(LayoutError) {
         var reach = Reach()
         // Most of the reading happens before the lock.
-        try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+        try reach.extend(over: knownIndex(of: repository), in: repository, of: self, isCancelled: isCancelled)
         let kept = reach
-        let swept = try locked(repository, LOCK_EX) { () throws(LayoutError) in
+        let swept = try locked(repository, LOCK_EX, isCancelled: isCancelled) { () throws(LayoutError) in
             var reach = kept
             // What was pushed meanwhile. What was deleted meanwhile is garbage of the next time.
-            try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+            try reach.extend(over: knownIndex(of: repository), in: repository, of: self, isCancelled: isCancelled)
             if let unreadable = reach.unreadable {
                 throw LayoutError(
                     .damaged,
@@ -74,6 +77,7 @@ extension ImageLayout {
                         !reach.digests.contains(digest), let status = try status("\(directory)/\(entry.name)"),
                         status.changed <= deadline
                     else { continue }
+                    guard !isCancelled() else { throw .cancelled(at: repository.name) }
                     swept[algorithm, default: 0] += 1
                     if !isDry, unlink("\(directory)/\(entry.name)") != 0, errno != ENOENT {
                         throw .from(errno: errno, doing: "delete", at: "\(directory)/\(entry.name)")
@@ -90,12 +94,15 @@ extension ImageLayout {
 
     /// Removes files whose only name is the one in the store. They need no grace: no repository shows them, and whoever
     /// is about to give one a name keeps it by that name, or finds it gone and sends it again.
-    private func sweepShared(_ isDry: Bool, _ report: inout GarbageReport) throws(LayoutError) {
+    private func sweepShared(
+        _ isDry: Bool, _ report: inout GarbageReport, _ isCancelled: () -> Bool
+    ) throws(LayoutError) {
         for algorithm in Digest.Algorithm.all {
             let directory = paths.sharedBlobDirectory(algorithm)
             for entry in try DirectoryEntry.all(of: directory) where entry.isFile {
                 let path = "\(directory)/\(entry.name)"
                 guard let status = try status(path), status.st_nlink == 1 else { continue }
+                guard !isCancelled() else { throw .cancelled(at: paths.root) }
                 report.blobs += 1
                 report.bytes += Int64(status.st_size)
                 guard !isDry else { continue }

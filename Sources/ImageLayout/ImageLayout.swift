@@ -210,13 +210,16 @@ public final class ImageLayout: Sendable {
 
     /// Runs `body` while the repository is locked.
     ///
-    /// - Parameter kind: `LOCK_SH` to give a blob its name, `LOCK_EX` to replace the index or to sweep
+    /// - Parameters:
+    ///   - kind: `LOCK_SH` to give a blob its name, `LOCK_EX` to replace the index or to sweep
+    ///   - isCancelled: whether to wait for it no longer
     func locked<Result>(
-        _ repository: Repository, _ kind: Int32, _ body: () throws(LayoutError) -> Result
+        _ repository: Repository, _ kind: Int32, isCancelled: () -> Bool = { false },
+        _ body: () throws(LayoutError) -> Result
     ) throws(LayoutError) -> Result {
         let directory = try OpenFile(
             existing: paths.directory(of: repository), O_RDONLY | O_DIRECTORY, doing: "lock")
-        try directory.lock(kind)
+        try directory.lock(kind, isCancelled: isCancelled)
         let result: Swift.Result<Result, LayoutError>
         do throws(LayoutError) {
             result = .success(try body())

@@ -15,8 +15,11 @@ struct Reach {
 
     /// Follows every manifest of an index that was not followed before, through indexes within indexes. What else an index
     /// names, as BuildKit's cache has its layers in one, is content like a layer, and nothing to follow.
+    ///
+    /// - Parameter isCancelled: asked before each manifest
     mutating func extend(
-        over index: RepositoryIndex, in repository: Repository, of layout: ImageLayout
+        over index: RepositoryIndex, in repository: Repository, of layout: ImageLayout,
+        isCancelled: () -> Bool = { false }
     ) throws(LayoutError) {
         // What could not be read before may have been pushed again since, or deleted.
         followed.subtract(unread.map { $0.0 })
@@ -25,6 +28,7 @@ struct Reach {
         next += index.digests.map { ($0, MediaType?.none) }
         while let (digest, claimed) = next.popLast() {
             guard followed.insert(digest).inserted else { continue }
+            guard !isCancelled() else { throw .cancelled(at: repository.name) }
             digests.insert(digest)
             // The type that it was pushed with, whatever an index says that it is.
             let entry = index.entry(.digest(digest))

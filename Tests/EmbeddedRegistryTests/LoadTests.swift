@@ -130,6 +130,25 @@ struct LoadTests {
         }
     }
 
+    /// A server that is told to end does not wait for a collection, however long that waits for others.
+    @Test func aCollectionEndsWithItsServer() async throws {
+        let lines = Lines()
+        try await withTemporaryDirectory { directory in
+            let layout = try ImageLayout(path: directory.file("layout"))
+            try layout.put(TestImage(seed: 1), in: try Repository("a"), as: "1")
+            let holder = open("\(layout.path)/a", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            defer { close(holder) }
+            #expect(flock(holder, LOCK_EX) == 0)
+            try await withEmbeddedRegistry(
+                layout: layout.path, configure: { _, _ in },
+                adjust: { $0.collection = (first: .zero, then: .seconds(3600)) }, lines: lines
+            ) { registry in
+                #expect(try await registry.send(.get, "/v2/").status == 200)
+            }
+        }
+        #expect(!lines.all.contains { $0.hasPrefix("garbage") })
+    }
+
     /// Many ask at once for what is attached, before anybody has looked: one looks for all, and others have their turn.
     @Test func manyListsOfReferrersAtOnce() async throws {
         try await withEmbeddedRegistry { registry in

@@ -37,6 +37,39 @@ struct GarbageTests {
         }
     }
 
+    /// Wherever a collection is stopped, what is left is sound, and the next one goes on.
+    @Test func aCollectionIsStopped() async throws {
+        try await withLayout { layout, _ in
+            let kept = TestImage(seed: 1)
+            let gone = TestImage(seed: 2)
+            try layout.put(kept, in: a, as: "1")
+            try layout.put(gone, in: a, as: "2")
+            try layout.deleteManifest(gone.descriptor.digest, in: a)
+            var answers = 0
+            while true {
+                var asked = 0
+                do throws(LayoutError) {
+                    _ = try layout.collectGarbage(
+                        olderThan: 0,
+                        isCancelled: {
+                            asked += 1
+                            return asked > answers
+                        })
+                    break
+                } catch {
+                    #expect(error.code == .cancelled)
+                    let problems = try layout.check().problems
+                    #expect(problems == [])
+                    answers += 1
+                }
+            }
+            // Before each manifest, and before each name and each file that goes.
+            #expect(answers > gone.allDigests.count)
+            for digest in gone.allDigests { #expect(!exists(layout.blobPath(digest, in: a))) }
+            for digest in kept.allDigests { #expect(exists(layout.blobPath(digest, in: a))) }
+        }
+    }
+
     @Test func aLayerOfAnotherImageStays() async throws {
         try await withLayout { layout, _ in
             let first = TestImage(seed: 1, layers: [1000])
