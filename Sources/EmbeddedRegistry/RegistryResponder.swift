@@ -52,7 +52,15 @@ struct RegistryResponder: Sendable {
         logger.debug("request", metadata: ["request": "\(asked)", "status": "\(answer.status)"])
         let isCutShort = asked.hasBody && !body.isFinished && (length ?? .max) > Self.drained
         if isCutShort { answer.headers[.connection] = "close" }
-        try await write(answer, isHead: request.method == .head, writer, channel)
+        do {
+            try await write(answer, isHead: request.method == .head, writer, channel)
+        } catch let problem as RegistryProblem {
+            // The head is sent: all that the client sees of it is that the connection ends.
+            if let cause = problem.cause {
+                logger.error("download broke off", metadata: ["request": "\(asked)", "reason": "\(cause)"])
+            }
+            throw problem
+        }
         if isCutShort {
             // Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not
             // read yet. So only our half ends now; Hummingbird goes on reading the rest of the request.

@@ -54,6 +54,25 @@ final class RawConnection: Sendable {
         }
     }
 
+    /// All that comes until the server's end of the stream.
+    ///
+    /// - Throws: where the server has broken the connection before that
+    func receiveAll() async throws -> [UInt8] {
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+            if count == 0 { return received }
+            if count > 0 {
+                received += buffer.prefix(count)
+            } else if errno == EAGAIN || errno == EINTR {
+                await Task.yield()
+            } else {
+                throw TestSupportError("the connection has ended: errno \(errno)")
+            }
+        }
+    }
+
     /// Whether something has come that was not read.
     var hasAnswer: Bool {
         var byte: UInt8 = 0

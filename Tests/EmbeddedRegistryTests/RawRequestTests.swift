@@ -69,6 +69,28 @@ struct RawRequestTests {
         }
     }
 
+    /// A file that cannot be read to its end while it is sent: the client sees the connection end, and the log says why.
+    @Test func aDownloadThatBreaksOffIsLogged() async throws {
+        let lines = Lines()
+        try await withEmbeddedRegistry(configure: { _, _ in }, lines: lines) { registry in
+            // More than sockets hold.
+            let bytes = GeneratedBytes(count: 64 << 20, seed: 1).all
+            let digest = Digest(of: bytes)
+            try registry.layout.putBlob(bytes, as: digest, in: try Repository("a"))
+            let connection = try RawConnection(port: registry.port)
+            try await connection.send("GET /v2/a/blobs/\(digest) HTTP/1.1\r\nHost: x\r\n\r\n")
+            while !connection.hasAnswer { await Task.yield() }
+            let path = "\(registry.layout.path)/a/blobs/sha256/\(digest.hex)"
+            #expect(chmod(path, 0o644) == 0)
+            #expect(truncate(path, 0) == 0)
+            _ = try? await connection.receiveAll()
+            #expect(
+                lines.all.contains {
+                    $0.hasPrefix("download broke off reason=") && $0.contains("the file became shorter")
+                })
+        }
+    }
+
     @Test func severalRequestsOnOneConnection() async throws {
         try await withEmbeddedRegistry { registry in
             try await registry.push([1, 2, 3], to: "a")
