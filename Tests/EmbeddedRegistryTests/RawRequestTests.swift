@@ -101,6 +101,23 @@ struct RawRequestTests {
         }
     }
 
+    /// A body in chunks does not say how long it is; `Content-Range` does, and holds.
+    @Test(arguments: ["5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n"])
+    func aChunkOfAnotherLengthThanAnnounced(body: String) async throws {
+        try await withEmbeddedRegistry { registry in
+            let location = try #require(try await registry.send(.post, "/v2/a/blobs/uploads/").headers["Location"])
+            let answer = try await exchange(
+                registry,
+                "PATCH \(location) HTTP/1.1\r\nHost: x\r\nContent-Range: 0-7\r\nTransfer-Encoding: chunked\r\n"
+                    + "Connection: close\r\n\r\n\(body)")
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.contains("BLOB_UPLOAD_INVALID"))
+            // Nor may there be no bytes at all.
+            let none = try await registry.send(.patch, location, ["Content-Range": "0-7"])
+            #expect(none.status == 400)
+        }
+    }
+
     @Test func chunkedUploads() async throws {
         try await withEmbeddedRegistry { registry in
             let answer = try await exchange(
