@@ -115,6 +115,15 @@ extension ImageLayout {
         _ deadline: Int64, _ isDry: Bool, _ report: inout GarbageReport
     ) throws(LayoutError) {
         for entry in try DirectoryEntry.all(of: paths.uploads) where entry.isFile {
+            if entry.name.hasSuffix(".json"), let name = UploadName(entry.name.dropLast(5)) {
+                let record = uploadRecordPath(name)
+                // A session has its data before its record, and to its end: without them, nobody can continue it.
+                guard try status(uploadDataPath(name)) == nil, let status = try status(record),
+                    status.changed <= deadline
+                else { continue }
+                report.uploads += 1
+                if !isDry { unlink(record) }
+            }
             guard entry.name.hasSuffix(".data"), let name = UploadName(entry.name.dropLast(5)) else { continue }
             let path = uploadDataPath(name)
             guard let file = try OpenFile(path, O_RDWR, doing: "read"), try file.status().changed <= deadline,

@@ -119,6 +119,53 @@ struct GarbageTests {
         }
     }
 
+    /// A record without data counts as an unfinished upload, and nobody can finish it.
+    @Test func recordsOfUploadsWithoutDataGo() async throws {
+        try await withLayout { layout, _ in
+            let upload = try layout.startUpload(in: a)
+            unlink(layout.uploadDataPath(upload.name))
+            #expect(try layout.uploadCount() == 1)
+            #expect(try layout.collectGarbage().uploads == 0)
+            #expect(try layout.collectGarbage(olderThan: 0, isDry: true).uploads == 1)
+            #expect(try layout.uploadCount() == 1)
+            #expect(try layout.collectGarbage(olderThan: 0).uploads == 1)
+            #expect(try layout.uploadCount() == 0)
+        }
+    }
+
+    /// Without any grace, an upload is in use from its first moment.
+    @Test func racingUploads() async throws {
+        try await withLayout { layout, _ in
+            let repository = a
+            let other = try ImageLayout(path: layout.path)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while !Task.isCancelled {
+                        _ = try other.collectGarbage(olderThan: 0)
+                        await Task.yield()
+                    }
+                }
+                try await withThrowingTaskGroup(of: Void.self) { uploads in
+                    for worker in 0..<2 {
+                        uploads.addTask {
+                            for round in 0..<200 {
+                                let bytes = Array("\(worker) \(round)".utf8)
+                                let upload = try layout.startUpload(in: repository)
+                                try upload.append(bytes)
+                                try upload.commit(as: Digest(of: bytes))
+                            }
+                        }
+                    }
+                    try await uploads.waitForAll()
+                }
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+            #expect(try layout.uploadCount() == 0)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     /// What a damaged manifest names is not known: its repository is left alone, others are not.
     @Test func aDamagedManifestStopsItsRepository() async throws {
         try await withLayout { layout, _ in
