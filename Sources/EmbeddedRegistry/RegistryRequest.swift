@@ -30,16 +30,23 @@ final class RequestBytes: Sendable {
     private let body: RequestBody
     private let length: Int64?
     private let finished = Atomic(false)
+    /// Asks the client for the body, where it waits for that.
+    private let ask: @Sendable () async throws -> Void
     /// Ends the request from another one: its connection is closed.
     let interrupt: @Sendable () -> Void
 
     /// - Parameters:
     ///   - body: the bytes
     ///   - length: how many they must be, where it is known
+    ///   - ask: asks the client for them, where it waits for that: called before they are read, and only if they are
     ///   - interrupt: closes the connection that they come from
-    init(_ body: RequestBody, length: Int64?, interrupt: @escaping @Sendable () -> Void) {
+    init(
+        _ body: RequestBody, length: Int64?, ask: @escaping @Sendable () async throws -> Void,
+        interrupt: @escaping @Sendable () -> Void
+    ) {
         self.body = body
         self.length = length
+        self.ask = ask
         self.interrupt = interrupt
     }
 
@@ -50,6 +57,7 @@ final class RequestBytes: Sendable {
     ///
     /// - Throws: also where the connection ends before the body does
     func forEach(_ take: (ByteBuffer) async throws -> Void) async throws {
+        try await ask()
         var count: Int64 = 0
         for try await buffer in body {
             count += Int64(buffer.readableBytes)

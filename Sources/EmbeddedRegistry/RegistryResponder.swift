@@ -29,15 +29,20 @@ struct RegistryResponder: Sendable {
     @concurrent
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
         let length = request.headers[.contentLength].flatMap { Int64($0) }
-        let body = RequestBytes(request.body, length: length, interrupt: { channel.close(promise: nil) })
+        // The client sends its body when it is told to (RFC 9110 section 10.1.1).
+        let waits = request.headers[.expect]?.lowercased() == "100-continue"
+        let body = RequestBytes(
+            request.body, length: length,
+            ask: {
+                guard waits else { return }
+                try await channel.writeAndFlush(HTTPResponsePart.head(HTTPResponse(status: .continue))).get()
+            },
+            interrupt: { channel.close(promise: nil) })
         let asked = RegistryRequest(
             method: request.method, target: request.head.path ?? "", headers: request.headers, body: body)
         var answer: RegistryAnswer
         do {
             let admission = try await service.admit(asked)
-            if asked.hasBody, request.headers[.expect]?.lowercased() == "100-continue" {
-                try await writer.writeInformationalHead(HTTPResponse(status: .continue))
-            }
             answer = try await service.answer(asked, admission)
         } catch let problem as RegistryProblem {
             answer = RegistryAnswer(problem)

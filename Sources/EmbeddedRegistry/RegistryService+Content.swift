@@ -36,7 +36,7 @@ extension RegistryService {
             throw RegistryProblem(.manifestTooLarge, "a manifest has at most \(Self.manifestLimit) bytes here")
         }
         let type = request.headers[.contentType].map { MediaType($0) }
-        let bytes = try await request.body.collect(limit: Self.manifestLimit)
+        let bytes = request.hasBody ? try await request.body.collect(limit: Self.manifestLimit) : []
         let stored = try await patient.run { [layout] () throws(LayoutError) in
             let (entry, subject) = try layout.putManifest(bytes, type: type, as: reference, in: name)
             return (digest: entry.digest, subject: subject)

@@ -69,6 +69,23 @@ struct RawRequestTests {
         }
     }
 
+    /// What is refused for its head alone is not asked for: too long for a manifest, an upload that is not there, bytes that
+    /// do not follow.
+    @Test func aRefusalOfTheHeadIsNoContinue() async throws {
+        try await withEmbeddedRegistry { registry in
+            let session = try #require(try await registry.send(.post, "/v2/a/blobs/uploads/").headers["Location"])
+            for (request, header, status) in [
+                ("PUT /v2/a/manifests/1", "Content-Length: 5000000", 413),
+                ("PATCH \(session)0", "Content-Length: 1000000", 404),
+                ("PATCH \(session)", "Content-Length: 1000000\r\nContent-Range: 5-1000004", 416),
+            ] {
+                let answer = try await exchange(
+                    registry, "\(request) HTTP/1.1\r\nHost: x\r\n\(header)\r\nExpect: 100-continue\r\n\r\n")
+                #expect(answer.hasPrefix("HTTP/1.1 \(status) "))
+            }
+        }
+    }
+
     /// A file that cannot be read to its end while it is sent: the client sees the connection end, and the log says why.
     @Test func aDownloadThatBreaksOffIsLogged() async throws {
         let lines = Lines()
