@@ -22,9 +22,9 @@ struct RegistryResponder: Sendable {
     /// A body that a refusal leaves unread is read to its end up to this many bytes, so that the connection stays; the
     /// connection of a longer one is closed.
     static let drained: Int64 = 64 << 10
-    /// How long what still comes of such a body is read and dropped, before the connection is closed: as nginx does
-    /// (`lingering_time`).
-    static let linger = TimeAmount.seconds(30)
+    /// How long, and up to how many bytes, what still comes of such a body is read and dropped, before the connection is
+    /// closed: as nginx does (`lingering_time`).
+    static let lingering = (time: TimeAmount.seconds(30), bytes: Int64(64 << 20))
 
     @concurrent
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
@@ -66,12 +66,19 @@ struct RegistryResponder: Sendable {
             }
             throw problem
         }
-        if isCutShort {
-            // Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not
-            // read yet. So only our half ends now; Hummingbird goes on reading the rest of the request.
-            channel.close(mode: .output, promise: nil)
-            channel.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
-        }
+        if isCutShort { await linger(body, channel) }
+    }
+
+    /// Lets a client that is still sending read why it was refused, and ends the connection.
+    ///
+    /// Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not read
+    /// yet. So only our half ends at first, and the rest of the request is read.
+    private func linger(_ body: RequestBytes, _ channel: any Channel) async {
+        channel.close(mode: .output, promise: nil)
+        let timer = channel.eventLoop.scheduleTask(in: Self.lingering.time) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in timer.cancel() }
+        await body.drain(limit: Self.lingering.bytes)
+        channel.close(promise: nil)
     }
 
     @concurrent

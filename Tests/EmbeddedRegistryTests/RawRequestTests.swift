@@ -36,15 +36,45 @@ struct RawRequestTests {
         }
     }
 
-    @Test func aClientThatReadsOnlyWhenItHasSentAllGetsTheRefusal() async throws {
+    @Test(arguments: ["", "Connection: close\r\n"])
+    func aClientThatReadsOnlyWhenItHasSentAllGetsTheRefusal(header: String) async throws {
         try await withEmbeddedRegistry { registry in
             let length = 16 << 20
-            let head = "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: \(length)\r\n\r\n"
+            let head = "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\n\(header)Content-Length: \(length)\r\n\r\n"
             let request = Array(head.utf8) + [UInt8](repeating: 0, count: length)
-            let port = try #require(registry.authority.split(separator: ":").last.flatMap { Int($0) })
-            let answer = try await sendThenReceive(request, port: port)
+            let answer = try await sendThenReceive(request, port: registry.port)
             #expect(answer.hasPrefix("HTTP/1.1 413 "))
             #expect(answer.lowercased().contains("connection: close"))
+        }
+    }
+
+    /// Refused in the middle of its body, which does not say how long it is.
+    @Test func aClientThatReadsOnlyWhenItHasSentAllGetsALateRefusal() async throws {
+        try await withEmbeddedRegistry { registry in
+            let head = "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            var request = Array(head.utf8)
+            for _ in 0..<16 {
+                request += Array("100000\r\n".utf8)
+                request += [UInt8](repeating: 0, count: 1 << 20)
+                request += Array("\r\n".utf8)
+            }
+            request += Array("0\r\n\r\n".utf8)
+            let answer = try await sendThenReceive(request, port: registry.port)
+            #expect(answer.hasPrefix("HTTP/1.1 413 "))
+        }
+    }
+
+    /// What is read of a refused body has an end, however fast it comes.
+    @Test func aClientThatGoesOnSendingIsCutOff() async throws {
+        try await withEmbeddedRegistry { registry in
+            let connection = try RawConnection(port: registry.port)
+            try await connection.send(
+                "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+            let piece = [UInt8](repeating: 0, count: 1 << 20)
+            var sent = 0
+            // 64 MiB, and what the sockets hold.
+            while sent < 256, (try? await connection.send(piece)) != nil { sent += 1 }
+            #expect(sent < 256)
         }
     }
 
