@@ -53,7 +53,7 @@ public struct RegistryConfiguration: Sendable, Hashable {
         self.port = port
     }
 
-    /// Connections at once, of a process that may have so many files open: each download has a file beside its connection,
+    /// How many connections a process takes that may have so many files open: each download has a file beside its connection,
     /// and whatever else the process does has files too.
-    func connections(ofFiles limit: Int) -> Int { max(16, min(connections, (limit - 512) / 2)) }
+    func connectionLimit(ofFiles limit: Int) -> Int { min(connections, max(16, (limit - 512) / 2)) }
 }

@@ -56,7 +56,7 @@ public struct RegistryServer: Service {
     /// - Throws: `RegistryServerError.cannotListen`
     public func run() async throws {
         let files = OpenFiles.raiseLimit()
-        let connections = configuration.connections(ofFiles: files)
+        let connections = configuration.connectionLimit(ofFiles: files)
         if connections < configuration.connections {
             logger.warning(
                 "the registry takes few connections",

@@ -26,14 +26,17 @@ struct OpenFilesTests {
 
     @Test(arguments: [(65_536, 1024), (2560, 1024), (1024, 256), (512, 16), (0, 16), (Int.max, 1024)])
     func connectionsFollow(files: Int, connections: Int) {
-        #expect(RegistryConfiguration(host: "127.0.0.1", port: 0).connections(ofFiles: files) == connections)
+        var configuration = RegistryConfiguration(host: "127.0.0.1", port: 0)
+        #expect(configuration.connectionLimit(ofFiles: files) == connections)
+        configuration.connections = 2
+        #expect(configuration.connectionLimit(ofFiles: files) == 2)
     }
 
     @Test func aServerSaysHowManyItTakes() async throws {
         let lines = Lines()
         try await withEmbeddedRegistry(configure: { _, _ in }, lines: lines) { _ in }
         let files = OpenFiles.raiseLimit()
-        let connections = RegistryConfiguration(host: "127.0.0.1", port: 0).connections(ofFiles: files)
+        let connections = RegistryConfiguration(host: "127.0.0.1", port: 0).connectionLimit(ofFiles: files)
         #expect(
             lines.all.contains {
                 $0.hasPrefix("registry listens ") && $0.contains(" connections=\(connections) files=\(files) ")

@@ -1,5 +1,7 @@
 import EmbeddedRegistry
 import Glibc
+import HTTP
+import ImageLayout
 import OCI
 import TestSupport
 import Testing

@@ -1,4 +1,6 @@
 import EmbeddedRegistry
+import HTTP
+import ImageLayout
 import OCI
 import TestSupport
 import Testing
