@@ -2,6 +2,9 @@ import ImageLayout
 import NIOPosix
 
 /// Threads that may wait for the disk, so that neither event loops nor Swift's cooperative threads do.
+///
+/// A server has two sets of them: one that reads and writes, and one for what may wait for much longer, for a repository's
+/// lock, for the disk to have taken everything, or for a large file to be hashed. So no download waits for a push.
 struct DiskThreads: Sendable {
     /// More would only wait in the disk's queue.
     static let count = 8

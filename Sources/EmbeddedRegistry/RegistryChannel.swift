@@ -6,18 +6,20 @@ import NIOCore
 struct RegistryChannel: ServerChildChannel {
     typealias Value = HTTP1Channel.Value
 
-    /// How long a client may take nothing of what it asked for.
-    static let writePatience = TimeAmount.seconds(120)
-
     private let base: HTTP1Channel
+    private let patience: TimeAmount
 
-    init(_ base: HTTP1Channel) { self.base = base }
+    /// - Parameter patience: how long a client may take nothing of what it asked for
+    init(_ base: HTTP1Channel, patience: TimeAmount) {
+        self.base = base
+        self.patience = patience
+    }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         do {
             let options = channel.syncOptions
             try options?.setOption(.tcpOption(.tcp_nodelay), value: 1)
-            try channel.pipeline.syncOperations.addHandler(StalledWriteHandler(patience: Self.writePatience))
+            try channel.pipeline.syncOperations.addHandler(StalledWriteHandler(patience: patience))
         } catch {
             return channel.eventLoop.makeFailedFuture(error)
         }
@@ -27,24 +29,52 @@ struct RegistryChannel: ServerChildChannel {
     func handle(value: Value, logger: Logger) async { await base.handle(value: value, logger: logger) }
 }
 
-/// Closes a connection whose client takes nothing of what it asked for, which would hold its buffers for ever.
-final class StalledWriteHandler: ChannelInboundHandler {
-    typealias InboundIn = Any
-    typealias InboundOut = Any
+/// Closes a connection whose client takes nothing of what it asked for, which would hold its buffers, and its place among
+/// the connections, for ever.
+///
+/// It looks at each write until the socket has taken it. Whether the channel is writable does not tell: with less than
+/// 64 KiB waiting it is, and the end of a download is no more than that.
+final class StalledWriteHandler: ChannelOutboundHandler {
+    typealias OutboundIn = Any
+    typealias OutboundOut = Any
 
     private let patience: TimeAmount
+    /// Writes that the socket has not taken.
+    private var waiting = 0
+    /// When the socket took something last, or there was nothing to take.
+    private var since = NIODeadline.now()
     private var timer: Scheduled<Void>?
 
     init(patience: TimeAmount) { self.patience = patience }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        timer?.cancel()
-        timer = nil
-        if !context.channel.isWritable {
-            let channel = context.channel
-            timer = context.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let promise = promise ?? context.eventLoop.makePromise(of: Void.self)
+        if waiting == 0 { since = NIODeadline.now() }
+        waiting += 1
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+            waiting -= 1
+            since = NIODeadline.now()
         }
-        context.fireChannelWritabilityChanged()
+        if timer == nil { look(at: context.channel, in: patience) }
+        context.write(data, promise: promise)
+    }
+
+    /// One timer for all writes: it is set anew when it has run out, not with each of them.
+    private func look(at channel: any Channel, in time: TimeAmount) {
+        timer = channel.eventLoop.assumeIsolated().scheduleTask(in: time) { [self] in
+            timer = nil
+            judge(channel)
+        }
+    }
+
+    private func judge(_ channel: any Channel) {
+        guard waiting > 0 else { return }
+        let left = (since + patience) - NIODeadline.now()
+        if left > .zero {
+            look(at: channel, in: left)
+        } else {
+            channel.close(promise: nil)
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }

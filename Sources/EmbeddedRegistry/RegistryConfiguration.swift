@@ -40,7 +40,7 @@ public struct RegistryConfiguration: Sendable, Hashable {
     public var pushers = Pushers.nobody
     /// Whether those who may push may delete.
     public var allowsDelete = false
-    /// Connections at once; more wait until one ends.
+    /// Connections at once, where the process may have so many files open; more wait until one ends.
     public var connections = 1024
 
     /// Read-only for anyone.
@@ -52,4 +52,8 @@ public struct RegistryConfiguration: Sendable, Hashable {
         self.host = host
         self.port = port
     }
+
+    /// How many connections a process takes that may have so many files open: each download has a file beside its connection,
+    /// and whatever else the process does has files too.
+    func connectionLimit(ofFiles limit: Int) -> Int { min(connections, max(16, (limit - 512) / 2)) }
 }

@@ -25,21 +25,30 @@ struct RegistryRequest: Sendable {
     var hasBody: Bool { (contentLength ?? 0) > 0 || headers[.transferEncoding] != nil }
 }
 
-/// A request's body, read once.
-final class RequestBytes: Sendable {
+/// A request's body, read once, by its request's task.
+final class RequestBytes: @unchecked Sendable {
     private let body: RequestBody
+    /// Where reading has stopped; the task's own.
+    private var iterator: RequestBody.AsyncIterator?
     private let length: Int64?
     private let finished = Atomic(false)
+    /// Asks the client for the body, where it waits for that.
+    private let ask: @Sendable () async throws -> Void
     /// Ends the request from another one: its connection is closed.
     let interrupt: @Sendable () -> Void
 
     /// - Parameters:
     ///   - body: the bytes
     ///   - length: how many they must be, where it is known
+    ///   - ask: asks the client for them, where it waits for that: called before they are read, and only if they are
     ///   - interrupt: closes the connection that they come from
-    init(_ body: RequestBody, length: Int64?, interrupt: @escaping @Sendable () -> Void) {
+    init(
+        _ body: RequestBody, length: Int64?, ask: @escaping @Sendable () async throws -> Void,
+        interrupt: @escaping @Sendable () -> Void
+    ) {
         self.body = body
         self.length = length
+        self.ask = ask
         self.interrupt = interrupt
     }
 
@@ -50,8 +59,9 @@ final class RequestBytes: Sendable {
     ///
     /// - Throws: also where the connection ends before the body does
     func forEach(_ take: (ByteBuffer) async throws -> Void) async throws {
+        try await ask()
         var count: Int64 = 0
-        for try await buffer in body {
+        while let buffer = try await next() {
             count += Int64(buffer.readableBytes)
             try await take(buffer)
         }
@@ -59,6 +69,20 @@ final class RequestBytes: Sendable {
             throw RegistryProblem(.sizeInvalid, "\(count) of \(length ?? 0) bytes arrived")
         }
         finished.store(true, ordering: .relaxed)
+    }
+
+    /// A body has one iterator in all: it goes on where it stopped.
+    private func next() async throws -> ByteBuffer? {
+        // One task has it, and waits here.
+        nonisolated(unsafe) var iterator = self.iterator ?? body.makeAsyncIterator()
+        defer { self.iterator = iterator }
+        return try await iterator.next()
+    }
+
+    /// Reads what is left, and drops it: to the end of the body or of the connection, or up to so many bytes.
+    func drain(limit: Int64) async {
+        var count: Int64 = 0
+        while count < limit, let buffer = try? await next() { count += Int64(buffer.readableBytes) }
     }
 
     /// All of it, in memory.

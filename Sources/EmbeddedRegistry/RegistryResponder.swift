@@ -22,22 +22,27 @@ struct RegistryResponder: Sendable {
     /// A body that a refusal leaves unread is read to its end up to this many bytes, so that the connection stays; the
     /// connection of a longer one is closed.
     static let drained: Int64 = 64 << 10
-    /// How long what still comes of such a body is read and dropped, before the connection is closed: as nginx does
-    /// (`lingering_time`).
-    static let linger = TimeAmount.seconds(30)
+    /// How long, and up to how many bytes, what still comes of such a body is read and dropped, before the connection is
+    /// closed: as nginx does (`lingering_time`).
+    static let lingering = (time: TimeAmount.seconds(30), bytes: Int64(64 << 20))
 
     @concurrent
     func respond(to request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel) async throws {
         let length = request.headers[.contentLength].flatMap { Int64($0) }
-        let body = RequestBytes(request.body, length: length, interrupt: { channel.close(promise: nil) })
+        // The client sends its body when it is told to (RFC 9110 section 10.1.1).
+        let waits = request.headers[.expect]?.lowercased() == "100-continue"
+        let body = RequestBytes(
+            request.body, length: length,
+            ask: {
+                guard waits else { return }
+                try await channel.writeAndFlush(HTTPResponsePart.head(HTTPResponse(status: .continue))).get()
+            },
+            interrupt: { channel.close(promise: nil) })
         let asked = RegistryRequest(
             method: request.method, target: request.head.path ?? "", headers: request.headers, body: body)
         var answer: RegistryAnswer
         do {
             let admission = try await service.admit(asked)
-            if asked.hasBody, request.headers[.expect]?.lowercased() == "100-continue" {
-                try await writer.writeInformationalHead(HTTPResponse(status: .continue))
-            }
             answer = try await service.answer(asked, admission)
         } catch let problem as RegistryProblem {
             answer = RegistryAnswer(problem)
@@ -52,13 +57,28 @@ struct RegistryResponder: Sendable {
         logger.debug("request", metadata: ["request": "\(asked)", "status": "\(answer.status)"])
         let isCutShort = asked.hasBody && !body.isFinished && (length ?? .max) > Self.drained
         if isCutShort { answer.headers[.connection] = "close" }
-        try await write(answer, isHead: request.method == .head, writer, channel)
-        if isCutShort {
-            // Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not
-            // read yet. So only our half ends now; Hummingbird goes on reading the rest of the request.
-            channel.close(mode: .output, promise: nil)
-            channel.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
+        do {
+            try await write(answer, isHead: request.method == .head, writer, channel)
+        } catch let problem as RegistryProblem {
+            // The head is sent: all that the client sees of it is that the connection ends.
+            if let cause = problem.cause {
+                logger.error("download broke off", metadata: ["request": "\(asked)", "reason": "\(cause)"])
+            }
+            throw problem
         }
+        if isCutShort { await linger(body, channel) }
+    }
+
+    /// Lets a client that is still sending read why it was refused, and ends the connection.
+    ///
+    /// Bytes that arrive at a closed socket reset the connection, and with it go the answers that the client has not read
+    /// yet. So only our half ends at first, and the rest of the request is read.
+    private func linger(_ body: RequestBytes, _ channel: any Channel) async {
+        channel.close(mode: .output, promise: nil)
+        let timer = channel.eventLoop.scheduleTask(in: Self.lingering.time) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in timer.cancel() }
+        await body.drain(limit: Self.lingering.bytes)
+        channel.close(promise: nil)
     }
 
     @concurrent

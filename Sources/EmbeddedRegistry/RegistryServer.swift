@@ -8,6 +8,7 @@ package import NIOCore
 import NIOPosix
 public import ServiceLifecycle
 public import Serving
+import Synchronization
 
 /// An OCI registry (distribution-spec v1.1.1) over an image layout, on Hummingbird's server.
 ///
@@ -21,6 +22,10 @@ public struct RegistryServer: Service {
     private let onListening: @Sendable (Int) async -> Void
     /// What stands between each connection and the registry: in tests, faults.
     package var connectionHandlers: @Sendable () -> [any RemovableChannelHandler] = { [] }
+    /// How long a client may take nothing of what it asked for, before its connection is closed.
+    package var writePatience = Duration.seconds(120)
+    /// When garbage is collected first, and how often then.
+    package var collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
 
     /// Reads the files that the configuration names. Nothing listens yet.
     ///
@@ -50,10 +55,22 @@ public struct RegistryServer: Service {
     ///
     /// - Throws: `RegistryServerError.cannotListen`
     public func run() async throws {
+        let files = OpenFiles.raiseLimit()
+        let connections = configuration.connectionLimit(ofFiles: files)
+        if connections < configuration.connections {
+            logger.warning(
+                "the registry takes few connections",
+                metadata: [
+                    "connections": .stringConvertible(connections),
+                    "reason":
+                        "the process may have \(files) files open at once: raise that (LimitNOFILE of a unit, 'ulimit -n')",
+                ])
+        }
         let disk = DiskThreads()
+        let patient = DiskThreads()
         let service = RegistryService(
             layout: layout, access: AccessControl(configuration: configuration, passwords: passwords),
-            sessions: UploadSessions(), disk: disk, logger: logger)
+            sessions: UploadSessions(), disk: disk, patient: patient, logger: logger)
         let responder = RegistryResponder(service: service, disk: disk, logger: logger)
         let handlers = connectionHandlers
         let base = RegistryChannel(
@@ -61,10 +78,11 @@ public struct RegistryServer: Service {
                 responder: { request, writer, channel in
                     try await responder.respond(to: request, writer, channel)
                 },
-                configuration: .init(additionalChannelHandlers: handlers(), idleTimeout: .seconds(120))))
+                configuration: .init(additionalChannelHandlers: handlers(), idleTimeout: .seconds(120))),
+            patience: TimeAmount(writePatience))
         let serverConfiguration = ServerConfiguration(
             address: .hostname(configuration.host, port: configuration.port),
-            availableConnectionsDelegate: .maximum(configuration.connections, logger: Self.silent))
+            availableConnectionsDelegate: .maximum(connections, logger: Self.silent))
         let onRunning: @Sendable (any Channel) async -> Void = { [onListening, logger, layout, configuration] channel in
             let port = channel.localAddress?.port ?? configuration.port
             let host = channel.localAddress?.ipAddress ?? configuration.host
@@ -73,6 +91,7 @@ public struct RegistryServer: Service {
                 metadata: [
                     "address": "\(host.contains(":") ? "[\(host)]" : host):\(port)", "layout": "\(layout.path)",
                     "tls": .stringConvertible(configuration.tls != nil),
+                    "connections": .stringConvertible(connections), "files": .stringConvertible(files),
                 ])
             await onListening(port)
         }
@@ -89,41 +108,53 @@ public struct RegistryServer: Service {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
-                group.addTask { await collectGarbage(disk) }
+                group.addTask { await collectGarbage(patient) }
                 // The server ends first; the others only with it.
                 try await group.next()
                 group.cancelAll()
             }
         } catch let error as IOError {
-            await end(disk)
+            await end(disk, patient)
             throw RegistryServerError(
                 .cannotListen,
                 "cannot listen on \(configuration.host), port \(configuration.port) (\(String(cString: strerror(error.errnoCode)))): name an address of this machine, and a port that is free"
             )
         } catch {
-            await end(disk)
+            await end(disk, patient)
             throw error
         }
-        await end(disk)
+        await end(disk, patient)
     }
 
     /// Hummingbird's own lines are about its parts; what concerns operators is said here.
     private static var silent: Logger { Logger(label: "rollcall.registry", factory: { _ in SwiftLogNoOpLogHandler() }) }
 
-    private func end(_ disk: DiskThreads) async {
+    private func end(_ disk: DiskThreads, _ patient: DiskThreads) async {
         await disk.shutdown()
+        await patient.shutdown()
         await passwords?.shutdown()
     }
 
-    /// When garbage is collected first, and how often then.
-    static let collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))
+    /// Tells a collection under way, which no task's end reaches, that nobody waits for it any more.
+    private final class Stop: Sendable {
+        private let told = Atomic(false)
+        var isTold: Bool { told.load(ordering: .relaxed) }
+        func tell() { told.store(true, ordering: .relaxed) }
+    }
 
-    private func collectGarbage(_ disk: DiskThreads) async {
-        var wait = Self.collection.first
+    private func collectGarbage(_ threads: DiskThreads) async {
+        var wait = collection.first
         while (try? await Task.sleep(for: wait)) != nil {
-            wait = Self.collection.then
+            wait = collection.then
+            let stop = Stop()
             do {
-                let report = try await disk.run { [layout] () throws(LayoutError) in try layout.collectGarbage() }
+                let report = try await withTaskCancellationHandler {
+                    try await threads.run { [layout] () throws(LayoutError) in
+                        try layout.collectGarbage(isCancelled: { stop.isTold })
+                    }
+                } onCancel: {
+                    stop.tell()
+                }
                 for reason in report.skipped { logger.error("\(reason)") }
                 logger.info(
                     "garbage collected",
@@ -132,6 +163,7 @@ public struct RegistryServer: Service {
                         "uploads": .stringConvertible(report.uploads),
                     ])
             } catch {
+                guard !Task.isCancelled else { return }
                 logger.error("garbage not collected", metadata: ["reason": "\(error)"])
             }
         }

@@ -36,8 +36,8 @@ extension RegistryService {
             throw RegistryProblem(.manifestTooLarge, "a manifest has at most \(Self.manifestLimit) bytes here")
         }
         let type = request.headers[.contentType].map { MediaType($0) }
-        let bytes = try await request.body.collect(limit: Self.manifestLimit)
-        let stored = try await disk.run { [layout] () throws(LayoutError) in
+        let bytes = request.hasBody ? try await request.body.collect(limit: Self.manifestLimit) : []
+        let stored = try await patient.run { [layout] () throws(LayoutError) in
             let (entry, subject) = try layout.putManifest(bytes, type: type, as: reference, in: name)
             return (digest: entry.digest, subject: subject)
         }
@@ -52,7 +52,7 @@ extension RegistryService {
     func deleteManifest(
         _ name: Repository, _ reference: ManifestReference, by user: String?
     ) async throws -> RegistryAnswer {
-        try await disk.run { [layout] () throws(LayoutError) in
+        try await patient.run { [layout] () throws(LayoutError) in
             switch reference {
             case .tag(let tag): try layout.deleteTag(tag, in: name)
             case .digest(let digest): try layout.deleteManifest(digest, in: name)
@@ -82,9 +82,9 @@ extension RegistryService {
     }
 
     func blobHead(_ name: Repository, _ digest: Digest) async throws -> RegistryAnswer {
+        // Who pushes asks first, and relies on the answer, which may take the lock.
         let keeping = access.allowsPush
-        let size = try await disk.run { [layout] () throws(LayoutError) in
-            // Who pushes asks first, and relies on the answer.
+        let size = try await (keeping ? patient : disk).run { [layout] () throws(LayoutError) in
             try layout.blobSize(digest, in: name, keeping: keeping)
         }
         guard let size else { throw RegistryProblem(.blobUnknown, "\(name) has no blob \(digest)") }
@@ -101,7 +101,7 @@ extension RegistryService {
     }
 
     func deleteBlob(_ name: Repository, _ digest: Digest, by user: String?) async throws -> RegistryAnswer {
-        try await disk.run { [layout] () throws(LayoutError) in try layout.deleteBlob(digest, in: name) }
+        try await patient.run { [layout] () throws(LayoutError) in try layout.deleteBlob(digest, in: name) }
         log("blob deleted", name, user, ["digest": "\(digest)"])
         return RegistryAnswer(202)
     }

@@ -14,14 +14,14 @@ extension RegistryService {
             let from = try query["from"].map { text throws(RegistryProblem) in
                 do { return try Repository(text) } catch { throw RegistryProblem(.nameInvalid, "\(error)") }
             }
-            let isMounted = try await disk.run { [layout] () throws(LayoutError) in
+            let isMounted = try await patient.run { [layout] () throws(LayoutError) in
                 try layout.mount(digest, from: from, to: name)
             }
             if isMounted { return Self.created(digest, in: name) }
         }
         let wanted = try query["digest"].map(RegistryRoute.digest)
         let algorithm = query["digest-algorithm"].flatMap { Digest.Algorithm(rawValue: $0) }
-        let upload = try await disk.run { [layout] () throws(LayoutError) in
+        let upload = try await patient.run { [layout] () throws(LayoutError) in
             guard try layout.uploadCount() < UploadSessions.limit else {
                 throw LayoutError(
                     .tooMany, "there are \(UploadSessions.limit) unfinished uploads: try again later", at: name.name)
@@ -53,9 +53,9 @@ extension RegistryService {
     ) async throws -> RegistryAnswer {
         let upload = try await acquire(session, request, in: name)
         defer { sessions.release(upload) }
-        try checkChunk(request, upload, in: name)
-        try await receive(request, into: upload)
-        try await disk.run { () throws(LayoutError) in try upload.synchronize() }
+        let count = try checkChunk(request, upload, in: name)
+        try await receive(request, into: upload, count: count)
+        try await patient.run { () throws(LayoutError) in try upload.synchronize() }
         return Self.progress(202, upload.name, name, offset: upload.offset)
     }
 
@@ -68,8 +68,8 @@ extension RegistryService {
         let digest = try RegistryRoute.digest(text)
         let upload = try await acquire(session, request, in: name)
         do {
-            try checkChunk(request, upload, in: name)
-            try await receive(request, into: upload)
+            let count = try checkChunk(request, upload, in: name)
+            try await receive(request, into: upload, count: count)
         } catch {
             sessions.release(upload)
             throw error
@@ -106,26 +106,37 @@ extension RegistryService {
     }
 
     /// Refuses bytes that do not follow on what is there, before any of them is read.
+    ///
+    /// - Returns: how many bytes are announced; `nil` where that is not said
     private func checkChunk(
         _ request: RegistryRequest, _ upload: LayoutUpload, in name: Repository
-    ) throws(RegistryProblem) {
-        guard let header = request.headers[.contentRange] else { return }
+    ) throws(RegistryProblem) -> Int64? {
+        guard let header = request.headers[.contentRange] else { return nil }
         guard let range = ChunkRange(header), request.contentLength == nil || request.contentLength == range.count
-        else {
-            throw RegistryProblem(
-                .blobUploadInvalid, "'Content-Range: \(header)' is not FIRST-LAST of as many bytes as are sent")
-        }
+        else { throw Self.unlike(header) }
         guard range.first == upload.offset || range.count == 0 else {
             var problem = RegistryProblem(
                 .rangeInvalid, "the upload has \(upload.offset) bytes, and the chunk begins at \(range.first)")
             problem.headers = Self.progress(416, upload.name, name, offset: upload.offset).headers
             throw problem
         }
+        return range.count
+    }
+
+    private static func unlike(_ range: String) -> RegistryProblem {
+        RegistryProblem(.blobUploadInvalid, "'Content-Range: \(range)' is not FIRST-LAST of as many bytes as are sent")
     }
 
     /// Writes a request's body to its session: what has arrived is written and hashed while more arrives.
-    private func receive(_ request: RegistryRequest, into upload: LayoutUpload) async throws {
-        guard request.hasBody else { return }
+    ///
+    /// - Parameter count: how many bytes `Content-Range` announces, which a body in chunks does not say itself
+    private func receive(_ request: RegistryRequest, into upload: LayoutUpload, count: Int64? = nil) async throws {
+        let unlike = Self.unlike(request.headers[.contentRange] ?? "")
+        guard request.hasBody else {
+            guard count ?? 0 == 0 else { throw unlike }
+            return
+        }
+        var received: Int64 = 0
         uploadBudget.begin()
         defer { uploadBudget.end() }
         // They take turns: one is written while the other gathers.
@@ -141,12 +152,15 @@ extension RegistryService {
         piece.clear(capacity: Int(uploadBudget.pieceSize))
         do {
             try await request.body.forEach { buffer in
+                received += Int64(buffer.readableBytes)
+                guard received <= count ?? .max else { throw unlike }
                 var buffer = buffer
                 piece.append(&buffer)
                 guard piece.buffer.readableBytes >= uploadBudget.pieceSize else { return }
                 try await write()
                 piece.clear(capacity: Int(uploadBudget.pieceSize))
             }
+            guard received == count ?? received else { throw unlike }
         } catch {
             // The client's bytes end here. What has arrived counts: it goes on from there.
             if piece.buffer.readableBytes > 0 { try await write() }
@@ -161,7 +175,7 @@ extension RegistryService {
         _ upload: LayoutUpload, as digest: Digest, in name: Repository
     ) async throws -> RegistryAnswer {
         defer { sessions.remove(upload) }
-        try await disk.run { () throws(LayoutError) in try upload.commit(as: digest) }
+        try await patient.run { () throws(LayoutError) in try upload.commit(as: digest) }
         return Self.created(digest, in: name)
     }
 

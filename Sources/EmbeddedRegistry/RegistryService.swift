@@ -9,17 +9,21 @@ struct RegistryService: Sendable {
     let access: AccessControl
     let sessions: UploadSessions
     let disk: DiskThreads
+    /// For what takes a repository's lock, makes something survive a power loss, or hashes a file.
+    let patient: DiskThreads
     let logger: Logger
     let uploadBudget = PieceBudget()
     private let attachments = AttachmentReadings()
 
     init(
-        layout: ImageLayout, access: AccessControl, sessions: UploadSessions, disk: DiskThreads, logger: Logger
+        layout: ImageLayout, access: AccessControl, sessions: UploadSessions, disk: DiskThreads, patient: DiskThreads,
+        logger: Logger
     ) {
         self.layout = layout
         self.access = access
         self.sessions = sessions
         self.disk = disk
+        self.patient = patient
         self.logger = logger
     }
 

@@ -32,6 +32,8 @@ final class OpenFileBox: Sendable {
 extension ImageLayout {
     /// How old, in seconds, a blob's name may be before a question for the blob makes it young again: see `collect`.
     static let touchAfter: Int64 = 3600
+    /// A mount hashes what it gives up to this many bytes.
+    static let mountReads: Int64 = 1 << 20
 
     /// Opens a blob.
     ///
@@ -61,16 +63,50 @@ extension ImageLayout {
 
     /// Gives a blob that some repository has to another one, without moving a byte.
     ///
+    /// A damaged file is given to nobody, and does not count as being there: who asked then brings the blob, which replaces
+    /// it. So a small file is hashed. A large one is believed, as it is where it is asked for and served: it was hashed
+    /// before it got its name, and to read it would cost what a mount is to save. But where the two repositories have
+    /// different files of one digest, one of them was brought because the other was damaged, and the bytes decide.
+    ///
     /// - Parameters:
     ///   - from: the repository that has it; `nil` for any
     ///   - to: the repository that gets it; created where it is not there
-    /// - Returns: `false` where it is not there
+    /// - Returns: `false` where it is not there, or is damaged
     public func mount(_ digest: Digest, from: Repository?, to: Repository) throws(LayoutError) -> Bool {
-        if try blobSize(digest, in: to, keeping: true) != nil { return true }
+        try mount(digest, from: from, to: to, reads: Self.mountReads)
+    }
+
+    /// - Parameter limit: files of at most this many bytes are hashed
+    private func mount(
+        _ digest: Digest, from: Repository?, to: Repository, reads limit: Int64
+    ) throws(LayoutError) -> Bool {
         let source = from.map { paths.blob(digest, in: $0) } ?? paths.sharedBlob(digest)
-        guard try status(source)?.isRegular == true else { return false }
+        let target = paths.blob(digest, in: to)
+        let offered = try status(source).flatMap { $0.isRegular ? $0 : nil }
+        let present = try status(target).flatMap { $0.isRegular ? $0 : nil }
+        if let present {
+            let isOther = offered.map { $0.st_ino != present.st_ino } ?? false
+            if try isIntact(target, digest, present, reads: isOther ? .max : limit) {
+                if try blobSize(digest, in: to, keeping: true) != nil { return true }
+            } else if !isOther {
+                return false
+            }
+        }
+        guard let given = offered, try isIntact(source, digest, given, reads: present == nil ? limit : .max) else {
+            return false
+        }
         try create(to)
         return try place(source, digest, in: to)
+    }
+
+    /// Whether a file is what its name says, as far as that is looked at.
+    ///
+    /// - Parameter limit: a file of at most this many bytes is hashed
+    private func isIntact(
+        _ path: String, _ digest: Digest, _ status: stat, reads limit: Int64
+    ) throws(LayoutError) -> Bool {
+        guard Int64(status.st_size) <= limit else { return true }
+        return try hash(path, digest.algorithm) == digest
     }
 
     /// Takes over a file that was verified: it becomes the blob, without a copy. The file must lie on the layout's file
@@ -149,12 +185,14 @@ extension ImageLayout {
         return computation
     }
 
-    /// Stores a blob that is in memory.
+    /// Stores a blob that is in memory. What is there by its name counts only if its bytes are the same, and is replaced
+    /// otherwise: so what was damaged on the disk is mended by bringing it again.
     ///
     /// - Throws: `LayoutError.digestMismatch`
     public func putBlob(_ bytes: [UInt8], as digest: Digest, in repository: Repository) throws(LayoutError) {
         try requireDigest(bytes, digest)
-        if try mount(digest, from: nil, to: repository) { return }
+        try create(repository)
+        if try mount(digest, from: nil, to: repository, reads: .max) { return }
         let incoming = try writeIncoming(bytes)
         defer { unlink(incoming) }
         try adopt(incoming, as: digest, in: repository)
@@ -162,25 +200,29 @@ extension ImageLayout {
 
     /// Takes a blob away from a repository.
     ///
-    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it; `.damaged` where a
-    ///   manifest cannot be read, so that nobody knows
+    /// - Throws: `LayoutError.blobUnknown`; `.inUse` while a manifest of the repository names it; `.damaged` where the
+    ///   index or a manifest cannot be read, so that nobody knows
     public func deleteBlob(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.blobUnknown, "the repository has no blob \(digest)", at: repository.name)
         guard try blobSize(digest, in: repository) != nil else { throw unknown }
+        let named = LayoutError(
+            .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)
+        var reach = Reach()
+        // Before the lock: it reads every manifest, and all who push would wait.
+        try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+        guard !reach.digests.contains(digest) else { throw named }
+        let kept = reach
         try locked(repository, LOCK_EX) { () throws(LayoutError) in
-            let index = try index(of: repository) ?? RepositoryIndex()
-            var reach = Reach()
-            try reach.extend(over: index, in: repository, of: self)
-            if let unreadable = reach.unreadable.first {
+            var reach = kept
+            // What was pushed meanwhile.
+            try reach.extend(over: knownIndex(of: repository), in: repository, of: self)
+            if let unreadable = reach.unreadable {
                 throw LayoutError(
                     .damaged,
-                    "the manifest \(unreadable) cannot be read, and may name \(digest): run 'rollcall-agent registry"
-                        + " check'", at: repository.name)
+                    "the manifest \(unreadable) is damaged or gone, and may name \(digest): push it again, or delete it",
+                    at: repository.name)
             }
-            guard !reach.digests.contains(digest) else {
-                throw LayoutError(
-                    .inUse, "a manifest of the repository names \(digest): delete that first", at: repository.name)
-            }
+            guard !reach.digests.contains(digest) else { throw named }
             guard unlink(paths.blob(digest, in: repository)) == 0 else {
                 if errno == ENOENT { throw unknown }
                 throw .from(errno: errno, doing: "delete", at: paths.blob(digest, in: repository))

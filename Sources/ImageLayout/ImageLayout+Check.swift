@@ -114,10 +114,7 @@ extension ImageLayout {
     private func checkIndex(
         of repository: Repository, damaged: Set<Digest>, _ report: inout CheckReport
     ) throws(LayoutError) {
-        guard let index = try index(of: repository) else {
-            report.problems.append("\(paths.index(of: repository)): the repository has lost its index")
-            return
-        }
+        let index = try knownIndex(of: repository)
         for digest in index.digests {
             guard let entry = index.entry(.digest(digest)), !damaged.contains(digest) else { continue }
             report.manifests += 1

@@ -79,10 +79,17 @@ extension ImageLayout {
         for blob in manifest.blobs where !blob.mediaType.isNondistributable {
             try copy(blob.digest, from: source, &report)
         }
-        for child in manifest.manifests {
-            try bring(child.digest, child.mediaType, as: nil, from: source, &seen, &report, depth: depth + 1)
+        for child in manifest.manifests where !child.mediaType.isNondistributable {
+            if child.mediaType.isManifest {
+                try bring(child.digest, child.mediaType, as: nil, from: source, &seen, &report, depth: depth + 1)
+            } else {
+                // As in an index that BuildKit's cache is: a layer.
+                try copy(child.digest, from: source, &report)
+            }
         }
-        if try manifestEntry(.digest(digest), in: source.repository) == nil {
+        let isHeld = try manifestEntry(.digest(digest), in: source.repository) != nil
+        let isIntact = try intactManifest(digest, in: source.repository) != nil
+        if !isHeld || !isIntact {
             report.contents += 1
             report.bytes += Int64(bytes.count)
             try putManifest(bytes, type: manifest.mediaType, as: .digest(digest), in: source.repository)
@@ -94,9 +101,7 @@ extension ImageLayout {
     private func copy(
         _ digest: Digest, from source: Source, _ report: inout ImportReport
     ) throws(LayoutError) {
-        guard try blobSize(digest, in: source.repository, keeping: true) == nil,
-            try !mount(digest, from: nil, to: source.repository)
-        else { return }
+        if try mount(digest, from: nil, to: source.repository) { return }
         guard let file = try OpenFile(source.file(digest), O_RDONLY, doing: "read") else {
             throw LayoutError(.blobUnknown, "the blob is not there", at: source.file(digest), digests: [digest])
         }

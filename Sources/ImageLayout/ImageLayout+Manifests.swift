@@ -16,6 +16,19 @@ extension ImageLayout {
         try versionedIndex(of: repository)?.index
     }
 
+    /// The index of a repository that is there.
+    ///
+    /// - Throws: `LayoutError.damaged` where it is gone: an empty one in its place would make everything garbage
+    func knownIndex(of repository: Repository) throws(LayoutError) -> RepositoryIndex {
+        guard let index = try index(of: repository) else {
+            throw LayoutError(
+                .damaged,
+                "the repository has lost its index: restore the file; or remove '\(LayoutPaths.layoutFile)' beside it, so"
+                    + " that the next push begins the repository anew", at: paths.index(of: repository))
+        }
+        return index
+    }
+
     func versionedIndex(
         of repository: Repository
     ) throws(LayoutError) -> (index: RepositoryIndex, version: FileVersion)? {
@@ -64,7 +77,7 @@ extension ImageLayout {
     ///   - reference: its tag, or its digest
     /// - Returns: its descriptor, and what it is attached to
     /// - Throws: `LayoutError.invalidManifest`; `.digestMismatch`; `.missingContent` where the repository lacks what it
-    ///   names, a nondistributable layer or a subject apart; `.sizeMismatch`
+    ///   names, a nondistributable layer or a subject apart; `.sizeMismatch`; `.damaged` where its index is gone
     @discardableResult
     public func putManifest(
         _ bytes: [UInt8], type mediaType: MediaType?, as reference: ManifestReference, in repository: Repository
@@ -126,16 +139,37 @@ extension ImageLayout {
     public func deleteManifest(_ digest: Digest, in repository: Repository) throws(LayoutError) {
         let unknown = LayoutError(.manifestUnknown, "the repository has no manifest \(digest)", at: repository.name)
         guard has(repository) else { throw unknown }
+        let index = try knownIndex(of: repository)
+        guard index.entry(.digest(digest)) != nil else { throw unknown }
+        var looked: Set<Digest> = []
+        // Before the lock: it reads every index, and all who push would wait.
+        try requireNoIndex(over: digest, in: repository, index, &looked)
+        let before = looked
         try changeIndex(of: repository) { index throws(LayoutError) in
             guard index.entry(.digest(digest)) != nil else { throw unknown }
-            for parent in index.digests where index.entry(.digest(parent))?.mediaType.isIndex == true {
-                guard parent != digest, let manifest = try parsed(parent, in: repository),
-                    manifest.manifests.contains(where: { $0.digest == digest })
-                else { continue }
+            var looked = before
+            // What was pushed meanwhile.
+            try requireNoIndex(over: digest, in: repository, index, &looked)
+            return index.remove(digest)
+        }
+    }
+
+    /// Makes sure that no index of a repository names a manifest.
+    ///
+    /// - Parameter looked: the indexes that were looked at and do not name it: what an index says never changes
+    private func requireNoIndex(
+        over digest: Digest, in repository: Repository, _ index: RepositoryIndex, _ looked: inout Set<Digest>
+    ) throws(LayoutError) {
+        for parent in index.digests
+        where parent != digest && !looked.contains(parent)
+            && index.entry(.digest(parent))?.mediaType.isIndex == true
+        {
+            guard let manifest = try parsed(parent, in: repository) else { continue }
+            guard !manifest.manifests.contains(where: { $0.digest == digest }) else {
                 throw LayoutError(
                     .inUse, "the index \(parent) names \(digest): delete that first", at: repository.name)
             }
-            return index.remove(digest)
+            looked.insert(parent)
         }
     }
 
@@ -146,7 +180,7 @@ extension ImageLayout {
         of repository: Repository, _ body: (inout RepositoryIndex) throws(LayoutError) -> Bool
     ) throws(LayoutError) {
         try locked(repository, LOCK_EX) { () throws(LayoutError) in
-            var index = try index(of: repository) ?? RepositoryIndex()
+            var index = try knownIndex(of: repository)
             guard try body(&index) else { return }
             let path = paths.index(of: repository)
             let bytes = index.encoded

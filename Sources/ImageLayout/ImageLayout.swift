@@ -128,24 +128,39 @@ public final class ImageLayout: Sendable {
         }
     }
 
-    /// Makes a repository's layout where it is not there yet.
+    /// Makes a repository's layout where it is not there yet, and the directories for blobs that another program, which made
+    /// the layout, had no use for.
     func create(_ repository: Repository) throws(LayoutError) {
-        guard !has(repository) else { return }
         var directory = paths.root
         let whole = paths.directory(of: repository)
+        let blobs = "\(whole)/\(LayoutPaths.blobs)"
+        guard !has(repository) else {
+            if try makeBlobDirectories(of: repository) { try synchronize(directory: blobs) }
+            return
+        }
         for component in whole.dropFirst(paths.root.count).split(separator: "/") {
             let parent = directory
             directory += "/\(component)"
             if try makeDirectory(directory) { try synchronize(directory: parent) }
         }
-        try makeDirectory("\(whole)/\(LayoutPaths.blobs)")
-        for algorithm in Digest.Algorithm.all { try makeDirectory(paths.blobDirectory(algorithm, in: repository)) }
-        try synchronize(directory: "\(whole)/\(LayoutPaths.blobs)")
+        try makeDirectory(blobs)
+        try makeBlobDirectories(of: repository)
+        try synchronize(directory: blobs)
         try writeOnce(RepositoryIndex().encoded, at: paths.index(of: repository))
         // Last: with this file the directory is a layout.
         try writeOnce(
             Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8), at: "\(whole)/\(LayoutPaths.layoutFile)")
         try synchronize(directory: whole)
+    }
+
+    /// - Returns: whether one was not there before
+    @discardableResult
+    private func makeBlobDirectories(of repository: Repository) throws(LayoutError) -> Bool {
+        var isNew = false
+        for algorithm in Digest.Algorithm.all {
+            if try makeDirectory(paths.blobDirectory(algorithm, in: repository)) { isNew = true }
+        }
+        return isNew
     }
 
     // MARK: Files
@@ -195,13 +210,16 @@ public final class ImageLayout: Sendable {
 
     /// Runs `body` while the repository is locked.
     ///
-    /// - Parameter kind: `LOCK_SH` to give a blob its name, `LOCK_EX` to replace the index or to sweep
+    /// - Parameters:
+    ///   - kind: `LOCK_SH` to give a blob its name, `LOCK_EX` to replace the index or to sweep
+    ///   - isCancelled: whether to wait for it no longer
     func locked<Result>(
-        _ repository: Repository, _ kind: Int32, _ body: () throws(LayoutError) -> Result
+        _ repository: Repository, _ kind: Int32, isCancelled: () -> Bool = { false },
+        _ body: () throws(LayoutError) -> Result
     ) throws(LayoutError) -> Result {
         let directory = try OpenFile(
             existing: paths.directory(of: repository), O_RDONLY | O_DIRECTORY, doing: "lock")
-        try directory.lock(kind)
+        try directory.lock(kind, isCancelled: isCancelled)
         let result: Swift.Result<Result, LayoutError>
         do throws(LayoutError) {
             result = .success(try body())

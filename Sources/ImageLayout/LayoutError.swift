@@ -6,7 +6,7 @@ public struct LayoutError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable {
         private enum Kind {
             case missingRoot, notALayout, permission, full, busy, damaged, blob, manifest, upload, uploadBusy, offset
-            case digest, invalidManifest, missingContent, size, inUse, limit, unavailable
+            case digest, invalidManifest, missingContent, size, inUse, limit, cancelled, unavailable
         }
         private let kind: Kind
 
@@ -44,6 +44,8 @@ public struct LayoutError: Error, Sendable, CustomStringConvertible {
         public static let inUse = Code(kind: .inUse)
         /// More of something than the layout takes.
         public static let tooMany = Code(kind: .limit)
+        /// Whoever had asked for it wants it no more.
+        public static let cancelled = Code(kind: .cancelled)
         /// Any other failure of the file system.
         public static let unavailable = Code(kind: .unavailable)
     }

@@ -146,14 +146,19 @@ extension ImageLayout {
     public func startUpload(
         in repository: Repository, algorithm: Digest.Algorithm = .sha256
     ) throws(LayoutError) -> LayoutUpload {
-        let name = UploadName()
-        let file = try OpenFile(
-            existing: uploadDataPath(name), O_RDWR | O_CREAT | O_EXCL, doing: "start an upload in")
-        try file.lock(LOCK_EX)
-        try write(
-            LayoutUpload.Record(
-                repository: repository, algorithm: algorithm.rawValue, durable: 0, boot: Self.bootID), of: name)
-        return LayoutUpload(self, name, repository, algorithm, OpenFileBox(file), offset: 0)
+        while true {
+            let name = UploadName()
+            let file = try OpenFile(
+                existing: uploadDataPath(name), O_RDWR | O_CREAT | O_EXCL, doing: "start an upload in")
+            try file.lock(LOCK_EX)
+            // Without a grace period, a collection may have had the lock first, and taken the file for one that nobody
+            // continues. Not again and again: it looks at each name once.
+            guard try file.status().st_nlink > 0 else { continue }
+            try write(
+                LayoutUpload.Record(
+                    repository: repository, algorithm: algorithm.rawValue, durable: 0, boot: Self.bootID), of: name)
+            return LayoutUpload(self, name, repository, algorithm, OpenFileBox(file), offset: 0)
+        }
     }
 
     /// Opens a session of this or an earlier process.
@@ -168,6 +173,8 @@ extension ImageLayout {
         guard file.lockIfFree() else {
             throw LayoutError(.uploadBusy, "another request writes to the upload \(name)", at: repository.name)
         }
+        // It was collected, or has ended, since it was opened.
+        guard try file.status().st_nlink > 0 else { return nil }
         let bytes = try recordFile.readAll(limit: 64 << 10)
         guard let record = try? JSONDecoder().decode(LayoutUpload.Record.self, from: Data(bytes)),
             let algorithm = Digest.Algorithm(rawValue: record.algorithm), record.repository == repository

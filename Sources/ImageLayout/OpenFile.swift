@@ -96,7 +96,9 @@ struct OpenFile: ~Copyable {
     /// Takes a lock (`flock`), which ends with this descriptor.
     ///
     /// Asks again and again instead of sleeping in the kernel: a holder that was stopped must not hang all the others.
-    func lock(_ kind: Int32) throws(LayoutError) {
+    ///
+    /// - Parameter isCancelled: whether to wait no longer
+    func lock(_ kind: Int32, isCancelled: () -> Bool = { false }) throws(LayoutError) {
         let start = ContinuousClock.now
         var pause: UInt32 = 100
         while flock(descriptor, kind | LOCK_NB) != 0 {
@@ -112,6 +114,7 @@ struct OpenFile: ~Copyable {
                     .busy, "another process has held the lock for \(Self.patience): find it with 'fuser' or 'lslocks'",
                     at: path)
             }
+            guard !isCancelled() else { throw .cancelled(at: path) }
             usleep(pause)
             pause = min(pause * 2, 10_000)
         }
@@ -185,6 +188,8 @@ extension stat {
 }
 
 extension LayoutError {
+    static func cancelled(at path: String) -> LayoutError { LayoutError(.cancelled, "this was stopped", at: path) }
+
     /// What the operating system said, with what to do about it.
     static func from(errno code: Int32, doing action: String, at path: String) -> LayoutError {
         switch code {

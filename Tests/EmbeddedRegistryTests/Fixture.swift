@@ -2,7 +2,9 @@ import EmbeddedRegistry
 import FoundationEssentials
 import HTTP
 import ImageLayout
+import Logging
 import OCI
+import Synchronization
 import TestRegistry
 import TestSupport
 
@@ -12,9 +14,11 @@ struct EmbeddedFixture: Sendable {
     let origin: String
     let directory: TemporaryDirectory
     let http: HTTPClient
+    let faults: FaultLayer
     var tls = TLSConfiguration()
 
     var authority: String { String(origin.drop { $0 != "/" }.dropFirst(2)) }
+    var port: Int { authority.split(separator: ":").last.flatMap { Int($0) } ?? 0 }
 
     /// Sends one request.
     func send(
@@ -56,6 +60,29 @@ struct EmbeddedFixture: Sendable {
     }
 }
 
+/// What a server logged: each line's message, and its metadata as `key=value`.
+final class Lines: Sendable {
+    private let lines = Mutex<[String]>([])
+
+    var all: [String] { lines.withLock { $0 } }
+
+    var logger: Logger { Logger(label: "test", factory: { _ in Handler(lines: self) }) }
+
+    private struct Handler: LogHandler {
+        let lines: Lines
+        var logLevel = Logger.Level.info
+        var metadata: Logger.Metadata = [:]
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(event: LogEvent) {
+            let fields = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
+            lines.lines.withLock { $0.append("\(event.message)\(fields.joined())") }
+        }
+    }
+}
+
 extension HTTPResponse {
     var text: String { String(decoding: body, as: UTF8.self) }
 
@@ -81,13 +108,15 @@ func withEmbeddedRegistry(layout path: String? = nil, _ body: (EmbeddedFixture) 
 func withEmbeddedRegistry<Result: Sendable>(
     layout path: String? = nil,
     configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void,
+    adjust: (inout RegistryServer) -> Void = { _ in }, lines: Lines = Lines(),
     _ body: (EmbeddedFixture) async throws -> Result
 ) async throws -> Result {
-    try await withTestRegistry(layout: path, configure: configure) { registry in
+    try await withTestRegistry(layout: path, configure: configure, adjust: adjust, logger: lines.logger) { registry in
         let http = HTTPClient()
         defer { http.shutdown() }
         return try await body(
             EmbeddedFixture(
-                layout: registry.layout, origin: registry.origin, directory: registry.directory, http: http))
+                layout: registry.layout, origin: registry.origin, directory: registry.directory, http: http,
+                faults: registry.faults))
     }
 }

@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import ImageLayout
 import OCI
+import Synchronization
 import TestRegistry
 import TestSupport
 import Testing
@@ -90,6 +91,62 @@ struct LoadTests {
             }
             #expect(try registry.layout.check().problems == [])
         }
+    }
+
+    private final class Count: Sendable {
+        private let count = Mutex(0)
+        var value: Int { count.withLock { $0 } }
+        func increment() { count.withLock { $0 += 1 } }
+    }
+
+    /// Somebody holds a repository's lock for long. However many wait for it, what is read is read.
+    @Test func downloadsDoNotWaitForALock() async throws {
+        try await withEmbeddedRegistry { registry in
+            let image = TestImage(seed: 1)
+            let tags = (0..<20).map { "t\($0)" }
+            for tag in tags { try registry.layout.put(image, in: try Repository("a"), as: tag) }
+            let holder = open("\(registry.layout.path)/a", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            defer { close(holder) }
+            #expect(flock(holder, LOCK_EX) == 0)
+            let ended = Count()
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for tag in tags {
+                    group.addTask {
+                        defer { ended.increment() }
+                        return try await registry.send(.delete, "/v2/a/manifests/\(tag)").status
+                    }
+                }
+                while registry.faults.requests.count(where: { $0.method == "DELETE" }) < tags.count {
+                    await Task.yield()
+                }
+                for blob in image.blobs {
+                    let answer = try await registry.send(.get, "/v2/a/blobs/\(blob.descriptor.digest)")
+                    #expect(answer.body == blob.content.all)
+                }
+                #expect(ended.value == 0)
+                #expect(flock(holder, LOCK_UN) == 0)
+                for try await status in group { #expect(status == 202) }
+            }
+        }
+    }
+
+    /// A server that is told to end does not wait for a collection, however long that waits for others.
+    @Test func aCollectionEndsWithItsServer() async throws {
+        let lines = Lines()
+        try await withTemporaryDirectory { directory in
+            let layout = try ImageLayout(path: directory.file("layout"))
+            try layout.put(TestImage(seed: 1), in: try Repository("a"), as: "1")
+            let holder = open("\(layout.path)/a", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            defer { close(holder) }
+            #expect(flock(holder, LOCK_EX) == 0)
+            try await withEmbeddedRegistry(
+                layout: layout.path, configure: { _, _ in },
+                adjust: { $0.collection = (first: .zero, then: .seconds(3600)) }, lines: lines
+            ) { registry in
+                #expect(try await registry.send(.get, "/v2/").status == 200)
+            }
+        }
+        #expect(!lines.all.contains { $0.hasPrefix("garbage") })
     }
 
     /// Many ask at once for what is attached, before anybody has looked: one looks for all, and others have their turn.

@@ -61,6 +61,36 @@ struct TLSTests {
         }
     }
 
+    /// A client that reads only when it has sent all gets the refusal: our end of the stream, which TLS has too, does not end
+    /// the reading of its bytes.
+    @Test(arguments: ["", "Connection: close\r\n"])
+    func aClientThatReadsOnlyWhenItHasSentAllGetsTheRefusal(header: String) async throws {
+        let script = """
+            import socket, ssl, sys
+            context = ssl.create_default_context(cafile=sys.argv[1])
+            plain = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+                connection.sendall(sys.argv[3].encode() + bytes(int(sys.argv[4])))
+                while answer := connection.recv(65536):
+                    sys.stdout.write(answer.decode())
+            """
+        try await withTemporaryDirectory { files in
+            let certificates = try await Certificates(in: files)
+            try await withEmbeddedRegistry(configure: { configuration, _ in
+                configuration.tls = .init(
+                    certificateFile: certificates.serverCertificateFile, keyFile: certificates.serverKeyFile)
+            }) { registry in
+                let length = 16 << 20
+                let head = "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\n\(header)Content-Length: \(length)\r\n\r\n"
+                let result = try await runCommand([
+                    "python3", "-c", script, certificates.caFile, "\(registry.port)", head, "\(length)",
+                ])
+                #expect(result.status == 0, "\(result.errorText)")
+                #expect(result.text.hasPrefix("HTTP/1.1 413 "))
+            }
+        }
+    }
+
     @Test func filesThatAreNoIdentity() async throws {
         try await withTemporaryDirectory { files in
             let certificates = try await Certificates(in: files)

@@ -55,6 +55,28 @@ struct LayoutTests {
         }
     }
 
+    /// A repository that skopeo began has directories for what skopeo uses only: it takes digests of other algorithms, and
+    /// its garbage is collected.
+    @Test func skopeoBeginsARepository() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1)
+            try layout.put(image, in: a, as: "1")
+            let copied = try await runCommand([
+                "skopeo", "--insecure-policy", "copy", "--preserve-digests", "oci:\(layout.path)/platform/a:1",
+                "oci:\(layout.path)/platform/b:1",
+            ])
+            #expect(copied.status == 0, "\(copied.errorText)")
+            #expect(!exists("\(layout.path)/platform/b/blobs/sha512"))
+            try layout.deleteManifest(image.descriptor.digest, in: b)
+            #expect(try layout.collectGarbage(olderThan: 0).names == image.allDigests.count)
+            let bytes = Array("content".utf8)
+            let digest = Digest(of: bytes, algorithm: .sha512)
+            try layout.putBlob(bytes, as: digest, in: b)
+            #expect(try layout.bytes(digest, in: b) == bytes)
+            #expect(try layout.check().problems == [])
+        }
+    }
+
     @Test func aMountIsALink() async throws {
         try await withLayout { layout, _ in
             let bytes = Array("content".utf8)
@@ -124,6 +146,65 @@ struct LayoutTests {
             try layout.adopt(file, verified: identity(file), as: digest, in: a)
             #expect(try layout.bytes(digest, in: a) == bytes)
             #expect(try layout.mount(digest, from: nil, to: b))
+            #expect(try layout.bytes(digest, in: b) == bytes)
+        }
+    }
+
+    /// A config, layers small and large, and a manifest: whatever lies there under its name, what is stored again replaces
+    /// it where its bytes are wrong.
+    @Test func whatIsStoredAgainReplacesWhatIsDamaged() async throws {
+        try await withLayout { layout, _ in
+            let image = TestImage(seed: 1, layers: [1000, 2 << 20])
+            try layout.put(image, in: a, as: "1")
+            try layout.put(image, in: b, as: "1")
+            for digest in image.allDigests { damage(layout.blobPath(digest, in: a)) }
+            #expect(try layout.check().problems.count > image.allDigests.count)
+            try layout.put(image, in: a, as: "1")
+            // The other repository had the same files.
+            try layout.put(image, in: b, as: "1")
+            #expect(try layout.check().problems == [])
+            #expect(try layout.manifest(.tag(try Tag("1")), in: b)?.bytes == image.manifest)
+            for digest in image.allDigests {
+                #expect(inode(layout.blobPath(digest, in: a)) == inode(layout.blobPath(digest, in: b)))
+            }
+        }
+    }
+
+    @Test func aDamagedBlobIsNotMounted() async throws {
+        try await withLayout { layout, _ in
+            let bytes = Array("content".utf8)
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: a)
+            damage(layout.blobPath(digest, in: a))
+            #expect(try !layout.mount(digest, from: a, to: b))
+            #expect(try !layout.mount(digest, from: nil, to: b))
+            // Nor is it there where it lies.
+            #expect(try !layout.mount(digest, from: nil, to: a))
+            try layout.putBlob(bytes, as: digest, in: b)
+            #expect(try layout.bytes(digest, in: b) == bytes)
+            #expect(try layout.mount(digest, from: b, to: a))
+            #expect(try layout.bytes(digest, in: a) == bytes)
+        }
+    }
+
+    /// To read a large blob for each mount would be dear: it is read where another file says that something was wrong.
+    @Test func aLargeBlobIsReadWhereItsFilesDiffer() async throws {
+        try await withLayout { layout, _ in
+            let bytes = GeneratedBytes(count: 2 << 20, seed: 1).all
+            let digest = Digest(of: bytes)
+            try layout.putBlob(bytes, as: digest, in: a)
+            #expect(try layout.mount(digest, from: a, to: b))
+            damage(layout.blobPath(digest, in: a))
+            #expect(try layout.mount(digest, from: a, to: b))
+            try layout.putBlob(bytes, as: digest, in: a)
+            #expect(try layout.bytes(digest, in: a) == bytes)
+            #expect(try layout.bytes(digest, in: b) != bytes)
+            #expect(try layout.mount(digest, from: a, to: b))
+            #expect(try layout.bytes(digest, in: b) == bytes)
+            // A good one is not replaced by a bad one.
+            damage(layout.blobPath(digest, in: a))
+            try layout.putBlob(bytes, as: digest, in: b)
+            #expect(try layout.mount(digest, from: a, to: b))
             #expect(try layout.bytes(digest, in: b) == bytes)
         }
     }

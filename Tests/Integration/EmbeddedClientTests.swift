@@ -26,12 +26,13 @@ import Testing
         return result
     }
 
+    private struct Index: Decodable {
+        struct Entry: Decodable { let digest: Digest }
+        let manifests: [Entry]
+    }
+
     /// The digest of an image's root manifest in its layout.
     private func digest(of image: String) throws -> Digest {
-        struct Index: Decodable {
-            struct Entry: Decodable { let digest: Digest }
-            let manifests: [Entry]
-        }
         let data = try Data(contentsOf: URL(filePath: "\(try Self.images())/\(image)/index.json"))
         return try #require(JSONDecoder().decode(Index.self, from: data).manifests.first).digest
     }
@@ -100,17 +101,38 @@ import Testing
                 "--root", server.directory.file("podman"), "--runroot", server.directory.file("podman-run"),
                 "--storage-driver", "vfs",
             ]
-            func podman(_ arguments: String...) async throws {
+            var environment = Executable.environment(home: server.directory.path)
+            // podman 4.3 inspects manifests of registries without TLS only where a file says so.
+            environment["CONTAINERS_REGISTRIES_CONF"] = try server.directory.write(
+                "registries.conf", "[[registry]]\nlocation = \"\(server.authority)\"\ninsecure = true\n")
+            @discardableResult
+            func podman(_ arguments: String...) async throws -> CommandResult {
                 let result = try await runCommand(
-                    ["podman"] + own + arguments, environment: Executable.environment(home: server.directory.path),
-                    directory: server.directory.path)
+                    ["podman"] + own + arguments, environment: environment, directory: server.directory.path)
                 #expect(result.status == 0, "podman \(arguments.joined(separator: " ")): \(result.errorText)")
+                return result
+            }
+            func raw(_ reference: String) async throws -> [UInt8] {
+                try await run(
+                    "skopeo", "inspect", "--raw", "--tls-verify=false", "docker://\(server.authority)/\(reference)",
+                    in: server
+                ).output
             }
             try await podman("pull", "--tls-verify=false", "\(server.authority)/team/redis:1")
             try await podman("tag", "\(server.authority)/team/redis:1", "\(server.authority)/podman/redis:2")
             try await podman("push", "--tls-verify=false", "\(server.authority)/podman/redis:2")
             try await podman("rmi", "--all", "--force")
             try await podman("pull", "--tls-verify=false", "\(server.authority)/podman/redis:2")
+            let inspected = try await podman(
+                "inspect", "--type", "image", "--format", "{{.Digest}}", "\(server.authority)/podman/redis:2")
+            let pushed = Digest(of: try await raw("podman/redis:2"))
+            #expect(inspected.text == "\(pushed)\n")
+            // An index, at the registry and not here.
+            try await push("multi", to: "team/multi:1", server)
+            let manifest = try await podman("manifest", "inspect", "\(server.authority)/team/multi:1")
+            let index = try JSONDecoder().decode(Index.self, from: Data(try await raw("team/multi:1")))
+            #expect(index.manifests.count == 2)
+            for child in index.manifests { #expect(manifest.text.contains("\(child.digest)")) }
         }
     }
 

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import HTTP
 import OCI
+import Synchronization
 import TestSupport
 import Testing
 
@@ -28,12 +29,37 @@ import Testing
             guard answer.status == 201 else { throw TestSupportError("manifest: \(answer.status)") }
         }
 
+        /// Pushes an image with one request for each blob, passes it on to another repository, and deletes it where it was.
+        /// A refusal is no failure: somebody may have collected what is not named yet.
+        ///
+        /// - Parameter answered: called after each request
+        func passOn(_ image: TestImage, _ answered: () -> Void) async throws {
+            let digest = image.descriptor.digest
+            let type: HTTPHeaders = ["Content-Type": image.descriptor.mediaType.name]
+            for blob in image.blobs {
+                _ = try await send(
+                    .post, "/v2/a/blobs/uploads/?digest=\(blob.descriptor.digest)",
+                    ["Content-Type": "application/octet-stream"], blob.content.all)
+                answered()
+            }
+            _ = try await send(.put, "/v2/a/manifests/\(digest)", type, image.manifest)
+            answered()
+            for blob in image.blobs {
+                _ = try await send(.post, "/v2/b/blobs/uploads/?mount=\(blob.descriptor.digest)&from=a")
+                answered()
+            }
+            _ = try await send(.put, "/v2/b/manifests/\(digest)", type, image.manifest)
+            answered()
+            _ = try await send(.delete, "/v2/a/manifests/\(digest)")
+            answered()
+            for blob in image.blobs {
+                _ = try await send(.delete, "/v2/a/blobs/\(blob.descriptor.digest)")
+                answered()
+            }
+        }
+
         private func push(_ content: ScriptedRegistry.Content, _ digest: Digest) async throws {
-            let bytes: [UInt8] =
-                switch content {
-                case .bytes(let bytes): bytes
-                case .generated(let generated): generated.all
-                }
+            let bytes = content.all
             let started = try await send(.post, "/v2/a/blobs/uploads/")
             guard let location = started.headers["Location"] else { throw TestSupportError("\(started.status)") }
             for start in stride(from: 0, to: bytes.count, by: 100_000) {
@@ -105,6 +131,86 @@ import Testing
             let inspected = try await runCommand(["skopeo", "inspect", "--raw", "oci:\(server.layout)/a:w0"])
             #expect(inspected.status == 0, "\(inspected.errorText)")
             await server.kill()
+        }
+    }
+
+    private final class Count: Sendable {
+        private let count = Mutex(0)
+        var value: Int { count.withLock { $0 } }
+        func increment() { count.withLock { $0 += 1 } }
+    }
+
+    /// Collects garbage again and again, each time in a process of its own, without sparing what is young.
+    private final class Collector: Sendable {
+        private struct State {
+            var process: ChildProcess?
+            var isOver = false
+        }
+        private let state = Mutex(State())
+
+        func run(_ layout: String, in directory: TemporaryDirectory) async throws {
+            while !state.withLock({ $0.isOver }) {
+                let process = try Executable.agent.start(
+                    ["registry", "gc", "--layout", layout, "--older-than", "0"], in: directory,
+                    errors: directory.file("gc.log"))
+                let isOver = state.withLock { state in
+                    state.process = process
+                    return state.isOver
+                }
+                if isOver { process.signal(SIGKILL) }
+                _ = await process.ended()
+            }
+        }
+
+        /// Kills the process at this very moment, and starts no other.
+        func kill() {
+            state.withLock { state in
+                state.isOver = true
+                state.process?.signal(SIGKILL)
+            }
+        }
+    }
+
+    /// The server and a collection of garbage are killed in the middle of pushes in one request, mounts and deletions.
+    @Test func aKilledCollectionLeavesASoundLayout() async throws {
+        try await withTemporaryDirectory("killed") { directory in
+            let http = HTTPClient()
+            defer { http.shutdown() }
+            var random = SeededGenerator(seed: 5)
+            for round in 0..<6 {
+                let server = try await EmbeddedServer(in: directory)
+                let origin = server.origin
+                let bound = Int.random(in: 1...100, using: &random)
+                let answers = Count()
+                let collector = Collector()
+                await withTaskGroup(of: Void.self) { group in
+                    for worker in 0..<4 {
+                        group.addTask {
+                            let pusher = Pusher(http: http, origin: { origin })
+                            for number in 0..<200 {
+                                let image = TestImage(
+                                    seed: UInt64(round * 10_000 + worker * 1000 + number), layers: [1000, 100_000])
+                                // Once the server is gone, nobody answers.
+                                guard (try? await pusher.passOn(image, answers.increment)) != nil else { return }
+                            }
+                        }
+                    }
+                    group.addTask { _ = try? await collector.run(server.layout, in: directory) }
+                    group.addTask {
+                        while answers.value < bound { await Task.yield() }
+                        collector.kill()
+                        await server.kill()
+                    }
+                }
+                try await server.expectSound()
+            }
+            // What was cut off is no obstacle to the next collection either.
+            let layout = directory.file("registry")
+            let collected = try await Executable.agent.run(
+                ["registry", "gc", "--layout", layout, "--older-than", "0"], in: directory)
+            #expect(collected.status == 0, "\(collected.errorText)")
+            let checked = try await Executable.agent.run(["registry", "check", "--layout", layout], in: directory)
+            #expect(checked.status == 0, "\(checked.errorText)")
         }
     }
 

@@ -54,7 +54,15 @@ struct Pipeline {
         return (report, engine.progress.snapshot)
     }
 
-    private func entries(_ image: TestImage) -> [ClosureEntry] {
+    /// The engine that brings what the source has into a layout, as an agent with a registry of its own does.
+    func engine(into layout: ImageLayout) throws -> TransferEngine {
+        try TransferEngine(
+            sources: [TransferSource(name: source.authority, client: try client(source, stall: 60))], layout: layout)
+    }
+
+    /// All that an image needs in a repository: in the pipeline's unless said.
+    func entries(_ image: TestImage, in place: Repository? = nil) -> [ClosureEntry] {
+        let repository = place ?? repository
         let manifest = ClosureEntry(
             repository: repository, digest: image.descriptor.digest, size: image.descriptor.size, kind: .manifest,
             mediaType: image.descriptor.mediaType)

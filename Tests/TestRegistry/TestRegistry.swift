@@ -1,6 +1,6 @@
 public import EmbeddedRegistry
 public import ImageLayout
-import Logging
+public import Logging
 public import OCI
 public import TestSupport
 
@@ -24,9 +24,13 @@ public struct TestRegistry: Sendable {
 /// - Parameters:
 ///   - path: the layout's directory; a fresh one unless said
 ///   - configure: changes how it is served; the directory is for its files
+///   - adjust: changes what only tests do
+///   - logger: what it logs to; nothing unless said
 public func withTestRegistry<Result: Sendable>(
     layout path: String? = nil,
     configure: (inout RegistryConfiguration, TemporaryDirectory) async throws -> Void = { _, _ in },
+    adjust: (inout RegistryServer) -> Void = { _ in },
+    logger: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
     _ body: (TestRegistry) async throws -> Result
 ) async throws -> Result {
     try await withTemporaryDirectory("embedded") { directory in
@@ -37,11 +41,11 @@ public func withTestRegistry<Result: Sendable>(
         let layout = try ImageLayout(path: path ?? directory.file("layout"))
         let faults = FaultLayer()
         let (ports, listening) = AsyncStream.makeStream(of: Int.self)
-        var server = try RegistryServer(
-            layout, configuration: configuration,
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        ) { listening.yield($0) }
+        var server = try RegistryServer(layout, configuration: configuration, logger: logger) {
+            listening.yield($0)
+        }
         server.connectionHandlers = { [FaultHandler(faults)] }
+        adjust(&server)
         let running = Task { [server] in
             defer { listening.finish() }
             try await server.run()
