@@ -165,7 +165,8 @@ extension GateMemory {
         guard let index = files.firstIndex(where: { $0.demands.policy.digest == policy.digest }) else { return }
         switch subject {
         case .staged: files[index].answers[list] = answer
-        case .promoted: files[index].promotedAnswers = (files[index].promotedAnswers ?? [:]).merging([list: answer]) { $1 }
+        case .promoted:
+            files[index].promotedAnswers = (files[index].promotedAnswers ?? [:]).merging([list: answer]) { $1 }
         }
     }
 

@@ -49,7 +49,8 @@ final class ActiveSource: Sendable {
     private let chance: @Sendable () -> Double
 
     init(
-        _ source: TransferSource, connections: Int, site: ConnectionBudget, cap: Int64?, window: Int?, board: ProgressBoard,
+        _ source: TransferSource, connections: Int, site: ConnectionBudget, cap: Int64?, window: Int?,
+        board: ProgressBoard,
         clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source

@@ -22,7 +22,8 @@ struct WorkPlace: Equatable {
             }
             return [place]
         }
-        return ["/dev/shm", "/var/tmp"].filter { (directory: String) in access(directory, W_OK | X_OK) == 0 }.compactMap {
+        return ["/dev/shm", "/var/tmp"].filter { (directory: String) in access(directory, W_OK | X_OK) == 0 }.compactMap
+        {
             WorkPlace("\($0)/rollcall-bench-\(geteuid())", on: $0, isShared: true)
         }
     }
