@@ -37,8 +37,9 @@ struct RunCommand: AsyncParsableCommand {
 
         let file = try SettingsFiles.readAll(options.config)
         let ledger = HostLedger()
+        // The store is looked at by the first pass: probes, and whoever pulls from a registry of the agent's own, are
+        // answered whatever becomes of it.
         let agent = try SiteAgent(file, options, ledger: ledger)
-        try await agent.requireStore()
         try agent.takeJournal()
         let volume = LogVolume(Logger.Level(file.log.level))
         let handler = LineLogHandler(

@@ -119,8 +119,10 @@ struct SiteAgent: Sendable {
         return access
     }
 
-    /// Ends early where the object store's conditional writes cannot be relied on. One that is out of reach now is no
-    /// reason to end.
+    /// Looks at the object store before settings that name it are taken up.
+    ///
+    /// - Throws: `ObjectStoreError` where its conditional writes cannot be relied on. That it is out of reach now is no
+    ///   reason to refuse it.
     func requireStore() async throws {
         do throws(ObjectStoreError) {
             try await store.prepare()

@@ -4,7 +4,6 @@ import FoundationEssentials
 import GateServer
 import HTTP
 import Logging
-import ObjectStore
 import Readiness
 import ServiceLifecycle
 import Serving
@@ -88,16 +87,14 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let live = try fleet.watch()
         // A file that is wrong from the beginning is the caller's to correct, and no matter of 503s.
-        let (_, central) = try await live.current()
-        do {
-            try await central.prepare()
-        } catch let error as ObjectStoreError where error.code != .unsupportedStore {
-            logger.warning("the object store is not in reach yet", metadata: ["reason": "\(error)"])
-        }
+        _ = try await live.current()
         let server = GateServer(
             FleetGate(fleet: live), version: Product.version, configuration: configuration, logger: logger)
         var group = ServiceGroupConfiguration(
-            services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+            services: [
+                .init(service: server, successTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: StoreProof(fleet: live, logger: logger), successTerminationBehavior: .ignore),
+            ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = Self.grace
         do {

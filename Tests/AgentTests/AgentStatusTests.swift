@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import HTTP
 import OCI
+import ObjectStore
 import Readiness
 import Synchronization
 import TestSupport
@@ -45,6 +46,21 @@ import Testing
         fail()
         now.withLock { $0 += 300 }
         #expect(faults == [])
+    }
+
+    /// Where passes are impossible, nobody has to wait for that to be said.
+    @Test func aStoreThatCannotBeReliedOnIsAFaultAtOnce() {
+        let status = AgentStatus { Timestamp(seconds: 1000) }
+        status.storeReached()
+        _ = status.passStarted("test")
+        status.passFailed(ObjectStoreError(.unsupportedStore, "its conditional writes do not exclude", at: "s3://b/"))
+        #expect(
+            status.current.faults(at: Timestamp(seconds: 1000)) == [
+                "no pass is made with this object store: s3://b/: its conditional writes do not exclude"
+            ])
+        _ = status.passStarted("test")
+        status.passFailed(Broken())
+        #expect(status.current.faults(at: Timestamp(seconds: 1000)) == [])
     }
 
     @Test func aWrongClockIsAFault() {

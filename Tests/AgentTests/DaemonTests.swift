@@ -162,6 +162,31 @@ import Transfer
         }
     }
 
+    /// A store that does not answer keeps nobody from asking how the agent is, nor from pulling.
+    @Test func itServesBeforeTheStoreAnswers() async throws {
+        let held = Gate()
+        try await withScriptedServer({ exchange in
+            try exchange.wait(held)
+            return .init(503)
+        }) { store in
+            try await RealSite.with { site in
+                try site.directory.write("keys", "AWS_ACCESS_KEY_ID=KEY\nAWS_SECRET_ACCESS_KEY=SECRET\n")
+                let path = site.directory.file(site.config)
+                let settings = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
+                try site.directory.write(
+                    site.config,
+                    settings.replacing(
+                        "\(site.site.fleet.objectStore)",
+                        with: "s3://bucket?endpoint=\(store.origin)&credentials=\(site.directory.file("keys"))"))
+                try await Daemon.with(site) { daemon in
+                    #expect(try await daemon.get("/healthz") == (200, "ok\n"))
+                    let ready = try await daemon.get("/readyz")
+                    #expect(ready == (503, "the object store was not reached yet\n"))
+                }
+            }
+        }
+    }
+
     /// Files are noticed without a signal.
     @Test func aChangedFileIsNoticed() async throws {
         try await RealSite.with { site in

@@ -17,8 +17,9 @@ import Testing
             let log = workplace.directory.file("serve.log")
             process = try ChildProcess(
                 [Workplace.executable, "serve", "--listen", "127.0.0.1:0", "--without-tls"] + arguments,
-                environment: ["ROLLCALL_FLEET": "", "TERM": "dumb"], directory: workplace.directory.path,
-                output: "/dev/null", errors: log)
+                environment: [
+                    "ROLLCALL_FLEET": "", "TERM": "dumb", "ROLLCALL_CACHE": "none", "http_proxy": "", "no_proxy": "*",
+                ], directory: workplace.directory.path, output: "/dev/null", errors: log)
             while true {
                 let text = String(decoding: (try? workplace.directory.read("serve.log")) ?? [], as: UTF8.self)
                 if let range = text.firstRange(of: "127.0.0.1:") ?? text.firstRange(of: "127.0.0.1]:"),
@@ -102,6 +103,35 @@ import Testing
             .map(String.init)
     }
 
+    /// A store that does not answer keeps nobody from asking the process how it is, and gates are not known until it has
+    /// been proved.
+    @Test func itServesBeforeTheStoreIsProved() async throws {
+        let held = Gate()
+        try await withScriptedServer({ exchange in
+            try exchange.wait(held)
+            return .init(503)
+        }) { store in
+            try await Workplace.with { workplace in
+                try workplace.directory.write("keys", "AWS_ACCESS_KEY_ID=KEY\nAWS_SECRET_ACCESS_KEY=SECRET\n")
+                let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
+                try workplace.directory.write(
+                    "fleet.yaml",
+                    fleet.replacing(
+                        "file://\(workplace.directory.file("store"))",
+                        with: "s3://bucket?endpoint=\(store.origin)&credentials=\(workplace.directory.file("keys"))"))
+                let server = try await Server(workplace, "--without-tokens")
+                #expect(try await server.get("/healthz").status == 200)
+                try await store.until { !$0.isEmpty }
+                held.open()
+                for path in ["/v1/gate/lab/platform", "/"] {
+                    #expect(try await server.get(path).status == 503, "\(path)")
+                }
+                #expect(try await server.get("/healthz").status == 200)
+                await server.end()
+            }
+        }
+    }
+
     @Test func tokensAreAskedFor() async throws {
         try await Workplace.with { workplace in
             let token = String(repeating: "t", count: 40)
@@ -120,7 +150,10 @@ import Testing
         (["--without-tls", "--tokens", "none"], 64, "none: cannot be read (No such file or directory)"),
         (["--without-tls", "--tokens", "fleet.yaml"], 64, "fleet.yaml:1: a token has at least 16 characters"),
         (["--without-tls", "--without-tokens", "--listen", "nowhere"], 64, "nowhere"),
-        (["--without-tokens", "--certificate", "x", "--key", "y"], 64, "x: cannot be read (No such file or directory)"),
+        (
+            ["--without-tokens", "--certificate", "x", "--key", "y"], 64,
+            "x: cannot be read (No such file or directory)"
+        ),
         (["--without-tls", "--without-tokens", "--fleet", "none.yaml"], 64, "none.yaml"),
     ])
     func whatIsWrongIsSaid(_ arguments: [String], _ status: Int, _ words: String) async throws {

@@ -1,4 +1,5 @@
 import HTTP
+import Synchronization
 
 /// Finds out, in scratch keys, whether a store's conditional writes exclude each other.
 ///
@@ -16,6 +17,7 @@ struct S3Probe {
 
     private let store: S3Store
     private let key: String
+    private let written = Written()
 
     init(_ store: S3Store) {
         self.store = store
@@ -38,12 +40,24 @@ struct S3Probe {
         } catch {
             result = .failure(error)
         }
-        // What cannot be deleted stays: the right to delete is no condition for writing.
-        try? await store.delete(path: key)
-        for round in 0..<(racing ? Self.rounds : 0) {
-            for kind in [Race.creation, .swap] { try? await store.delete(path: path(kind, round)) }
-        }
+        await removeWritten()
         return try result.get()
+    }
+
+    /// What there is to delete: what the store has taken.
+    private final class Written: Sendable {
+        private let state = Mutex<Set<String>>([])
+
+        var paths: [String] { state.withLock { $0.sorted() } }
+        func note(_ path: String) { state.withLock { _ = $0.insert(path) } }
+    }
+
+    /// What cannot be deleted stays: the right to delete is no condition for writing. A deletion that fails was sent several
+    /// times already, so the others are not tried: at a store that is out of reach that would take minutes.
+    private func removeWritten() async {
+        for path in written.paths {
+            guard (try? await store.delete(path: path)) != nil else { return }
+        }
     }
 
     /// What writers race to do.
@@ -86,7 +100,9 @@ struct S3Probe {
         _ byte: UInt8, _ condition: PutCondition, _ form: ETagForm = .quoted
     ) async throws(ObjectStoreError) -> PutOutcome {
         do throws(ObjectStoreError) {
-            return try await store.write([byte], at: key, condition: condition, form)
+            let outcome = try await store.write([byte], at: key, condition: condition, form)
+            written.note(key)
+            return outcome
         } catch {
             guard error.code == .unsupportedStore else { throw error }
             throw refusal(error.message)
@@ -124,6 +140,7 @@ struct S3Probe {
                 conditions[round] =
                     kind == .creation
                     ? .ifAbsent : .ifMatch(try await store.write([0xFF], at: path(kind, round)))
+                if kind == .swap { written.note(path(kind, round)) }
             }
             var winners: [Int: Int] = [:]
             var failed: Set<Int> = []
@@ -148,7 +165,7 @@ struct S3Probe {
     private func outcomes(
         of kind: Race, _ conditions: [Int: PutCondition], _ form: ETagForm
     ) async -> [(Int, Result<PutOutcome, ObjectStoreError>)] {
-        await withTaskGroup(of: (Int, Result<PutOutcome, ObjectStoreError>).self) { [store] group in
+        await withTaskGroup(of: (Int, Result<PutOutcome, ObjectStoreError>).self) { [store, written] group in
             for (round, condition) in conditions {
                 let path = path(kind, round)
                 for writer in 0..<Self.writers {
@@ -156,6 +173,7 @@ struct S3Probe {
                         do throws(ObjectStoreError) {
                             let outcome = try await store.write(
                                 [UInt8(writer)], at: path, condition: condition, form)
+                            written.note(path)
                             return (round, .success(outcome))
                         } catch {
                             return (round, .failure(error))
