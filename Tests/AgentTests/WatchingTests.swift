@@ -94,6 +94,28 @@ import Testing
         #expect(headings.count == alerts.count)
     }
 
+    /// Where Prometheus's operator calls the jobs otherwise, an alert that names one never fires.
+    @Test func theJobsOfTheRulesAreThoseOfThePodMonitors() throws {
+        /// The values of a key, wherever it is in a file.
+        func values(of key: String, in yaml: String) -> [String] {
+            yaml.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { $0.hasPrefix("\(key): ") }
+                .map { String($0.dropFirst(key.count + 2)) }
+        }
+        let rules = try text("configs/prometheus/rollcall-alerts.yaml")
+        let named = Set(rules.split(separator: "job=\"").dropFirst().map { String($0.prefix { $0 != "\"" }) })
+        var jobs: Set<String> = []
+        for workload in ["agent/statefulset.yaml", "coordinator/deployment.yaml"] {
+            let base = "configs/kubernetes/base/\(workload.prefix { $0 != "/" })"
+            let monitor = try text("\(base)/podmonitor.yaml")
+            let label = try #require(values(of: "jobLabel", in: monitor).first, "\(base)")
+            let job = try #require(values(of: label, in: monitor).first, "\(base)")
+            // The pods bear it, and the workload finds them by it.
+            #expect(try values(of: label, in: text("configs/kubernetes/base/\(workload)")) == [job, job])
+            jobs.insert(job)
+        }
+        #expect(jobs == named)
+    }
+
     @Test func promtoolTakesTheRules() async throws {
         guard let promtool = Self.tool("promtool") else {
             print("skipped: promtool is not installed (scripts/test installs it)")
