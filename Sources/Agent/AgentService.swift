@@ -95,6 +95,7 @@ struct AgentService: Service {
         pass.witness = PassWitness(logger: logger, sign: heartbeat.sign) { [surroundings, status, logger] bytes in
             surroundings.look(status, logger, toCome: bytes)
         }
+        pass.registry = pass.registry.signing(heartbeat.sign)
         pass.witness.published = { [status] in status.storeReached() }
         let report = try await askingTheStoreMeanwhile { try await pass.run(mode, record: record) }
         status.passFinished(report)

@@ -23,7 +23,7 @@ struct SitePass: Sendable {
     /// Who runs the agent, as `USER@HOST`.
     let owner: String
     let central: CentralStore
-    let registry: any SiteRegistry
+    var registry: any SiteRegistry
     let state: StateDirectory
     /// What is known of the registry's content.
     let journal: ProofJournal
