@@ -121,14 +121,15 @@ struct AgentService: Service {
         }
     }
 
-    /// Runs `body`, and reads the record from time to time meanwhile. A pass may ask its registry, or bring, for days: nobody
-    /// must take that for a store that is out of reach, and one that is must be noticed all the same.
+    /// Runs `body`, and reads the record and looks around from time to time meanwhile. A pass may ask its registry, or bring,
+    /// for days: nobody must take that for a store that is out of reach, and one that is must be noticed all the same.
     private func askingTheStoreMeanwhile<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
         guard let interval = pass.reporting?.interval else { return try await body() }
         let watch = Task {
             while (try? await Task.sleep(for: interval)) != nil {
                 // What has changed is for the next look: a pass is about the record that it began with.
                 _ = try? await readRecord(changedSince: nil)
+                surroundings.lookAgain(status, logger)
             }
         }
         defer { watch.cancel() }

@@ -152,10 +152,13 @@ struct SiteAgent: Sendable {
 
     /// What is looked at before it hurts: the disks that are written to, and the clocks of the hosts in the ledger.
     func surroundings(_ ledger: HostLedger) -> Surroundings {
-        switch file.registry {
-        case .url: Surroundings(ledger: ledger, directories: [(file.state, file.limits.spool)])
-        case .embedded(let settings):
-            Surroundings(ledger: ledger, directories: [(file.state, 0), (settings.layout, .max)])
+        let directories: [(path: String, most: Int64)] =
+            switch file.registry {
+            case .url: [(file.state, file.limits.spool)]
+            case .embedded(let settings): [(file.state, 0), (settings.layout, .max)]
+            }
+        return Surroundings(ledger: ledger, directories: directories) { [engine] in
+            .init(delivered: engine.progress.snapshot.deliveredBytes, allocated: engine.spooledBytes)
         }
     }
 
