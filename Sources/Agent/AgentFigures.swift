@@ -108,8 +108,11 @@ final class AgentFigures: Sendable {
     }
 
     /// The figures as Prometheus text.
-    func text(_ view: AgentView) -> String {
-        shown.withLock { update(view, &$0) }
+    ///
+    /// - Parameter view: what is known; asked while no other text is made. Of two looks at the same time the older one would
+    ///   be taken for a board that has begun anew, and everything counted once more.
+    func text(of view: () -> AgentView) -> String {
+        shown.withLock { update(view(), &$0) }
         return factory.text
     }
 

@@ -61,5 +61,5 @@ final class AgentTeller: AgentAnswers {
     }
 
     var status: String { StatusDocument(view, version: version, readiness: readiness.faults).text }
-    var metrics: String { figures.text(view) }
+    var metrics: String { figures.text { view } }
 }

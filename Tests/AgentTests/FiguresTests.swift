@@ -1,4 +1,5 @@
 import Readiness
+import Synchronization
 import Telemetry
 import TestSupport
 import Testing
@@ -12,17 +13,19 @@ import Testing
     private let figures = AgentFigures(version: "1.2.3")
     private let status = AgentStatus { Timestamp(seconds: 1000) }
 
+    private func view(
+        hosts: [String: HostLedger.Standing] = [:], sources: [String] = [], _ transfer: TransferProgress = .init()
+    ) -> AgentView {
+        AgentView(
+            at: Timestamp(seconds: 1000), state: status.current, silence: .zero, transfer: transfer,
+            sources: sources.map {
+                SourceStanding(name: $0, priority: 0, weight: 1, state: .usable, isSuspect: false, lastFailure: nil)
+            }, hosts: hosts, disks: [])
+    }
+
     private func text(
         hosts: [String: HostLedger.Standing] = [:], sources: [String] = [], _ transfer: TransferProgress = .init()
-    ) -> String {
-        figures.text(
-            AgentView(
-                at: Timestamp(seconds: 1000), state: status.current, silence: .zero, transfer: transfer,
-                sources: sources.map {
-                    SourceStanding(
-                        name: $0, priority: 0, weight: 1, state: .usable, isSuspect: false, lastFailure: nil)
-                }, hosts: hosts, disks: []))
-    }
+    ) -> String { figures.text { view(hosts: hosts, sources: sources, transfer) } }
 
     /// What is gone is told no more; what comes back begins anew.
     @Test func whatIsGoneIsTakenOut() {
@@ -50,6 +53,31 @@ import Testing
         #expect(!text.contains("\"x\""))
         #expect(text.contains("rollcall_agent_host_faults_total{host=\"y\"} 2\n"))
         #expect(text.contains("rollcall_agent_fetched_bytes_total{source=\"b\"} 0\n"))
+    }
+
+    /// Who looks at the same time as another counts nothing twice.
+    @Test func looksAtTheSameTimeCountOnce() async {
+        let delivered = Mutex(0)
+        await withTaskGroup { group in
+            for _ in 0..<200 {
+                group.addTask {
+                    _ = figures.text {
+                        var transfer = TransferProgress()
+                        transfer.deliveredBlobs = delivered.withLock { count in
+                            count += 1
+                            return count
+                        }
+                        return view(transfer)
+                    }
+                }
+            }
+        }
+        #expect(
+            figures.text {
+                var transfer = TransferProgress()
+                transfer.deliveredBlobs = 200
+                return view(transfer)
+            }.contains("rollcall_agent_delivered_blobs_total 200\n"))
     }
 
     /// As many hosts as are remembered are told, also where all of them are others at once.
