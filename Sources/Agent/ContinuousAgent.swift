@@ -93,7 +93,7 @@ final class ContinuousAgent: Service {
     /// - Returns: what is looked at from now on, by the passes and by who tells of it
     private func take(_ site: SiteAgent) -> Surroundings {
         let surroundings = site.surroundings(ledger)
-        volume.level = Logger.Level(site.file.log.level)
+        volume.follow(site.file.log)
         teller.follow(site.engine, surroundings)
         status.settingsLoaded(
             site.file.site, site.file.environment, file: options.config, interval: site.file.interval)
@@ -155,7 +155,7 @@ final class ContinuousAgent: Service {
                     return new
                 }
                 current.log = new.file.log
-                volume.level = Logger.Level(current.log.level)
+                volume.follow(current.log)
                 status.settingsAsBefore()
                 logger.info("settings were read again", metadata: ["level": "\(current.log.level.rawValue)"])
             } catch {
@@ -240,6 +240,14 @@ actor SettingsWatch {
             if now != read, now == before { return true }
             before = now
         }
+    }
+}
+
+extension LogVolume {
+    /// As the agent's file says it.
+    func follow(_ log: AgentFile.Log) {
+        level = Logger.Level(log.level)
+        form = log.form
     }
 }
 

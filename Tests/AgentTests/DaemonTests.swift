@@ -157,6 +157,10 @@ import Transfer
                 try daemon.write(good + "limits: {blobs: 3}\nlog: {level: debug}\n")
                 daemon.process.signal(SIGHUP)
                 try await daemon.logs("settings were read again")
+                // Nor does a form.
+                try daemon.write(good + "limits: {blobs: 3}\nlog: {level: debug, format: text}\n")
+                daemon.process.signal(SIGHUP)
+                try await daemon.logs("Z info settings were read again ")
                 try await daemon.waits("watchdog messages") {
                     socket.told().contains("WATCHDOG=1\n")
                 }
