@@ -193,7 +193,7 @@ import Testing
     }
 
     /// A program on the `PATH`, or where scripts/test puts it.
-    private static func tool(_ name: String) -> String? {
+    static func tool(_ name: String) -> String? {
         let environment = ProcessInfo.processInfo.environment
         let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "")/.cache"
         let places = (environment["PATH"] ?? "").split(separator: ":").map(String.init) + ["\(cache)/rollcall"]
