@@ -94,7 +94,7 @@ final class ContinuousAgent: Service {
     private func take(_ site: SiteAgent) -> Surroundings {
         let surroundings = site.surroundings(ledger)
         volume.follow(site.file.log)
-        teller.follow(site.engine, surroundings)
+        teller.follow(site.engine, surroundings, site.file.windows)
         status.settingsLoaded(
             site.file.site, site.file.environment, file: options.config, interval: site.file.interval)
         return surroundings
