@@ -1,9 +1,13 @@
+import ArgumentParser
+import Console
 import FoundationEssentials
 import Glibc
 import HTTP
 import Readiness
 import TestSupport
 import Testing
+
+@testable import Coordinator
 
 /// `rollcall serve` as a process, asked as a pipeline asks.
 @Suite(.timeLimit(.minutes(5))) struct ServeTests {
@@ -143,7 +147,34 @@ import Testing
         }
     }
 
+    /// SIGHUP is how daemons are told to read their files again; it ends who does not expect it.
+    @Test func aHangupHasTheFilesReadAgain() async throws {
+        try await Workplace.with { workplace in
+            let token = String(repeating: "t", count: 40)
+            try workplace.directory.write("tokens", "\(token)\n")
+            let server = try await Server(workplace, "--tokens", "tokens")
+            server.process.signal(SIGHUP)
+            while !String(decoding: try workplace.directory.read("serve.log"), as: UTF8.self).contains(
+                "read the tokens again")
+            {
+                try #require(server.process.isRunning)
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await server.get("/v1/gate/lab/platform", token: token).status == 409)
+            await server.end()
+        }
+    }
+
+    @Test func theLevelIsTaken() throws {
+        let arguments = ["--without-tls", "--without-tokens"]
+        let usual = try ServeCommand.parse(arguments).logging.level
+        #expect("\(usual)" == "info")
+        let named = try ServeCommand.parse(arguments + ["--log-level", "error"]).logging.level
+        #expect("\(named)" == "error")
+    }
+
     @Test(arguments: [
+        (["--without-tls", "--without-tokens", "--log-level", "loud"], 64, "'loud' is invalid for '--log-level"),
         (["--without-tls"], 64, "say who may ask"),
         (["--without-tokens"], 64, "say how to speak"),
         (["--without-tokens", "--certificate", "x", "--without-tls"], 64, "belong together"),
