@@ -73,15 +73,20 @@ extension ObjectStoreLocation {
     /// not changed is not fetched again; a directory needs no such thing.
     func openKeeping(_ access: ObjectStoreAccess) throws(ObjectStoreError) -> any ObjectStore {
         guard case .s3 = self else { return try open(access) }
-        func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let named =
-            value(Self.cacheVariable)
-            ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
-        let root = named.flatMap { $0.hasPrefix("/") ? $0 : nil }
+        let root = Self.kept(access)
         var access = access
         access.notes = root.map { "\($0)/notes" }
         let name = Digest(of: Array(description.utf8)).hex.prefix(16)
         return CachedStore(try open(access), directory: root.map { "\($0)/store-\(name)" })
+    }
+
+    /// The directory for what is kept of S3 stores; `nil` for nowhere.
+    static func kept(_ access: ObjectStoreAccess) -> String? {
+        func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let named =
+            value(cacheVariable)
+            ?? value("XDG_CACHE_HOME").map { "\($0)/rollcall" } ?? value("HOME").map { "\($0)/.cache/rollcall" }
+        return named.flatMap { $0.hasPrefix("/") ? $0 : nil }
     }
 }
 
