@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Agent
+@testable import Transfer
 
 /// What monitoring is given: the documentation, the alert rules, the dashboard and the unit say what the agent does.
 @Suite(.timeLimit(.minutes(5))) struct WatchingTests {
@@ -170,6 +171,13 @@ import Testing
         )
         let result = try await runCommand([promtool, "check", "metrics"], input: Array(view.metrics.utf8))
         #expect(result.status == 0, "\(result.text)\(result.errorText)")
+    }
+
+    /// Who goes back to an older release reads there what that costs.
+    @Test func theVersionsOfTheJournalsAreWrittenDown() throws {
+        let page = try text("docs/installation.md")
+        #expect(page.contains("| `spool/journal.sqlite` | \(ResumeJournal.version) |"))
+        #expect(page.contains("| `proofs.sqlite` | \(ProofJournal.version) |"))
     }
 
     @Test func systemdTakesTheUnit() async throws {
