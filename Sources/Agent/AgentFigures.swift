@@ -92,7 +92,10 @@ final class AgentFigures: Sendable {
         var applied = 0
         var refused = 0
         var hosts: [String: Int] = [:]
+        /// The hosts whose clocks are shown.
+        var clocks: Set<String> = []
         var lists: [(String, String)] = []
+        var sources: Set<String> = []
     }
 
     private let factory: PrometheusFactory
@@ -105,8 +108,11 @@ final class AgentFigures: Sendable {
     }
 
     /// The figures as Prometheus text.
-    func text(_ view: AgentView) -> String {
-        shown.withLock { update(view, &$0) }
+    ///
+    /// - Parameter view: what is known; asked while no other text is made. Of two looks at the same time the older one would
+    ///   be taken for a board that has begun anew, and everything counted once more.
+    func text(of view: () -> AgentView) -> String {
+        shown.withLock { update(view(), &$0) }
         return factory.text
     }
 
@@ -145,10 +151,7 @@ final class AgentFigures: Sendable {
         set(Self.lists, Double(state.holdings.count))
         let lists = state.holdings.map { ($0.list.text, $0.generation.short) }
         for gone in shown.lists where !lists.contains(where: { $0 == gone }) {
-            Meter(
-                label: Self.listMissing.name, dimensions: [("list", gone.0), ("generation", gone.1)], factory: factory
-            )
-            .destroy()
+            remove(Self.listMissing, [("list", gone.0), ("generation", gone.1)])
         }
         shown.lists = lists
         for holding in state.holdings {
@@ -158,14 +161,26 @@ final class AgentFigures: Sendable {
         }
         transfer(view, &shown)
         set(Self.storeReached, state.storeReachedAt)
+        hosts(view, &shown)
+        for disk in view.disks {
+            set(Self.diskFree, Double(disk.available), [("directory", disk.path)])
+            set(Self.diskNeeded, Double(disk.needed), [("directory", disk.path)])
+        }
+    }
+
+    private func hosts(_ view: AgentView, _ shown: inout Shown) {
+        // What is over makes room first, and does not stand there as if it were so still.
+        let clocks = Set(view.hosts.filter { $0.value.clockLead != nil }.keys)
+        for gone in shown.clocks.subtracting(clocks) { remove(Self.clockLead, [("host", gone)]) }
+        shown.clocks = clocks
+        for gone in shown.hosts.keys.filter({ view.hosts[$0] == nil }) {
+            remove(Self.hostFaults, [("host", gone)])
+            shown.hosts[gone] = nil
+        }
         for (host, standing) in view.hosts {
             add(Self.hostFaults, standing.faults - (shown.hosts[host] ?? 0), [("host", host)])
             shown.hosts[host] = standing.faults
             if let lead = standing.clockLead { set(Self.clockLead, lead, [("host", host)]) }
-        }
-        for disk in view.disks {
-            set(Self.diskFree, Double(disk.available), [("directory", disk.path)])
-            set(Self.diskNeeded, Double(disk.needed), [("directory", disk.path)])
         }
     }
 
@@ -174,6 +189,13 @@ final class AgentFigures: Sendable {
         let now = view.transfer
         let before = now.isContinued(from: shown.transfer) ? shown.transfer : TransferProgress()
         shown.transfer = now
+        let sources = Set(view.sources.map(\.name))
+        for gone in shown.sources.subtracting(sources) {
+            for family in [Self.fetched, Self.sourceFailures, Self.sourceCorrupt, Self.sourceUsable] {
+                remove(family, [("source", gone)])
+            }
+        }
+        shown.sources = sources
         for source in view.sources {
             let label = [("source", source.name)]
             add(Self.fetched, (now.sources[source.name] ?? 0) - (before.sources[source.name] ?? 0), label)
@@ -206,6 +228,11 @@ final class AgentFigures: Sendable {
     private func add<Amount: BinaryInteger>(_ family: MetricFamily, _ amount: Amount, _ labels: [(String, String)] = [])
     {
         Counter(label: family.name, dimensions: labels, factory: factory).increment(by: max(0, amount))
+    }
+
+    /// Takes a series out, of whatever kind.
+    private func remove(_ family: MetricFamily, _ labels: [(String, String)]) {
+        Meter(label: family.name, dimensions: labels, factory: factory).destroy()
     }
 
     /// Bytes of this process in RAM, as the kernel says (proc(5), `statm`); 0 where it does not.

@@ -95,7 +95,9 @@ struct AgentService: Service {
         pass.witness = PassWitness(logger: logger, sign: heartbeat.sign) { [surroundings, status, logger] bytes in
             surroundings.look(status, logger, toCome: bytes)
         }
-        let report = try await pass.run(mode, record: record)
+        pass.registry = pass.registry.signing(heartbeat.sign)
+        pass.witness.published = { [status] in status.storeReached() }
+        let report = try await askingTheStoreMeanwhile { try await pass.run(mode, record: record) }
         status.passFinished(report)
         // For the next start, which would otherwise not know. Without it, monitoring is only late.
         try? pass.state.remember(provedAt: status.now())
@@ -117,6 +119,21 @@ struct AgentService: Service {
             if !Task.isCancelled { status.storeFailed(error) }
             throw error
         }
+    }
+
+    /// Runs `body`, and reads the record and looks around from time to time meanwhile. A pass may ask its registry, or bring,
+    /// for days: nobody must take that for a store that is out of reach, and one that is must be noticed all the same.
+    private func askingTheStoreMeanwhile<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+        guard let interval = pass.reporting?.interval else { return try await body() }
+        let watch = Task {
+            while (try? await Task.sleep(for: interval)) != nil {
+                // What has changed is for the next look: a pass is about the record that it began with.
+                _ = try? await readRecord(changedSince: nil)
+                surroundings.lookAgain(status, logger)
+            }
+        }
+        defer { watch.cancel() }
+        return try await body()
     }
 
     private func log(_ report: PassReport, duration: Duration, _ logger: Logger) {

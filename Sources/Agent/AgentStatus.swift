@@ -1,5 +1,6 @@
 import HTTP
 import OCI
+import ObjectStore
 import Readiness
 import Synchronization
 import Transfer
@@ -72,6 +73,8 @@ final class AgentStatus: Sendable {
         var provedAt: Timestamp?
         var storeReachedAt: Timestamp?
         var storeFault: Note?
+        /// Why the object store cannot be relied on; `nil` while it can, as far as is known.
+        var storeRefusal: Note?
         /// How often the record is read, on average.
         var interval = Duration.seconds(60)
         var disks: [DiskSpace] = []
@@ -122,6 +125,7 @@ final class AgentStatus: Sendable {
             }
             state.holdings = report.holdings
             state.provedAt = now
+            state.storeRefusal = nil
             if outcome == .complete { state.completeAt = now }
         }
     }
@@ -130,6 +134,8 @@ final class AgentStatus: Sendable {
         let now = now()
         state.withLock { state in
             guard state.running != nil else { return }
+            state.storeRefusal =
+                (error as? ObjectStoreError)?.code == .unsupportedStore ? Note(at: now, text: "\(error)") : nil
             let before = state.finished
             state.end(.failed, "\(error)", at: now) { finished in
                 // What was missing before still is, for all that is known.
@@ -169,6 +175,7 @@ final class AgentStatus: Sendable {
             state.settings.file = file
             state.settings.loadedAt = now
             state.settings.refusal = nil
+            state.storeRefusal = nil
             state.settings.applied += 1
         }
     }
@@ -221,6 +228,7 @@ extension AgentStatus.State {
         } else {
             faults.append("the object store was not reached yet" + (storeFault.map { ": \($0.text)" } ?? ""))
         }
+        if let storeRefusal { faults.append("no pass is made with this object store: \(storeRefusal.text)") }
         if let failingSince, let finished, now.since(failingSince) > patience {
             faults.append("every pass since \(failingSince) has failed, the last one so: \(finished.text)")
         }

@@ -14,6 +14,8 @@ struct AgentView: Sendable {
     let sources: [SourceStanding]
     let hosts: [String: HostLedger.Standing]
     let disks: [DiskSpace]
+    /// When transfers may run.
+    var windows = TransferWindows()
 }
 
 /// Answers what is asked of the agent over HTTP.
@@ -24,7 +26,7 @@ final class AgentTeller: AgentAnswers {
     private let ledger: HostLedger
     private let version: String
     /// What changes with the settings.
-    private let engine = Mutex<(engine: TransferEngine, surroundings: Surroundings)?>(nil)
+    private let engine = Mutex<(engine: TransferEngine, surroundings: Surroundings, windows: TransferWindows)?>(nil)
 
     init(status: AgentStatus, heartbeat: Heartbeat, ledger: HostLedger, version: String) {
         known = status
@@ -35,8 +37,8 @@ final class AgentTeller: AgentAnswers {
     }
 
     /// Other settings are in use.
-    func follow(_ engine: TransferEngine, _ surroundings: Surroundings) {
-        self.engine.withLock { $0 = (engine, surroundings) }
+    func follow(_ engine: TransferEngine, _ surroundings: Surroundings, _ windows: TransferWindows) {
+        self.engine.withLock { $0 = (engine, surroundings, windows) }
         heartbeat.watch(engine.progress)
     }
 
@@ -46,7 +48,7 @@ final class AgentTeller: AgentAnswers {
             at: known.now(), state: known.current, silence: heartbeat.silence,
             transfer: current?.engine.progress.snapshot ?? TransferProgress(),
             sources: current?.engine.sourceStandings ?? [], hosts: ledger.hosts,
-            disks: current?.surroundings.disks ?? [])
+            disks: current?.surroundings.disks ?? [], windows: current?.windows ?? TransferWindows())
     }
 
     var health: ProbeAnswer {
@@ -61,5 +63,5 @@ final class AgentTeller: AgentAnswers {
     }
 
     var status: String { StatusDocument(view, version: version, readiness: readiness.faults).text }
-    var metrics: String { figures.text(view) }
+    var metrics: String { figures.text { view } }
 }

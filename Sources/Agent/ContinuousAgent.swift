@@ -29,10 +29,11 @@ final class ContinuousAgent: Service {
     /// - Parameters:
     ///   - first: the agent to begin with
     ///   - options: what the command line says
+    ///   - settings: what the agent to begin with was made of
     ///   - parts: what the rest of the process shares with it
     ///   - hangups: rings where somebody asks to read the settings again (SIGHUP)
     init(
-        _ first: SiteAgent, options: SiteOptions, parts: Parts, hangups: Bell, timing: Timing,
+        _ first: SiteAgent, options: SiteOptions, settings: ReadSettings, parts: Parts, hangups: Bell, timing: Timing,
         logger: Logger
     ) {
         self.first = Mutex(first)
@@ -45,7 +46,7 @@ final class ContinuousAgent: Service {
         volume = parts.volume
         self.timing = timing
         self.logger = logger
-        watch = SettingsWatch(config: options.config, hangups: hangups, timing: timing)
+        watch = SettingsWatch(config: options.config, settings, hangups: hangups, timing: timing)
     }
 
     /// What the parts of the process share.
@@ -60,15 +61,14 @@ final class ContinuousAgent: Service {
 
     func run() async throws {
         guard var site = first.withLock({ $0.take() }) else { return }
-        await watch.follow(site.file)
         site.pass.state.takeRequests()
         let provedAt = site.pass.state.provedAt
         status.update { $0.provedAt = provedAt }
         var surroundings = take(site)
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
-            guard let file = await serve(site, surroundings) else { break }
+            guard let settings = await serve(site, surroundings) else { break }
             do {
-                let next = try SiteAgent(file, options, ledger: ledger, replacing: site)
+                let next = try SiteAgent(settings.file, options, ledger: ledger, replacing: site)
                 do {
                     try await next.requireStore()
                     try next.takeJournal()
@@ -79,6 +79,7 @@ final class ContinuousAgent: Service {
                 site.shutdown()
                 site = next
                 surroundings = take(site)
+                await watch.accept(settings)
                 logger.info("new settings are in use", metadata: ["file": "\(options.config)"])
             } catch {
                 refuse(error)
@@ -92,8 +93,8 @@ final class ContinuousAgent: Service {
     /// - Returns: what is looked at from now on, by the passes and by who tells of it
     private func take(_ site: SiteAgent) -> Surroundings {
         let surroundings = site.surroundings(ledger)
-        volume.level = Logger.Level(site.file.log.level)
-        teller.follow(site.engine, surroundings)
+        volume.follow(site.file.log)
+        teller.follow(site.engine, surroundings, site.file.windows)
         status.settingsLoaded(
             site.file.site, site.file.environment, file: options.config, interval: site.file.interval)
         return surroundings
@@ -107,13 +108,13 @@ final class ContinuousAgent: Service {
     /// Makes passes, and reads content back, until there are new settings that can be used, or the end.
     ///
     /// - Returns: the new settings; `nil` at the end
-    private func serve(_ site: SiteAgent, _ surroundings: Surroundings) async -> AgentFile? {
+    private func serve(_ site: SiteAgent, _ surroundings: Surroundings) async -> ReadSettings? {
         let audit = site.audit(logger: logger)
         let service = AgentService(
             pass: site.pass, audit: audit, interval: site.file.interval, verifyInterval: site.file.verifyInterval,
             timing: timing, logger: logger, status: status, heartbeat: heartbeat, surroundings: surroundings,
             requests: PassRequests(in: site.file.state))
-        enum End: Sendable { case passes, audit, settings(AgentFile?) }
+        enum End: Sendable { case passes, audit, settings(ReadSettings?) }
         return await withTaskGroup(of: End.self) { group in
             group.addTask {
                 try? await service.run()
@@ -124,13 +125,13 @@ final class ContinuousAgent: Service {
                 return .audit
             }
             group.addTask { .settings(await self.nextSettings(after: site.file)) }
-            var next: AgentFile?
+            var next: ReadSettings?
             ends: for await end in group {
                 switch end {
                 // At a shutdown these end by themselves, and a pass that is under way has its time.
                 case .audit, .settings(nil): continue
-                case .settings(let file?):
-                    next = file
+                case .settings(let settings?):
+                    next = settings
                     break ends
                 case .passes: break ends
                 }
@@ -143,22 +144,20 @@ final class ContinuousAgent: Service {
     /// Waits until the files on the disk are settings that can be used, and others than those in use.
     ///
     /// - Returns: `nil` at the end
-    private func nextSettings(after file: AgentFile) async -> AgentFile? {
+    private func nextSettings(after file: AgentFile) async -> ReadSettings? {
         var current = file
         while await watch.change() {
             manager.tell(.reloading(microseconds: ServiceManager.monotonicMicroseconds))
             do {
-                let new = try SettingsFiles.read(options.config)
-                try new.requireSameProcess(as: current, path: options.config)
-                let isOther = await watch.follow(new)
-                if new.differsInLogOnly(from: current) || (new == current && !isOther) {
-                    current.log = new.log
-                    volume.level = Logger.Level(new.log.level)
-                    status.settingsAsBefore()
-                    logger.info("settings were read again", metadata: ["level": "\(new.log.level.rawValue)"])
-                } else {
+                let new = try await watch.settings()
+                try new.file.requireSameProcess(as: current, path: options.config)
+                guard await !watch.isOther(new), new.file == current || new.file.differsInLogOnly(from: current) else {
                     return new
                 }
+                current.log = new.file.log
+                volume.follow(current.log)
+                status.settingsAsBefore()
+                logger.info("settings were read again", metadata: ["level": "\(current.log.level.rawValue)"])
             } catch {
                 refuse(error)
             }
@@ -176,33 +175,40 @@ actor SettingsWatch {
     private let config: String
     private let hangups: Bell
     private let timing: Timing
-    private var file: AgentFile?
-    /// The files that were read last.
+    /// The settings that were read last, in use or not: what they name is looked at.
+    private var file: AgentFile
+    /// The files as they were before they were read last.
     private var read: SettingsFiles
+    /// The keys and certificates of the settings in use.
+    private var accepted: [String: FileIdentity?]
 
-    init(config: String, hangups: Bell, timing: Timing) {
+    /// - Parameter settings: those in use
+    init(config: String, _ settings: ReadSettings, hangups: Bell, timing: Timing) {
         self.config = config
         self.hangups = hangups
         self.timing = timing
-        read = SettingsFiles(config: config, nil)
+        file = settings.file
+        read = settings.files
+        accepted = settings.files.material
     }
 
-    /// These settings were read just now: what they name is looked at from now on.
+    /// Reads the settings, and everything that they name.
     ///
-    /// - Returns: whether keys or certificates of theirs are others than the last time
-    @discardableResult
-    func follow(_ file: AgentFile) -> Bool {
-        let files = SettingsFiles(config: config, file)
-        defer {
-            self.file = file
-            read = files
-            accepted = files.material
-        }
-        return files.material != accepted
+    /// - Throws: as `SettingsFiles.read`. What the file names is looked at from now on all the same: where that is what is
+    ///   wrong, it is what somebody will mend.
+    func settings() throws -> ReadSettings {
+        let settings = try ReadSettings(config)
+        file = settings.file
+        read = settings.files
+        try SettingsFiles.check(settings.file)
+        return settings
     }
 
-    /// The keys and certificates of the settings that were good last.
-    private var accepted: [String: FileIdentity?]?
+    /// Whether keys or certificates of settings are others than those in use.
+    func isOther(_ settings: ReadSettings) -> Bool { settings.files.material != accepted }
+
+    /// Settings are in use from now on.
+    func accept(_ settings: ReadSettings) { accepted = settings.files.material }
 
     /// Waits until somebody asks, or until files have changed and are the same at two looks: while a file is being
     /// written, what is there may look right and lack its end.
@@ -234,6 +240,14 @@ actor SettingsWatch {
             if now != read, now == before { return true }
             before = now
         }
+    }
+}
+
+extension LogVolume {
+    /// As the agent's file says it.
+    func follow(_ log: AgentFile.Log) {
+        level = Logger.Level(log.level)
+        form = log.form
     }
 }
 

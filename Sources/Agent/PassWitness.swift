@@ -11,6 +11,8 @@ struct PassWitness: Sendable {
     var began: @Sendable ([ImageList]) -> Void = { _ in }
     /// What is missing is known, and is being brought.
     var surveyed: @Sendable ([ClosureEntry]) -> Void = { _ in }
+    /// The object store has taken a cache manifest of the pass.
+    var published: @Sendable () -> Void = {}
     /// A blob was brought.
     var brought: @Sendable (Digest, _ size: Int64) -> Void = { _, _ in }
     /// An entry was given up.

@@ -17,20 +17,31 @@ struct RegistryServeCommand: AsyncParsableCommand {
         discussion: """
             The directory is made where only its parent exists. Anyone may pull, unless there are users; nobody may push \
             unless said. With --config, everything is as that file says. Logs to standard error; SIGTERM and SIGINT end \
-            it, and requests under way have 20 seconds.
+            it, and requests under way have 20 seconds. Certificate and users are read again when they change, and at SIGHUP.
             """)
 
     @OptionGroup var options: LayoutOptions
     @OptionGroup var serving: ServingOptions
+    @OptionGroup var logging: LogOptions
 
     func run() async throws {
+        // From the first moment on: before that, a SIGHUP would end the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let settings = try options.settings()
         let handler = LineLogHandler(
-            Terminal.isInteractive ? .plain : .json, now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
+            Terminal.isInteractive ? .plain : .json, volume: LogVolume(logging.level),
+            now: { "\(Timestamp(.system))" }, write: { Terminal.write($0) })
         let logger = Logger(label: "rollcall-agent", factory: { _ in handler })
         let server = try RegistryServer(
             ImageLayout(path: options.path()),
             configuration: settings.map(RegistryConfiguration.init) ?? serving.configuration(), logger: logger)
+        let relay = Task {
+            for await _ in hangups {
+                logger.info("SIGHUP: the files are read again")
+                server.readFilesAgain()
+            }
+        }
+        defer { relay.cancel() }
         var group = ServiceGroupConfiguration(
             services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

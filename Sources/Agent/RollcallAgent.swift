@@ -53,7 +53,9 @@ struct RollcallAgent: AsyncParsableCommand {
             let parsed = exitCode(for: error)
             if parsed == .success || error is ExitCode { exit(withError: error) }
             guard parsed != .validationFailure else {
-                (code, message) = (parsed, "\(self.message(for: error)) (see rollcall-agent --help)")
+                (code, message) = (
+                    parsed, "\(self.message(for: error).hidingUserInformation()) (see rollcall-agent --help)"
+                )
                 break
             }
             (code, message) = (.failure, "\(error)")

@@ -35,10 +35,12 @@ struct RunCommand: AsyncParsableCommand {
         let relay = Task { for await _ in signals { hangups.ring() } }
         defer { relay.cancel() }
 
-        let file = try SettingsFiles.readAll(options.config)
+        let settings = try ReadSettings.all(options.config)
+        let file = settings.file
         let ledger = HostLedger()
+        // The store is looked at by the first pass: probes, and whoever pulls from a registry of the agent's own, are
+        // answered whatever becomes of it.
         let agent = try SiteAgent(file, options, ledger: ledger)
-        try await agent.requireStore()
         try agent.takeJournal()
         let volume = LogVolume(Logger.Level(file.log.level))
         let handler = LineLogHandler(
@@ -60,7 +62,8 @@ struct RunCommand: AsyncParsableCommand {
             teller: AgentTeller(status: status, heartbeat: heartbeat, ledger: ledger, version: Product.version),
             manager: ServiceManager(environment: ProcessInfo.processInfo.environment), volume: volume)
         var configuration = ServiceGroupConfiguration(
-            services: try services(agent, parts, hangups, logger), gracefulShutdownSignals: [.sigterm, .sigint],
+            services: try services(agent, settings, parts, hangups, logger),
+            gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         configuration.maximumGracefulShutdownDuration = Self.grace
         do {
@@ -72,7 +75,7 @@ struct RunCommand: AsyncParsableCommand {
 
     /// What runs, in the order of its start; it is stopped in the reverse order.
     private func services(
-        _ agent: SiteAgent, _ parts: ContinuousAgent.Parts, _ hangups: Bell, _ logger: Logger
+        _ agent: SiteAgent, _ settings: ReadSettings, _ parts: ContinuousAgent.Parts, _ hangups: Bell, _ logger: Logger
     ) throws -> [ServiceGroupConfiguration.ServiceConfiguration] {
         let file = agent.file
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
@@ -95,7 +98,8 @@ struct RunCommand: AsyncParsableCommand {
             services.append(.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup))
         }
         let passes = ContinuousAgent(
-            agent, options: options, parts: parts, hangups: hangups, timing: .system, logger: logger)
+            agent, options: options, settings: settings, parts: parts, hangups: hangups, timing: .system,
+            logger: logger)
         let told = ManagerService(
             manager: parts.manager, heartbeat: parts.heartbeat, status: parts.status, start: start, timing: .system,
             logger: logger)

@@ -13,14 +13,20 @@ struct SettingsFiles: Equatable, Sendable {
     /// Those of the files that are read once: keys and certificates.
     let material: [String: FileIdentity?]
 
-    /// The agent's file, and all that the settings in use name.
+    /// The agent's file, and all that settings name.
     init(config: String, _ file: AgentFile?) {
+        self.init(config: config, FileIdentity(of: config), file)
+    }
+
+    /// - Parameter identity: the agent's file as it was before the settings were read from it
+    init(config: String, _ identity: FileIdentity?, _ file: AgentFile?) {
         var paths = file?.signingKey.map { [$0] } ?? []
         for host in file?.hosts.values.map(\.tls) ?? [] {
             paths += [host.caFile, host.certificateFile, host.keyFile].compactMap { $0 }
         }
         material = Self.identities(of: paths)
-        identities = Self.identities(of: paths + [config] + (file?.authFile.map { [$0] } ?? []))
+        identities = material.merging(Self.identities(of: file?.authFile.map { [$0] } ?? [])) { first, _ in first }
+            .merging([config: identity]) { $1 }
     }
 
     private static func identities(of paths: [String]) -> [String: FileIdentity?] {
@@ -32,6 +38,14 @@ struct SettingsFiles: Equatable, Sendable {
     /// - Throws: `ConfigurationError`, with file and line; `AgentError.settings` for a file that it names
     static func read(_ config: String) throws -> AgentFile {
         let file = try AgentFile(path: config)
+        try check(file)
+        return file
+    }
+
+    /// Reads everything that settings name.
+    ///
+    /// - Throws: `AgentError.settings`
+    static func check(_ file: AgentFile) throws(AgentError) {
         try check {
             _ = try file.shardOfThisHost
             if let key = file.signingKey { _ = try PrivateKey(path: key) }
@@ -43,7 +57,6 @@ struct SettingsFiles: Equatable, Sendable {
                 }
             }
         }
-        return file
     }
 
     /// Reads what `read` does, and what the agent's own servers need. Not for settings that are read again: servers follow
@@ -51,12 +64,20 @@ struct SettingsFiles: Equatable, Sendable {
     ///
     /// - Throws: as `read`
     static func readAll(_ config: String) throws -> AgentFile {
-        let file = try read(config)
+        let file = try AgentFile(path: config)
+        try checkAll(file)
+        return file
+    }
+
+    /// Reads everything that settings name, and what the agent's own servers need.
+    ///
+    /// - Throws: `AgentError.settings`
+    static func checkAll(_ file: AgentFile) throws(AgentError) {
+        try check(file)
         try check {
             if let tls = file.http?.tls { try PEMFiles.checkIdentity(certificate: tls.certificate, key: tls.key) }
             if case .embedded(let settings) = file.registry { try RegistryConfiguration(settings).checkFiles() }
         }
-        return file
     }
 
     /// Whatever is wrong with a file that the settings name is wrong with the settings.
@@ -68,6 +89,32 @@ struct SettingsFiles: Equatable, Sendable {
         } catch {
             throw AgentError(.settings, "\(error)")
         }
+    }
+}
+
+/// Settings, and the files that they are made of as these were before they were read: what is written meanwhile, or later,
+/// makes them others.
+struct ReadSettings: Sendable {
+    let file: AgentFile
+    let files: SettingsFiles
+
+    /// Reads the agent's file alone.
+    ///
+    /// - Throws: `ConfigurationError`
+    init(_ config: String) throws(ConfigurationError) {
+        let identity = FileIdentity(of: config)
+        file = try AgentFile(path: config)
+        // Before anything that it names is read.
+        files = SettingsFiles(config: config, identity, file)
+    }
+
+    /// Reads the settings that the process begins with, and everything that they and its servers need.
+    ///
+    /// - Throws: as `SettingsFiles.readAll`
+    static func all(_ config: String) throws -> ReadSettings {
+        let settings = try ReadSettings(config)
+        try SettingsFiles.checkAll(settings.file)
+        return settings
     }
 }
 

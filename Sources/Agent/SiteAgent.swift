@@ -120,8 +120,10 @@ struct SiteAgent: Sendable {
         return access
     }
 
-    /// Ends early where the object store's conditional writes cannot be relied on. One that is out of reach now is no
-    /// reason to end.
+    /// Looks at the object store before settings that name it are taken up.
+    ///
+    /// - Throws: `ObjectStoreError` where its conditional writes cannot be relied on. That it is out of reach now is no
+    ///   reason to refuse it.
     func requireStore() async throws {
         do throws(ObjectStoreError) {
             try await store.prepare()
@@ -151,10 +153,13 @@ struct SiteAgent: Sendable {
 
     /// What is looked at before it hurts: the disks that are written to, and the clocks of the hosts in the ledger.
     func surroundings(_ ledger: HostLedger) -> Surroundings {
-        switch file.registry {
-        case .url: Surroundings(ledger: ledger, directories: [(file.state, file.limits.spool)])
-        case .embedded(let settings):
-            Surroundings(ledger: ledger, directories: [(file.state, 0), (settings.layout, .max)])
+        let directories: [(path: String, most: Int64)] =
+            switch file.registry {
+            case .url: [(file.state, file.limits.spool)]
+            case .embedded(let settings): [(file.state, 0), (settings.layout, .max)]
+            }
+        return Surroundings(ledger: ledger, directories: directories) { [engine] in
+            .init(delivered: engine.progress.snapshot.deliveredBytes, allocated: engine.spooledBytes)
         }
     }
 

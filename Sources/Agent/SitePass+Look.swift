@@ -62,6 +62,7 @@ extension SitePass {
         for entry in closure.entries {
             let place = try registry.place(of: entry.identity)
             guard faults[place] != nil else { continue }
+            witness.sign()
             if absent.contains(entry.identity) {
                 // Somebody has removed it: now it is missing, and nothing more.
                 try journal.clearFault(place)

@@ -23,7 +23,7 @@ struct SitePass: Sendable {
     /// Who runs the agent, as `USER@HOST`.
     let owner: String
     let central: CentralStore
-    let registry: any SiteRegistry
+    var registry: any SiteRegistry
     let state: StateDirectory
     /// What is known of the registry's content.
     let journal: ProofJournal
@@ -220,7 +220,9 @@ struct SitePass: Sendable {
             guard let inventory = CacheManifest.Holding.inventory(of: list, missing: missing) else { continue }
             try await central.publish(inventory: inventory)
         }
-        return (manifest.holdings, try await central.publish(manifest, signedBy: signingKey))
+        let object = try await central.publish(manifest, signedBy: signingKey)
+        witness.published()
+        return (manifest.holdings, object)
     }
 
     /// The furthest end of the audit chain that this site has seen: signed in its manifest, nobody can shorten the chain, or

@@ -46,6 +46,14 @@ protocol SiteRegistry: Sendable {
 
     /// Where an entry is in the registry.
     func place(of entry: ClosureEntry.Identity) throws -> ProofJournal.Place
+
+    /// The same registry, and somebody to whom each piece that is read back is a sign of life.
+    func signing(_ sign: @escaping @Sendable () -> Void) -> any SiteRegistry
+}
+
+extension SiteRegistry {
+    /// What reads nothing in pieces has nothing to say.
+    func signing(_ sign: @escaping @Sendable () -> Void) -> any SiteRegistry { self }
 }
 
 /// What came of bringing what was missing.
@@ -76,6 +84,14 @@ struct RegionalRegistry: SiteRegistry {
     /// Which name a source's repository has there.
     let mapping: RepositoryMapping
     let budget: ReadBudget
+    /// A piece was read back.
+    var sign: @Sendable () -> Void = {}
+
+    func signing(_ sign: @escaping @Sendable () -> Void) -> any SiteRegistry {
+        var registry = self
+        registry.sign = sign
+        return registry
+    }
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { try await engine.inventory(of: entries) }
 
@@ -112,7 +128,7 @@ struct RegionalRegistry: SiteRegistry {
     }
 
     func readBack(_ entry: ClosureEntry, isBudgeted: Bool) async throws -> ContentProof {
-        try await engine.readBack(entry, budget: isBudgeted ? budget : ReadBudget())
+        try await engine.readBack(entry, budget: (isBudgeted ? budget : ReadBudget()).telling(sign))
     }
 
     func assignTags(

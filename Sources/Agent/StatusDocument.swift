@@ -62,6 +62,14 @@ struct StatusDocument: Encodable {
         let text: String
     }
 
+    struct Windows: Encodable {
+        /// Whether one is open now.
+        let open: Bool
+        /// When that changes; left out where it never does.
+        let until: String?
+        let timeZone: String
+    }
+
     struct Source: Encodable {
         let name: String
         let priority: Int
@@ -108,6 +116,8 @@ struct StatusDocument: Encodable {
     let lists: [List]
     let transfer: Transfer
     let pause: Pause?
+    /// Left out where transfers may run at any time.
+    let windows: Windows?
     let sources: [Source]
     let objectStore: Store
     let hosts: [String: Host]
@@ -150,6 +160,13 @@ struct StatusDocument: Encodable {
         pause = figures.pause.map {
             Pause(reason: $0.reason.name, until: "\(Timestamp(seconds: $0.until))", text: "\($0)")
         }
+        let window = view.windows.standing(at: view.at.seconds)
+        windows =
+            view.windows.windows.isEmpty
+            ? nil
+            : Windows(
+                open: window.isOpen, until: window.until.map { "\(Timestamp(seconds: $0))" },
+                timeZone: view.windows.timeZone.name)
         sources = view.sources.map {
             Source(
                 name: $0.name, priority: $0.priority, weight: $0.weight, state: $0.state.rawValue,

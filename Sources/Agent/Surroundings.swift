@@ -9,8 +9,18 @@ final class Surroundings: Sendable {
     /// A clock that is further off is warned of: a fifth of what makes a gate refuse a cache manifest.
     static let clockTolerance = 60.0
 
+    /// What of that which is to come is here already.
+    struct Arrived: Sendable {
+        /// Bytes of blobs that the registry has taken, since anything was brought.
+        var delivered: Int64 = 0
+        /// Bytes of files of blobs on their way: each has its full length from its first moment.
+        var allocated: Int64 = 0
+    }
+
     private struct State {
         var toCome: Int64 = 0
+        /// What had been delivered when that was said.
+        var deliveredBefore: Int64 = 0
         var short: Set<String> = []
         var skewed: Set<String> = []
     }
@@ -18,20 +28,29 @@ final class Surroundings: Sendable {
     private let ledger: HostLedger
     /// The directories that are written to, each with the most bytes that are on their way in it.
     private let directories: [(path: String, most: Int64)]
+    private let arrived: @Sendable () -> Arrived
     private let state = Mutex(State())
 
     /// - Parameters:
     ///   - ledger: what hosts answer
     ///   - directories: the directories that are written to, each with the most bytes that are on their way in it
-    init(ledger: HostLedger = HostLedger(), directories: [(path: String, most: Int64)] = []) {
+    ///   - arrived: what of that which is to come is here already
+    init(
+        ledger: HostLedger = HostLedger(), directories: [(path: String, most: Int64)] = [],
+        arrived: @escaping @Sendable () -> Arrived = { Arrived() }
+    ) {
         self.ledger = ledger
         self.directories = directories
+        self.arrived = arrived
     }
 
-    /// The disks now.
+    /// The disks now. What is here already takes no more room.
     var disks: [DiskSpace] {
-        let toCome = state.withLock { $0.toCome }
-        return directories.compactMap { DiskSpace(of: $0.path, needed: min(toCome, $0.most)) }
+        let arrived = arrived()
+        let left = state.withLock { $0.toCome - max(0, arrived.delivered - $0.deliveredBefore) }
+        return directories.compactMap {
+            DiskSpace(of: $0.path, needed: max(0, min(left, $0.most) - arrived.allocated))
+        }
     }
 
     /// How the hosts stand.
@@ -39,9 +58,19 @@ final class Surroundings: Sendable {
 
     /// Looks, and warns of what was well before.
     ///
-    /// - Parameter toCome: bytes that are being brought; what was said before where `nil`
+    /// - Parameter toCome: bytes that are being brought from now on; what the last pass left missing where `nil`
     func look(_ status: AgentStatus, _ logger: Logger, toCome: Int64? = nil) {
-        state.withLock { $0.toCome = toCome ?? status.current.finished?.missingBytes ?? 0 }
+        let delivered = arrived().delivered
+        let toCome = toCome ?? status.current.finished?.missingBytes ?? 0
+        state.withLock { state in
+            state.toCome = toCome
+            state.deliveredBefore = delivered
+        }
+        lookAgain(status, logger)
+    }
+
+    /// Looks while what is to come arrives, and warns of what was well before.
+    func lookAgain(_ status: AgentStatus, _ logger: Logger) {
         let disks = disks
         let clockFault = Self.faultOfOwnClock(hosts.values.map(\.clockLead))
         status.update { state in

@@ -62,8 +62,14 @@ public struct Board: Sendable, Hashable {
             public let verdict: Verdict.Site
         }
 
-        /// How far its transfers are.
-        public var progress: CacheManifest.Progress? { report?.manifest?.progress }
+        /// How far its transfers are: those of all of its agents together, where several serve it.
+        public var progress: CacheManifest.Progress? { Self.progress(of: parts, report) }
+
+        /// An agent of several knows only its own part, which says nothing of the site.
+        fileprivate static func progress(of parts: [Part], _ report: SiteReport?) -> CacheManifest.Progress? {
+            if let united = parts.lazy.compactMap(\.verdict.progress).first { return united }
+            return report?.manifest.flatMap { $0.shard == nil ? $0.progress : nil }
+        }
     }
 
     /// In ladder order.
@@ -155,6 +161,6 @@ extension Board.Site {
         self.report = report
         state = parts.map { SiteState($0.verdict) }.min() ?? .idle
         let blocking = parts.filter { !$0.verdict.isReady }
-        expectation = blocking.isEmpty ? .ready : Expectation(report?.manifest?.progress, now: now)
+        expectation = blocking.isEmpty ? .ready : Expectation(Self.progress(of: parts, report), now: now)
     }
 }

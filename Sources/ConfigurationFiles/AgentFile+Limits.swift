@@ -38,7 +38,7 @@ extension AgentFile.Limits {
                     """)
             case .memory:
                 Setting(
-                    .byteSize((4 << 20)...(1 << 40)), .standard("16MiB"),
+                    .byteSize((4 << 20)...(1 << 40)), .standard("12MiB"),
                     """
                     Bytes of blobs on their way in memory. The process takes more than that \
                     ([sizing](installation.md#sizing)).

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTP
 import Yams
 
 /// One value of a file, with its place and its name for messages.
@@ -251,9 +252,10 @@ extension Node {
 }
 
 extension String {
-    /// At most 100 characters on one line, so that no message carries a whole document.
+    /// At most 100 characters on one line, so that no message carries a whole document; and no password of a URL that
+    /// stands where something else should.
     var shown: String {
-        let line = String(map { $0.isNewline ? " " : $0 })
+        let line = String((contains("@") ? shownAsURL : self).map { $0.isNewline ? " " : $0 })
         return line.count <= 100 ? line : line.prefix(100) + "…"
     }
 }

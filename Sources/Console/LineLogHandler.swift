@@ -24,7 +24,7 @@ public struct LineLogHandler: LogHandler {
     private let write: @Sendable (String) -> Void
 
     /// - Parameters:
-    ///   - form: how a line is written
+    ///   - form: how a line is written, unless the volume says otherwise
     ///   - bearsLevels: whether each line begins with its level as the journal reads it: `<4>` for a warning
     ///   - volume: how much is logged; one's own unless it is shared
     ///   - now: the time, as the line shows it
@@ -52,7 +52,7 @@ public struct LineLogHandler: LogHandler {
         if let error = event.error { fields["error"] = .string("\(error)") }
         let sorted = fields.sorted { $0.key < $1.key }
         let line =
-            switch form {
+            switch volume.form ?? form {
             case .json: Self.json(now(), event.level, "\(event.message)", sorted)
             case .plain: Self.plain(now(), event.level, "\(event.message)", sorted)
             }

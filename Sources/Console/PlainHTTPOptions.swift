@@ -30,7 +30,7 @@ struct PlainHTTPHost: Hashable, Sendable {
 
     init(_ text: String) throws {
         guard !text.contains("/"), let url = try? HTTPURL("http://\(text)"), url.query == nil else {
-            throw ValidationError("--plain-http '\(text)' is not a host: write HOST or HOST:PORT")
+            throw ValidationError("--plain-http '\(text.shownAsURL)' is not a host: write HOST or HOST:PORT")
         }
         authority = url.authority
     }

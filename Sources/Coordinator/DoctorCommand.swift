@@ -2,9 +2,11 @@ import ArgumentParser
 import ConfigurationFiles
 import Console
 import FoundationEssentials
+import HTTP
 import OCI
 import ObjectStore
 import Readiness
+import Registry
 import Trust
 
 /// Whether everything that the coordinator rests on is as it should be.
@@ -14,19 +16,32 @@ struct DoctorCommand: AsyncParsableCommand {
         abstract: "Check the fleet file, the object store and what the sites report, and say what to change.",
         discussion: """
             Looks at the fleet file and its keys, the signing key, the object store (reachable, credentials, the right to \
-            write, conditional writes that exclude each other), this machine's clock, the end of the audit chain, and how \
-            fresh each site's report is. Writes and deletes objects below 'doctor/' and '~probe/' in the object store, and \
-            nothing else. Ends with 0 where nothing must be changed, with 64 where the fleet file is \
-            wrong, and with 3 otherwise. It decides about no list: use \
-            check for that.
+            write, conditional writes that exclude each other), the place for what is kept of it, this machine's clock, the \
+            end of the audit chain, and how fresh each site's report is; with --images, also whether the registry that the \
+            images file names as its source has the images, for the user who resolves them. Writes and deletes objects below \
+            'doctor/' and '~probe/' in the object store, and nothing else. Ends with 0 where nothing must be changed, with 64 \
+            where the fleet file, or the images file, is wrong, and with 3 otherwise. It decides about no list: use check \
+            for that.
             """)
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var fleet: FleetOptions
+    @OptionGroup var plainHTTP: PlainHTTPOptions
+
+    @Option(
+        help: ArgumentHelp("An images file, whose source is looked at, too.", valueName: "images.yaml"),
+        completion: .file())
+    var images: String?
+
+    @Option(help: ArgumentHelp("The source's credentials file; the usual places otherwise.", valueName: "file"))
+    var authFile: String?
 
     func run() async throws {
-        let checkup = try await cancelledBySignals(throwing: OutputError("interrupted")) { [fleet] in
-            await Self.examine(fleet)
+        let checkup = try await cancelledBySignals(throwing: OutputError("interrupted")) {
+            [fleet, plainHTTP, images, authFile] in
+            var checkup = await Self.examine(fleet)
+            if let images { await Self.examineSource(of: images, plainHTTP, authFile: authFile, &checkup) }
+            return checkup
         }
         switch output.output {
         case .json: Terminal.say(try jsonText(checkup))
@@ -59,6 +74,7 @@ struct DoctorCommand: AsyncParsableCommand {
             let (findings, isReadable) = await StoreChecks.findings(
                 of: store, at: "\(fleet.objectStore)", clock: ContinuousClock())
             checkup.add(findings)
+            checkup.add(CacheChecks.finding(of: fleet.objectStore, options.access))
             guard isReadable else {
                 checkup.add(.init("audit-chain", .skipped, "the object store cannot be read"))
                 checkup.add(.init("sites", .skipped, "the object store cannot be read"))
@@ -76,5 +92,23 @@ struct DoctorCommand: AsyncParsableCommand {
                 .init("store-reachable", .failed, "\(error)", advice: "correct 'objectStore' in the fleet file"))
         }
         return checkup
+    }
+
+    /// As `list resolve` asks it.
+    private static func examineSource(
+        of images: String, _ plainHTTP: PlainHTTPOptions, authFile: String?, _ checkup: inout Checkup
+    ) async {
+        do {
+            let file = try ImagesFile(path: images)
+            let http = HTTPClient()
+            defer { http.shutdown() }
+            let client = RegistryClient(
+                try RegistryEndpoint(plainHTTP.registryURL(file.source)), http: http,
+                credentials: CredentialStore(authFile: authFile))
+            checkup.add(await SourceChecks.finding(of: file, client))
+        } catch {
+            checkup.add(.init("images-file", of: images, .failed, "\(error)", advice: "correct the file"))
+            if checkup.fileFault == nil { checkup.fileFault = error }
+        }
     }
 }

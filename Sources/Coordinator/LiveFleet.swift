@@ -1,8 +1,10 @@
 import ConfigurationFiles
 import GateServer
+import Logging
 import OCI
 import ObjectStore
 import Readiness
+import ServiceLifecycle
 import Serving
 import Trust
 
@@ -56,9 +58,7 @@ struct FleetGate: ReadinessGate {
     func verdict(
         on list: ListName, in environment: EnvironmentName, about subject: Verdict.Subject?, generation: Digest?
     ) async throws -> Verdict {
-        let (fleet, central) = try await fleet.current()
-        // Where the store was out of reach when this started, that is made up for now.
-        try await central.prepare()
+        let (fleet, central) = try await fleet.proved()
         return try await central.check(
             list, in: environment, of: fleet, act: self.fleet.actor.act, about: subject, generation: generation)
     }
@@ -66,13 +66,49 @@ struct FleetGate: ReadinessGate {
     func document(of verdict: Verdict) throws -> String { try VerdictReport(verdict).text(.json) }
 
     func standing() async throws -> FleetStanding {
-        let (fleet, central) = try await fleet.current()
+        let (fleet, central) = try await fleet.proved()
         return try await FleetStanding(of: fleet, in: central, at: .current)
     }
 
     func document(of standing: FleetStanding) throws -> String { try StatusReport(standing).text(.json) }
 
     func audit(_ filter: CentralStore.AuditFilter, before number: Int64?) async throws -> CentralStore.AuditPage {
-        try await fleet.current().central.auditPage(filter, before: number)
+        try await fleet.proved().central.auditPage(filter, before: number)
+    }
+}
+
+extension LiveFleet {
+    /// The fleet, once its object store was proved: where that has not been done yet, who asks waits for it.
+    ///
+    /// - Throws: `ConfigurationError`, `ObjectStoreError`: then nothing is known
+    func proved() async throws -> (fleet: Fleet, central: CentralStore) {
+        let now = try current()
+        try await now.central.prepare()
+        return now
+    }
+}
+
+/// Proves the object store from the start on: so that who asks first need not wait for it, and the log says why nobody is
+/// answered. Beside the server, which answers probes of the process meanwhile.
+struct StoreProof: Service {
+    /// How long to wait after an attempt that failed.
+    static let interval = Duration.seconds(30)
+
+    let fleet: LiveFleet
+    let logger: Logger
+
+    func run() async throws {
+        try? await cancelWhenGracefulShutdown {
+            while true {
+                do {
+                    _ = try await fleet.proved()
+                    return
+                } catch {
+                    try Task.checkCancellation()
+                    logger.warning("every gate answers 503", metadata: ["reason": "\(error)"])
+                }
+                try await Task.sleep(for: Self.interval)
+            }
+        }
     }
 }

@@ -89,8 +89,8 @@ extension ObjectStoreLocation {
 
     private var shortName: Substring { Digest(of: Array(description.utf8)).hex.prefix(16) }
 
-    /// The directory for what is kept of S3 stores.
-    private static func kept(_ access: ObjectStoreAccess) -> String? {
+    /// The directory for what is kept of S3 stores; `nil` for nowhere.
+    static func kept(_ access: ObjectStoreAccess) -> String? {
         func value(_ name: String) -> String? { access.environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         let named =
             value(cacheVariable)

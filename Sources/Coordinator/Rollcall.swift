@@ -48,7 +48,10 @@ struct Rollcall: AsyncParsableCommand {
         if code == .success || error is ExitCode { exit(withError: error) }
         let isOurs = error is any OneLineError
         Terminal.complain(
-            isOurs ? "\(error)" : code == .validationFailure ? "\(message(for: error)) (see --help)" : "\(error)")
+            isOurs
+                ? "\(error)"
+                : code == .validationFailure
+                    ? "\(message(for: error).hidingUserInformation()) (see --help)" : "\(error)")
         exit(withError: code)
     }
 

@@ -4,7 +4,6 @@ import FoundationEssentials
 import GateServer
 import HTTP
 import Logging
-import ObjectStore
 import Readiness
 import ServiceLifecycle
 import Serving
@@ -22,8 +21,8 @@ struct ServeCommand: AsyncParsableCommand {
             GET /v1/gate/ENV/LIST answers 200 ready, 409 blocked, with the reasons as JSON, or 503 where nothing is known: \
             about what is staged, with ?of=promoted about what is promoted, with ?generation=sha256:… about that one. \
             Every answer is decided on a read of the object store that began after the request. Also /v1/status, \
-            /metrics (Prometheus) and /healthz. Logs to standard error; SIGTERM and SIGINT end it. Without TLS or without \
-            tokens it serves only when told so.
+            /metrics (Prometheus) and /healthz. Logs to standard error; SIGTERM and SIGINT end it. Tokens and certificate are \
+            read again when they change, and at SIGHUP. Without TLS or without tokens it serves only when told so.
             """)
 
     @OptionGroup var fleet: FleetOptions
@@ -60,6 +59,8 @@ struct ServeCommand: AsyncParsableCommand {
         help: ArgumentHelp("The most connections at once, each with one request at a time.", valueName: "count"))
     var connections = 256
 
+    @OptionGroup var logging: LogOptions
+
     func validate() throws {
         guard (tokens != nil) != withoutTokens else {
             throw ValidationError("say who may ask: --tokens FILE, or --without-tokens for everybody")
@@ -74,10 +75,12 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // From the first moment on: before that, a SIGHUP would end the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let handler = LineLogHandler(
             Terminal.isInteractive ? .plain : .json,
             bearsLevels: Journal.takesStandardError(environment: ProcessInfo.processInfo.environment),
-            now: { "\(Timestamp.current)" }, write: { Terminal.write($0) })
+            volume: LogVolume(logging.level), now: { "\(Timestamp.current)" }, write: { Terminal.write($0) })
         let logger = Logger(label: "rollcall", factory: { _ in handler })
         var configuration = GateServer.Configuration()
         configuration.host = listen.host
@@ -87,18 +90,24 @@ struct ServeCommand: AsyncParsableCommand {
         if let certificate, let key {
             configuration.certificate = try CertificateFiles(certificate: certificate, key: key, logger: logger)
         }
+        let relay = Task { [configuration] in
+            for await _ in hangups {
+                logger.info("SIGHUP: the files are read again")
+                configuration.tokens?.readAgain()
+                configuration.certificate?.readAgain()
+            }
+        }
+        defer { relay.cancel() }
         let live = try fleet.watch()
         // A file that is wrong from the beginning is the caller's to correct, and no matter of 503s.
-        let (_, central) = try await live.current()
-        do {
-            try await central.prepare()
-        } catch let error as ObjectStoreError where error.code != .unsupportedStore {
-            logger.warning("the object store is not in reach yet", metadata: ["reason": "\(error)"])
-        }
+        _ = try await live.current()
         let server = GateServer(
             FleetGate(fleet: live), version: Product.version, configuration: configuration, logger: logger)
         var group = ServiceGroupConfiguration(
-            services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+            services: [
+                .init(service: server, successTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: StoreProof(fleet: live, logger: logger), successTerminationBehavior: .ignore),
+            ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = Self.grace
         do {

@@ -54,16 +54,21 @@ final class PasswordCheck: Sendable {
         pool.start()
     }
 
-    /// Reads the file again if it has changed; what was remembered is forgotten then.
-    private func refresh(_ state: inout State) {
+    /// Reads the file now, whether it has changed or not, and says what came of it.
+    func readAgain() { state.withLock { refresh(&$0, isAsked: true) } }
+
+    /// Reads the file again if it has changed, or somebody asks for it; what was remembered is forgotten then.
+    private func refresh(_ state: inout State, isAsked: Bool = false) {
         let identity = FileIdentity(of: path)
-        guard identity == nil || identity != state.identity else { return }
+        guard isAsked || identity == nil || identity != state.identity else { return }
         do throws(FileFault) {
             state.hashes = try PasswordFile(path: path).hashes
             logger.info("read the users again", metadata: ["users": .stringConvertible(state.hashes.count)])
         } catch {
             // Once, and not with every request.
-            if !state.hashes.isEmpty { logger.error("nobody may log in", metadata: ["reason": "\(error)"]) }
+            if isAsked || !state.hashes.isEmpty {
+                logger.error("nobody may log in", metadata: ["reason": "\(error)"])
+            }
             state.hashes = [:]
         }
         state.identity = identity

@@ -51,6 +51,12 @@ public struct RegistryServer: Service {
         }
     }
 
+    /// Reads the files that the configuration names now, and not only when they are found to have changed.
+    public func readFilesAgain() {
+        certificate?.readAgain()
+        passwords?.readAgain()
+    }
+
     /// Serves until a graceful shutdown, which lets requests under way end, or cancellation.
     ///
     /// - Throws: `RegistryServerError.cannotListen`

@@ -77,22 +77,31 @@ public final class TokenFile: Sendable {
         return found == 1
     }
 
+    /// Reads the file now, whether it has changed or not, and says what came of it.
+    public func readAgain() { content.withLock { refresh(&$0, isAsked: true) } }
+
     private func currentHashes() -> [[UInt8]] {
         content.withLock { content in
-            let identity = FileIdentity(of: path)
-            guard identity == nil || identity != content.identity else { return content.hashes }
-            do throws(FileFault) {
-                content.hashes = try Self.hashes(in: path)
-                warnOfReaders()
-                logger.info("read the tokens again", metadata: ["tokens": .stringConvertible(content.hashes.count)])
-            } catch {
-                // Once, and not with every request.
-                if !content.hashes.isEmpty { logger.error("nobody may ask", metadata: ["reason": "\(error.message)"]) }
-                content.hashes = []
-            }
-            content.identity = identity
+            refresh(&content)
             return content.hashes
         }
+    }
+
+    private func refresh(_ content: inout Content, isAsked: Bool = false) {
+        let identity = FileIdentity(of: path)
+        guard isAsked || identity == nil || identity != content.identity else { return }
+        do throws(FileFault) {
+            content.hashes = try Self.hashes(in: path)
+            warnOfReaders()
+            logger.info("read the tokens again", metadata: ["tokens": .stringConvertible(content.hashes.count)])
+        } catch {
+            // Once, and not with every request.
+            if isAsked || !content.hashes.isEmpty {
+                logger.error("nobody may ask", metadata: ["reason": "\(error.message)"])
+            }
+            content.hashes = []
+        }
+        content.identity = identity
     }
 
     private static func hashes(in path: String) throws(FileFault) -> [[UInt8]] {

@@ -8,7 +8,7 @@ extension HTTPError {
     ///   - detail: libcurl's own sentence, which holds hosts and file names but no header and no query
     ///   - tls: the files that the request named
     static func reading(_ result: CURLcode, detail: String, tls: TLSConfiguration) -> (Code, String) {
-        let sentence = detail.isEmpty ? String(cString: curl_easy_strerror(result)) : detail
+        let sentence = withoutUserInformation(detail.isEmpty ? String(cString: curl_easy_strerror(result)) : detail)
         switch result {
         case CURLE_COULDNT_RESOLVE_HOST:
             return (.cannotResolve, "\(sentence): check the name and the DNS server")
@@ -57,5 +57,12 @@ extension HTTPError {
         default:
             return (.other, sentence)
         }
+    }
+
+    /// A sentence about a proxy that it cannot use quotes the proxy's URL, with its password.
+    private static func withoutUserInformation(_ sentence: String) -> String {
+        guard let at = sentence.lastIndex(of: "@") else { return sentence }
+        let quote = sentence[..<at].firstIndex(of: "'").map(sentence.index(after:)) ?? sentence.startIndex
+        return "\(sentence[..<quote])…\(sentence[at...])"
     }
 }

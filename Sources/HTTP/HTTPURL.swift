@@ -19,6 +19,8 @@ public struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
 
     /// - Throws: `HTTPError.invalidURL` for anything but an absolute `http` or `https` URL without user information.
     public init(_ string: String) throws(HTTPError) {
+        // Also where a parser would find none: 'https://user:12/secret@host' has the host 'user'.
+        guard !string.contains("@") else { throw Self.carriesUserInformation(string) }
         self = try Self.parse([string], shown: string)
     }
 
@@ -69,7 +71,7 @@ public struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
 
     /// Sets the texts one after the other on one handle, each resolved against what came before.
     private static func parse(_ texts: [String], shown: String) throws(HTTPError) -> HTTPURL {
-        let display = String(shown.prefix { $0 != "?" }.prefix(200))
+        let display = shown.shownAsURL
         guard let handle = curl_url() else {
             throw HTTPError(.other, "out of memory", url: display)
         }
@@ -77,11 +79,7 @@ public struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
         for text in texts {
             let code = curl_url_set(handle, CURLUPART_URL, text, UInt32(CURLU_DISALLOW_USER))
             guard code == CURLUE_OK else {
-                if code == CURLUE_USER_NOT_ALLOWED {
-                    throw HTTPError(
-                        .invalidURL, "a URL must not carry a user name or password: use the credentials file",
-                        url: display.split(separator: "@").last.map { "…@\($0)" } ?? "…")
-                }
+                if code == CURLUE_USER_NOT_ALLOWED { throw carriesUserInformation(shown) }
                 throw HTTPError(.invalidURL, "not a URL: \(String(cString: curl_url_strerror(code)))", url: display)
             }
         }
@@ -103,4 +101,23 @@ public struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
             scheme: scheme, host: host.lowercased(), port: port, path: part(CURLUPART_PATH) ?? "/",
             query: part(CURLUPART_QUERY))
     }
+
+    private static func carriesUserInformation(_ text: String) -> HTTPError {
+        HTTPError(
+            .invalidURL, "a URL must not carry a user name or password: use the credentials file", url: text.shownAsURL)
+    }
+}
+
+extension String {
+    /// A text that should be a URL, as messages show it: at most 200 characters, without its query, and without what stands
+    /// before its last `@`. However malformed the text is, that was meant to be a user name and a password.
+    public var shownAsURL: String {
+        let end = firstIndex(of: "?") ?? endIndex
+        guard let at = lastIndex(of: "@") else { return Self.cut(self[..<end]) }
+        // A password with a question mark, or a query with an '@': nobody can tell.
+        guard end > at else { return "…" }
+        return "…" + Self.cut(self[at..<end])
+    }
+
+    private static func cut(_ text: Substring) -> String { String(text.prefix(200)) }
 }

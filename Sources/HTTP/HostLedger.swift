@@ -2,8 +2,14 @@ import Synchronization
 
 /// What hosts answered lately, or did not: for people and for monitoring, never for a decision.
 public final class HostLedger: Sendable {
-    /// The most hosts that are remembered; others are not recorded.
-    public static let maximumHosts = 128
+    /// The most hosts that are remembered: as many as monitoring takes of one kind. Where another one comes, the one that
+    /// was spoken to longest ago is forgotten.
+    public static let maximumHosts = 100
+    /// How long a host is remembered that nobody speaks to any more, in seconds: a day.
+    static let life: Double = 86_400
+    /// How long what a host said of its clock counts, in seconds: two hours, as a registry may be asked once in one. Of the
+    /// clocks' difference before that nobody knows: either may have been set since.
+    static let clockLife: Double = 7200
 
     /// How one host stands.
     public struct Standing: Hashable, Sendable {
@@ -11,10 +17,15 @@ public final class HostLedger: Sendable {
         public var answeredAt: Double?
         /// The latest fault: no complete answer, or one of 403, 429, 500 and above.
         public var fault: Fault?
-        /// Faults since the process started.
+        /// Faults since it is remembered.
         public var faults = 0
-        /// How far its clock is ahead of ours, in seconds; negative where it is behind; `nil` while it sent no date.
+        /// How far its clock is ahead of ours, in seconds; negative where it is behind; `nil` where it sent no date lately.
         public var clockLead: Double?
+        /// When it said so, in seconds since 1970.
+        var clockReadAt = 0.0
+
+        /// When it was spoken to last, in seconds since 1970.
+        var heardAt: Double { max(answeredAt ?? 0, fault?.at ?? 0) }
     }
 
     /// What a host did wrong.
@@ -31,8 +42,22 @@ public final class HostLedger: Sendable {
     /// - Parameter unixTime: seconds since 1970
     public init(unixTime: @escaping @Sendable () -> Double = Timing.system.unixTime) { self.unixTime = unixTime }
 
-    /// Every host, by its authority.
-    public var hosts: [String: Standing] { standings.withLock { $0 } }
+    /// Every host that was spoken to lately, by its authority.
+    public var hosts: [String: Standing] {
+        let now = unixTime()
+        return standings.withLock { standings in
+            // Whoever looks tidies up: what is not looked at is bounded all the same.
+            standings = standings.filter { Self.isRecent($0.value.heardAt, at: now, for: Self.life) }
+            return standings.mapValues { standing in
+                var standing = standing
+                if !Self.isRecent(standing.clockReadAt, at: now, for: Self.clockLife) { standing.clockLead = nil }
+                return standing
+            }
+        }
+    }
+
+    /// A clock that was set may make something of before look later than now: how old it is, nobody knows then.
+    private static func isRecent(_ time: Double, at now: Double, for life: Double) -> Bool { abs(now - time) <= life }
 
     /// The time, for `record`.
     var now: Double { unixTime() }
@@ -54,7 +79,10 @@ public final class HostLedger: Sendable {
             let date = response.headers["Date"].flatMap { HTTPDate.unixTime(of: $0) }
             update(request.url.authority) { standing in
                 standing.answeredAt = now
-                if let date { standing.clockLead = Self.lead(of: Double(date), between: sentAt, and: now) }
+                if let date {
+                    standing.clockLead = Self.lead(of: Double(date), between: sentAt, and: now)
+                    standing.clockReadAt = now
+                }
                 standing.note(fault)
             }
         case .failure(let error):
@@ -67,7 +95,11 @@ public final class HostLedger: Sendable {
 
     private func update(_ host: String, _ change: (inout Standing) -> Void) {
         standings.withLock { standings in
-            guard standings[host] != nil || standings.count < Self.maximumHosts else { return }
+            if standings[host] == nil, standings.count >= Self.maximumHosts,
+                let oldest = standings.min(by: { $0.value.heardAt < $1.value.heardAt })
+            {
+                standings[oldest.key] = nil
+            }
             change(&standings[host, default: Standing()])
         }
     }

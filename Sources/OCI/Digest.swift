@@ -95,8 +95,12 @@ extension String {
     }
 
     /// For messages: at most 200 scalars, so that a message never carries a whole document, and nothing that could forge
-    /// a log line or move a terminal's cursor.
+    /// a log line or move a terminal's cursor. Nor what stands before an `@` that begins no digest: where the text is a URL
+    /// after all, that was meant to be a password.
     var abridged: String {
+        if let at = lastIndex(of: "@"), !self[at...].dropFirst().isDigestLike || self[..<at].contains("@") {
+            return "…@" + String(self[at...].dropFirst()).abridged
+        }
         var shown = String.UnicodeScalarView()
         for scalar in unicodeScalars.prefix(200) {
             switch scalar.properties.generalCategory {
@@ -106,4 +110,9 @@ extension String {
         }
         return String(shown) + (unicodeScalars.count > 200 ? "…" : "")
     }
+}
+
+extension Substring {
+    /// Whether it begins as digests do.
+    fileprivate var isDigestLike: Bool { hasPrefix("sha256:") || hasPrefix("sha512:") }
 }

@@ -39,10 +39,12 @@ public struct ImageReference: Hashable, Sendable {
         guard host.contains(".") || host.contains(":") || host == "localhost" else {
             throw OCIError(
                 .invalidReference,
-                "'\(string.abridged)' names no registry host: '\(host.abridged)' has neither a dot nor a port")
+                "'\(string.abridged)' names no registry host: what stands before its first '/' has neither a dot nor a port"
+            )
         }
         guard Self.isHost(host) else {
-            throw OCIError(.invalidReference, "'\(host.abridged)' in '\(string.abridged)' is not a host name")
+            throw OCIError(
+                .invalidReference, "what stands before the first '/' of '\(string.abridged)' is not a host name")
         }
         var rest = string[string.index(after: slash)...]
         if let at = rest.firstIndex(of: "@") {

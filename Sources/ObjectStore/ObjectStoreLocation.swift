@@ -13,10 +13,8 @@ public enum ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: `ObjectStoreError.invalidLocation` for any other scheme, and where the URL is malformed.
     public init(_ url: String) throws(ObjectStoreError) {
         // A mistyped URL may hold what was meant to be secret: no query, and no user information, is shown.
-        let shown = url.prefix { $0 != "?" && $0 != "@" }
         func refusal(_ message: String) -> ObjectStoreError {
-            ObjectStoreError(
-                .invalidLocation, message, at: shown.count <= 200 ? String(shown) : "\(shown.prefix(200))…")
+            ObjectStoreError(.invalidLocation, message, at: url.shownAsURL)
         }
         guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://") else {
             throw refusal("not the URL of an object store: write file:///ABSOLUTE/PATH or s3://BUCKET/PREFIX")
@@ -28,7 +26,7 @@ public enum ObjectStoreLocation: Hashable, Sendable, CustomStringConvertible {
         case "s3": self = .s3(try S3Location(rest: rest))
         default:
             throw refusal(
-                "this version has no object store of the scheme '\(scheme)': write file:///ABSOLUTE/PATH or"
+                "this version has no object store of the scheme '\(scheme.shownAsURL)': write file:///ABSOLUTE/PATH or"
                     + " s3://BUCKET/PREFIX")
         }
     }

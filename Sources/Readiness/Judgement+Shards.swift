@@ -81,12 +81,17 @@ extension Judgement {
             }
         }
         let ends = parts.compactMap(\.estimatedReadyAt)
+        let sources = Dictionary(grouping: parts.flatMap { $0.sources ?? [] }, by: \.name).map { name, shares in
+            let rates = shares.compactMap(\.bytesPerSecond)
+            return CacheManifest.Progress.Source(
+                name: name, bytes: sum(shares.map(\.bytes)), bytesPerSecond: rates.isEmpty ? nil : sum(rates))
+        }
         return CacheManifest.Progress(
             bytesDone: sum(parts.map(\.bytesDone)), bytesTotal: sum(parts.map(\.bytesTotal)),
             bytesPerSecond: parts.allSatisfy { $0.bytesPerSecond == nil }
                 ? nil : sum(parts.compactMap(\.bytesPerSecond)),
             // The last one decides; where one cannot tell, nobody can.
             estimatedReadyAt: ends.count == parts.count ? ends.max() : nil,
-            pausedUntil: parts.compactMap(\.pausedUntil).max())
+            pausedUntil: parts.compactMap(\.pausedUntil).max(), sources: sources.isEmpty ? nil : sources)
     }
 }

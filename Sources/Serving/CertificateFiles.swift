@@ -49,18 +49,25 @@ public final class CertificateFiles: Sendable {
         return configuration
     }
 
+    /// Reads the files now, whether they have changed or not. What they hold is used from now on, or the log says why not.
+    public func readAgain() { pair.withLock { refresh(&$0, isAsked: true) } }
+
     private func current() -> Pair {
         pair.withLock { pair in
-            let identity = [FileIdentity(of: paths.certificate), FileIdentity(of: paths.key)]
-            guard identity != pair.identity else { return pair }
-            do throws(FileFault) {
-                pair = try Self.load(paths.certificate, paths.key)
-                logger.info("read the certificate again")
-            } catch {
-                logger.error("the certificate before is still used", metadata: ["reason": "\(error)"])
-                pair.identity = identity
-            }
+            refresh(&pair)
             return pair
+        }
+    }
+
+    private func refresh(_ pair: inout Pair, isAsked: Bool = false) {
+        let identity = [FileIdentity(of: paths.certificate), FileIdentity(of: paths.key)]
+        guard isAsked || identity != pair.identity else { return }
+        do throws(FileFault) {
+            pair = try Self.load(paths.certificate, paths.key)
+            logger.info("read the certificate again")
+        } catch {
+            logger.error("the certificate before is still used", metadata: ["reason": "\(error)"])
+            pair.identity = identity
         }
     }
 

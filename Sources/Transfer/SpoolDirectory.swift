@@ -156,6 +156,9 @@ final class SpoolDirectory: Sendable {
         return try result.get()
     }
 
+    /// Bytes of all files that lie here, in hand or waiting.
+    var bytesOfFiles: Int64 { waiting.withLock { $0.bytes }.saturatingAdding(disk.limit - disk.free) }
+
     /// The digests that earlier runs left bytes of.
     func leftovers() -> Set<String> { journal.digests() }
 

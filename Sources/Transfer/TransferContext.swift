@@ -17,7 +17,7 @@ public struct TransferLimits: Sendable, Hashable {
     /// Small requests to the destination at once.
     public var checks = 32
     /// Bytes of memory for blobs on their way: in segments of 64 KiB.
-    public var memory: Int64 = 16 << 20
+    public var memory: Int64 = 12 << 20
     /// Bytes of spool files at once.
     public var spool: Int64 = 64 << 30
     /// Bytes a second from all sources together; `nil` for any.

@@ -134,6 +134,15 @@ public struct ReadBudget: Sendable {
         meter = try TransferEngine.meter(limits, ledger: ledger)
     }
 
+    private init(_ meter: any ByteMeter) { self.meter = meter }
+
+    /// The same budget, and somebody who is told of each piece that is read: a large blob takes long.
+    ///
+    /// - Parameter onPiece: called from any thread; must not block
+    public func telling(_ onPiece: @escaping @Sendable () -> Void) -> ReadBudget {
+        ReadBudget(ToldMeter(meter: meter, onPiece: onPiece))
+    }
+
     /// Until when nothing may be read, in seconds since 1970; `nil` while something may.
     public var pausedUntil: Int64? {
         switch meter.standing {
@@ -141,4 +150,19 @@ public struct ReadBudget: Sendable {
         case .held(let pause), .stopped(let pause): pause.until
         }
     }
+}
+
+/// A meter, and somebody who is told of each piece that it admits.
+private struct ToldMeter: ByteMeter {
+    let meter: any ByteMeter
+    let onPiece: @Sendable () -> Void
+
+    func admit(_ count: Int, of flow: MeteredFlow) -> ByteMeterAnswer {
+        let answer = meter.admit(count, of: flow)
+        if case .now = answer { onPiece() }
+        return answer
+    }
+
+    var standing: MeterStanding { meter.standing }
+    func flush() { meter.flush() }
 }

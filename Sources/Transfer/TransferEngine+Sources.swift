@@ -40,4 +40,8 @@ extension TransferEngine {
                 isSuspect: candidate.isSuspect, lastFailure: active.lastFailure)
         }
     }
+
+    /// Bytes of the files of blobs on their way, and of those that wait for a later pass: each has its full length from its
+    /// first moment.
+    public var spooledBytes: Int64 { spool.bytesOfFiles }
 }

@@ -39,10 +39,11 @@ public struct TransferWindows: Sendable, Hashable {
     }
 
     /// Whether transfers may run, and until when that holds.
-    struct Standing: Equatable, Sendable {
-        let isOpen: Bool
-        /// The first instant at which it is otherwise; `nil` for never.
-        let until: Int64?
+    public struct Standing: Equatable, Sendable {
+        /// Whether transfers may run.
+        public let isOpen: Bool
+        /// The first instant at which it is otherwise, in seconds since 1970; `nil` for never.
+        public let until: Int64?
     }
 
     /// Whether transfers may run at an instant.
@@ -53,7 +54,7 @@ public struct TransferWindows: Sendable, Hashable {
     /// Whether transfers may run at an instant, and until when that holds.
     ///
     /// - Parameter instant: seconds since 1970
-    func standing(at instant: Int64) -> Standing {
+    public func standing(at instant: Int64) -> Standing {
         guard !windows.isEmpty else { return Standing(isOpen: true, until: nil) }
         let today = timeZone.day(at: instant)
         // Two days back, since a window may end on the day after it opened; a good two weeks ahead, since the only window

@@ -2,10 +2,12 @@ import FoundationEssentials
 import Glibc
 import HTTP
 import OCI
+import ObjectStore
 import Readiness
 import Synchronization
 import TestSupport
 import Testing
+import Transfer
 
 @testable import Agent
 
@@ -47,12 +49,59 @@ import Testing
         #expect(faults == [])
     }
 
+    /// Where passes are impossible, nobody has to wait for that to be said.
+    @Test func aStoreThatCannotBeReliedOnIsAFaultAtOnce() {
+        let status = AgentStatus { Timestamp(seconds: 1000) }
+        status.storeReached()
+        _ = status.passStarted("test")
+        status.passFailed(ObjectStoreError(.unsupportedStore, "its conditional writes do not exclude", at: "s3://b/"))
+        #expect(
+            status.current.faults(at: Timestamp(seconds: 1000)) == [
+                "no pass is made with this object store: s3://b/: its conditional writes do not exclude"
+            ])
+        _ = status.passStarted("test")
+        status.passFailed(Broken())
+        #expect(status.current.faults(at: Timestamp(seconds: 1000)) == [])
+    }
+
     @Test func aWrongClockIsAFault() {
         let status = AgentStatus { Timestamp(seconds: 1000) }
         status.storeReached()
         #expect(status.current.faults(at: Timestamp(seconds: 1000)) == [])
         status.update { $0.clockFault = "this machine's clock is 600 s ahead" }
         #expect(status.current.faults(at: Timestamp(seconds: 1000)) == ["this machine's clock is 600 s ahead"])
+    }
+}
+
+/// What `/status` says.
+@Suite struct StatusDocumentTests {
+    private struct Told: Decodable, Equatable {
+        struct Windows: Decodable, Equatable { let open: Bool, until: String?, timeZone: String }
+        let windows: Windows?
+    }
+
+    private func told(_ windows: [TransferWindows.Window], at time: Int64) throws -> Told {
+        let now = Timestamp(seconds: time)
+        let view = AgentView(
+            at: now, state: AgentStatus { now }.current, silence: .zero, transfer: TransferProgress(), sources: [],
+            hosts: [:], disks: [], windows: TransferWindows(timeZone: .utc, windows: windows))
+        let text = StatusDocument(view, version: "1", readiness: []).text
+        return try JSONDecoder().decode(Told.self, from: Data(text.utf8))
+    }
+
+    /// Whether a window is open, and when the next one opens or this one closes.
+    @Test func theWindowsAreTold() throws {
+        let noon: Int64 = 1_772_366_400  // 2026-03-01T12:00:00Z, a Sunday
+        let nights = [TransferWindows.Window(days: Set(Weekday.allCases), from: 20 * 60, to: 6 * 60)]
+        #expect(
+            try told(nights, at: noon).windows
+                == .init(open: false, until: "2026-03-01T20:00:00Z", timeZone: "UTC"))
+        #expect(
+            try told(nights, at: noon + 9 * 3600).windows
+                == .init(open: true, until: "2026-03-02T06:00:00Z", timeZone: "UTC"))
+        let always = [TransferWindows.Window(days: Set(Weekday.allCases), from: 0, to: 1440)]
+        #expect(try told(always, at: noon).windows == .init(open: true, until: nil, timeZone: "UTC"))
+        #expect(try told([], at: noon).windows == nil)
     }
 }
 

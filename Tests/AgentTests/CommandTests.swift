@@ -313,4 +313,23 @@ import Testing
             }
         }
     }
+
+    /// What is written where something else belongs may be a URL with a password, and the parser quotes what it is given.
+    @Test(arguments: [
+        ["copy", "https://user:secret@a.example/api:1", "b.example/api:1"],
+        ["copy", "user:secret@a.example/api:1", "b.example/api:1"], ["copy", "user:secret/x@a.example/api:1", "b/a:1"],
+        ["copy", "a.example/api:1", "b.example/api:1", "--plain-http", "user:secret@a"],
+        ["copy", "a.example/api:1", "b.example/api:1", "--plain-http=https://user:secret@a"],
+        ["registry", "serve", "--listen", "https://user:se cret@a:1"], ["fly", "https://user:secret@a"],
+    ])
+    func noPasswordIsShown(arguments: [String]) async throws {
+        try await withTemporaryDirectory { directory in
+            let result = try await runCommand(
+                [AgentProcess.path] + arguments, environment: AgentProcess.environment(directory),
+                directory: directory.path)
+            #expect(result.status == 64)
+            #expect(!result.errorText.contains("cret"), "\(result.errorText)")
+            #expect(!result.text.contains("cret"), "\(result.text)")
+        }
+    }
 }

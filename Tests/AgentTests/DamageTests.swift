@@ -197,6 +197,26 @@ import Trust
         #expect(try await fixture.manifest() == before)
     }
 
+    /// Much that is damaged takes long to read back: nobody must take that for a loop that hangs.
+    @Test func eachReadingOfWhatWasDamagedIsASignOfLife() async throws {
+        defer { fixture.directory.remove() }
+        let (list, _) = try await synced()
+        let (registry, journal) = (fixture.registry, try fixture.journal())
+        for entry in list.closure.entries {
+            try journal.recordFault(registry.place(of: entry.identity), reason: "it hashes to something else")
+        }
+        let signs = Mutex<Set<Int>>([])
+        var pass = try fixture.pass()
+        pass.witness.sign = {
+            let read = registry.with { $0.readBack.count }
+            signs.withLock { _ = $0.insert(read) }
+        }
+        _ = try await pass.run(.verify, record: try await fixture.central.record(of: fixture.environment).record)
+        // Before each of them.
+        #expect(signs.withLock { $0 }.isSuperset(of: 0..<list.closure.entries.count))
+        #expect(registry.with { $0.readBack.count } == list.closure.entries.count)
+    }
+
     private func list() throws -> ImageList { try AgentTests.list("new", ("new/api", nil, "new")) }
     private func list(_ name: String, _ images: (String, String?, String)...) throws -> ImageList {
         try AgentTests.list(name, images[0], images[1])

@@ -53,6 +53,32 @@ import Testing
         }
     }
 
+    /// SIGHUP is how daemons are told to read their files again; it ends who does not expect it.
+    @Test func aHangupHasTheFilesReadAgain() async throws {
+        try await withTemporaryDirectory { directory in
+            try directory.write("users", "ann:$5$saltsaltsalt$hash\n")
+            let log = directory.file("serve.log")
+            let process = try ChildProcess(
+                [
+                    AgentProcess.path, "registry", "serve", "--layout", "layout", "--listen", "127.0.0.1:0", "--users",
+                    "users", "--log-level", "debug",
+                ], environment: AgentProcess.environment(directory), directory: directory.path, output: "/dev/null",
+                errors: log)
+            defer { process.signal(SIGKILL) }
+            func logs(_ text: String) async throws {
+                while !String(decoding: (try? directory.read("serve.log")) ?? [], as: UTF8.self).contains(text) {
+                    try #require(process.isRunning)
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+            }
+            try await logs("registry listens")
+            process.signal(SIGHUP)
+            try await logs("read the users again")
+            process.signal(SIGTERM)
+            #expect(await process.ended() == 0)
+        }
+    }
+
     /// Damage on the disk: found by check, taken away, fetched again.
     @Test func damageIsMended() async throws {
         try await withSite { site in

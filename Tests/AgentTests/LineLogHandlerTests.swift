@@ -19,6 +19,27 @@ import Testing
         return output.withLock { $0 }
     }
 
+    /// Loggers are copied everywhere: what they share reaches all of them.
+    @Test func theFormAndTheLevelChangeWhileItLogs() {
+        let output = Mutex<[String]>([])
+        let volume = LogVolume()
+        let handler = LineLogHandler(.json, volume: volume, now: { "T" }) { line in output.withLock { $0.append(line) }
+        }
+        let logger = Logger(label: "test", factory: { _ in handler })
+        logger.info("one")
+        volume.form = .plain
+        logger.info("two")
+        logger.debug("three")
+        volume.level = .debug
+        volume.form = nil
+        logger.debug("four")
+        #expect(
+            output.withLock { $0 } == [
+                "{\"time\":\"T\",\"level\":\"info\",\"message\":\"one\"}\n", "T info two\n",
+                "{\"time\":\"T\",\"level\":\"debug\",\"message\":\"four\"}\n",
+            ])
+    }
+
     @Test func jsonHasTimeLevelMessageAndSortedMetadata() {
         let lines = lines(.json) { logger in
             logger[metadataKey: "site"] = "lab-1"

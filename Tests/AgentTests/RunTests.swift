@@ -1,4 +1,5 @@
 import Console
+import FoundationEssentials
 import HTTP
 import Logging
 import OCI
@@ -178,6 +179,53 @@ import Testing
         #expect(try await fixture.manifest()?.sequence == 1)
     }
 
+    /// A pass may take days: the store is asked meanwhile, and one that goes away is noticed.
+    @Test(.timeLimit(.minutes(5)))
+    func aLongPassStaysInTouchWithTheStore() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let hanging = HangingRegistry(surveys: false)
+        let clock = FakeClock()
+        let status = AgentStatus(now: { clock.now })
+        let pass = try fixture.pass()
+        let service = AgentService(
+            pass: SitePass(
+                site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
+                owner: pass.owner, central: pass.central, registry: hanging, state: pass.state, journal: pass.journal,
+                signingKey: pass.signingKey, now: pass.now,
+                reporting: ProgressReporting(board: ProgressBoard(), interval: .milliseconds(1))),
+            audit: try fixture.audit(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing,
+            logger: logger { _ in }, status: status)
+        let task = Task { try await service.run() }
+        await hanging.hangs()
+        clock.advance(by: 3600)
+        while status.current.storeReachedAt != clock.now { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(status.current.faults(at: clock.now).isEmpty)
+        let (store, away) = (fixture.directory.file("store"), fixture.directory.file("away"))
+        try FileManager.default.moveItem(atPath: store, toPath: away)
+        while status.current.storeFault == nil { try await Task.sleep(for: .milliseconds(1)) }
+        clock.advance(by: 3600)
+        let faults = status.current.faults(at: clock.now)
+        #expect(faults.count == 1)
+        #expect(faults.first?.hasPrefix("the object store was reached 60 min ago: ") == true, "\(faults)")
+        task.cancel()
+        try await task.value
+    }
+
+    /// Whatever of a pass the store takes is an answer of the store.
+    @Test func whatAPassPublishesIsNoticed() async throws {
+        let fixture = try SiteFixture()
+        defer { fixture.directory.remove() }
+        try await fixture.stage(list("web", ("web/api", nil, "api")))
+        let published = Atomic(0)
+        var pass = try fixture.pass()
+        pass.witness.published = { published.add(1, ordering: .relaxed) }
+        _ = try await pass.run(.sync, record: try await fixture.central.record(of: fixture.environment).record)
+        // What was missing, and at the end that nothing is.
+        #expect(published.load(ordering: .relaxed) == 2)
+    }
+
     private func logger(_ write: @escaping @Sendable (String) -> Void) -> Logger {
         let handler = LineLogHandler(.json, now: { "1970-01-01T00:00:00Z" }, write: write)
         return Logger(label: "test", factory: { _ in handler })
@@ -213,13 +261,17 @@ private final class Naps: Sendable {
 
 private final class HangingRegistry: SiteRegistry {
     private let began = AsyncStream<Void>.makeStream()
+    /// Whether it says what is missing first.
+    private let surveys: Bool
+
+    init(surveys: Bool = true) { self.surveys = surveys }
 
     func hangs() async { for await _ in began.stream { break } }
 
     func inventory(of entries: [ClosureEntry]) async throws -> Inventory { Inventory(present: [], missing: entries) }
 
     func bring(_ entries: [ClosureEntry], tags: [TagAssignment], events: PassEvents) async throws -> Delivery {
-        await events.surveyed(Inventory(missing: entries))
+        if surveys { await events.surveyed(Inventory(missing: entries)) }
         began.continuation.yield()
         for await _ in AsyncStream<Void>.makeStream().stream {}
         try Task.checkCancellation()

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Agent
+@testable import Transfer
 
 /// What monitoring is given: the documentation, the alert rules, the dashboard and the unit say what the agent does.
 @Suite(.timeLimit(.minutes(5))) struct WatchingTests {
@@ -94,6 +95,28 @@ import Testing
         #expect(headings.count == alerts.count)
     }
 
+    /// Where Prometheus's operator calls the jobs otherwise, an alert that names one never fires.
+    @Test func theJobsOfTheRulesAreThoseOfThePodMonitors() throws {
+        /// The values of a key, wherever it is in a file.
+        func values(of key: String, in yaml: String) -> [String] {
+            yaml.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { $0.hasPrefix("\(key): ") }
+                .map { String($0.dropFirst(key.count + 2)) }
+        }
+        let rules = try text("configs/prometheus/rollcall-alerts.yaml")
+        let named = Set(rules.split(separator: "job=\"").dropFirst().map { String($0.prefix { $0 != "\"" }) })
+        var jobs: Set<String> = []
+        for workload in ["agent/statefulset.yaml", "coordinator/deployment.yaml"] {
+            let base = "configs/kubernetes/base/\(workload.prefix { $0 != "/" })"
+            let monitor = try text("\(base)/podmonitor.yaml")
+            let label = try #require(values(of: "jobLabel", in: monitor).first, "\(base)")
+            let job = try #require(values(of: label, in: monitor).first, "\(base)")
+            // The pods bear it, and the workload finds them by it.
+            #expect(try values(of: label, in: text("configs/kubernetes/base/\(workload)")) == [job, job])
+            jobs.insert(job)
+        }
+        #expect(jobs == named)
+    }
+
     @Test func promtoolTakesTheRules() async throws {
         guard let promtool = Self.tool("promtool") else {
             print("skipped: promtool is not installed (scripts/test installs it)")
@@ -150,6 +173,13 @@ import Testing
         #expect(result.status == 0, "\(result.text)\(result.errorText)")
     }
 
+    /// Who goes back to an older release reads there what that costs.
+    @Test func theVersionsOfTheJournalsAreWrittenDown() throws {
+        let page = try text("docs/installation.md")
+        #expect(page.contains("| `spool/journal.sqlite` | \(ResumeJournal.version) |"))
+        #expect(page.contains("| `proofs.sqlite` | \(ProofJournal.version) |"))
+    }
+
     @Test func systemdTakesTheUnit() async throws {
         guard let analyze = Self.tool("systemd-analyze") else {
             print("skipped: systemd-analyze is not installed")
@@ -171,7 +201,7 @@ import Testing
     }
 
     /// A program on the `PATH`, or where scripts/test puts it.
-    private static func tool(_ name: String) -> String? {
+    static func tool(_ name: String) -> String? {
         let environment = ProcessInfo.processInfo.environment
         let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "")/.cache"
         let places = (environment["PATH"] ?? "").split(separator: ":").map(String.init) + ["\(cache)/rollcall"]

@@ -51,7 +51,7 @@ import Trust
             #expect(
                 Set(report.findings.map(\.check)) == [
                     "fleet-file", "site-keys", "approvers", "signing-key", "store-reachable", "clock",
-                    "store-semantics",
+                    "store-semantics", "cache",
                     "audit-chain", "sites",
                 ])
             let table = try await workplace.run("doctor", "--color", "never")
@@ -128,6 +128,62 @@ import Trust
             let other = try await Self.examine(workplace, "--signing-key", "other.key")
             #expect(other.0.states("signing-key") == ["warning"])
         }
+    }
+
+    /// The registry that lists are resolved from: what it lacks shows before a release is late for it.
+    @Test func theSourceIsLookedAt() async throws {
+        try await withScriptedRegistry { source in
+            try await Workplace.with { workplace in
+                try await Self.well(workplace)
+                source.store(TestImage(seed: 1, layers: [10]), in: "platform/api", tag: "1")
+                func examine(_ images: String, at origin: String) async throws -> (Report, Int) {
+                    try workplace.directory.write("images.yaml", "name: x\nsource: \(origin)\nimages:\n\(images)")
+                    return try await Self.examine(workplace, "--images", "images.yaml")
+                }
+                let there = "  - {repository: platform/api, tag: '1'}\n"
+                var (report, status) = try await examine(there, at: source.origin)
+                #expect(status == 0, "\(report.findings)")
+                #expect(report.states("source") == ["ok"])
+
+                (report, status) = try await examine(
+                    there + "  - {repository: platform/db, tag: '9'}\n", at: source.origin)
+                #expect(status == 3)
+                let finding = try #require(report.findings.first { $0.check == "source" })
+                #expect(finding.state == "failed")
+                #expect(finding.message == "it does not have platform/db:9")
+
+                (report, status) = try await examine(there, at: "http://127.0.0.1:1")
+                #expect(status == 3)
+                #expect(report.states("source") == ["failed"])
+
+                (report, status) = try await examine("nonsense", at: source.origin)
+                #expect(status == 64)
+                #expect(report.states("images-file") == ["failed"])
+            }
+        }
+    }
+
+    /// Where an S3 store's objects are kept: without a place, every command is slow, and nothing says why.
+    @Test func thePlaceOfTheCacheIsLookedAt() throws {
+        let location = try ObjectStoreLocation("s3://bucket")
+        let none = CacheChecks.finding(of: location, ObjectStoreAccess(environment: ["ROLLCALL_CACHE": "none"]))
+        #expect(none.state == .warning)
+        #expect(none.advice == "name a directory with ROLLCALL_CACHE")
+        #expect(
+            CacheChecks.finding(
+                of: try ObjectStoreLocation("file:///srv"), ObjectStoreAccess(environment: [:])
+            ).state == .skipped)
+        let directory = try TemporaryDirectory("cache")
+        defer { directory.remove() }
+        // It is made where it is not there.
+        let finding = CacheChecks.finding(
+            of: location, ObjectStoreAccess(environment: ["ROLLCALL_CACHE": directory.file("a/b")]))
+        #expect(finding.subject == directory.file("a/b"))
+        #expect([.ok, .warning].contains(finding.state))
+        #expect(finding.message.contains(" are free"))
+        // A file where the directory would be.
+        let path = try directory.write("file", "x")
+        #expect(CacheChecks.finding(of: "\(path)/cache").message.contains("cannot be written to"))
     }
 
     /// A store that keeps no conditions, and one whose clock is another.

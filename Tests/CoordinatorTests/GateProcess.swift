@@ -14,8 +14,9 @@ struct GateProcess {
         let log = workplace.directory.file("serve.log")
         process = try ChildProcess(
             [Workplace.executable, "serve", "--listen", "127.0.0.1:0", "--without-tls"] + arguments,
-            environment: ["ROLLCALL_FLEET": "", "TERM": "dumb"], directory: workplace.directory.path,
-            output: "/dev/null", errors: log)
+            environment: [
+                "ROLLCALL_FLEET": "", "TERM": "dumb", "ROLLCALL_CACHE": "none", "http_proxy": "", "no_proxy": "*",
+            ], directory: workplace.directory.path, output: "/dev/null", errors: log)
         while true {
             let text = String(decoding: (try? workplace.directory.read("serve.log")) ?? [], as: UTF8.self)
             if let range = text.firstRange(of: "127.0.0.1:") ?? text.firstRange(of: "127.0.0.1]:"),

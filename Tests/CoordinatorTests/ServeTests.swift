@@ -1,8 +1,13 @@
+import ArgumentParser
+import Console
 import FoundationEssentials
+import Glibc
 import HTTP
 import Readiness
 import TestSupport
 import Testing
+
+@testable import Coordinator
 
 /// `rollcall serve` as a process, asked as a pipeline asks.
 @Suite(.timeLimit(.minutes(5))) struct ServeTests {
@@ -62,6 +67,35 @@ import Testing
             .map(String.init)
     }
 
+    /// A store that does not answer keeps nobody from asking the process how it is, and gates are not known until it has
+    /// been proved.
+    @Test func itServesBeforeTheStoreIsProved() async throws {
+        let held = Gate()
+        try await withScriptedServer({ exchange in
+            try exchange.wait(held)
+            return .init(503)
+        }) { store in
+            try await Workplace.with { workplace in
+                try workplace.directory.write("keys", "AWS_ACCESS_KEY_ID=KEY\nAWS_SECRET_ACCESS_KEY=SECRET\n")
+                let fleet = String(decoding: try workplace.directory.read("fleet.yaml"), as: UTF8.self)
+                try workplace.directory.write(
+                    "fleet.yaml",
+                    fleet.replacing(
+                        "file://\(workplace.directory.file("store"))",
+                        with: "s3://bucket?endpoint=\(store.origin)&credentials=\(workplace.directory.file("keys"))"))
+                let server = try await GateProcess(workplace, "--without-tokens")
+                #expect(try await server.get("/healthz").status == 200)
+                try await store.until { !$0.isEmpty }
+                held.open()
+                for path in ["/v1/gate/lab/platform", "/"] {
+                    #expect(try await server.get(path).status == 503, "\(path)")
+                }
+                #expect(try await server.get("/healthz").status == 200)
+                await server.end()
+            }
+        }
+    }
+
     @Test func tokensAreAskedFor() async throws {
         try await Workplace.with { workplace in
             let token = String(repeating: "t", count: 40)
@@ -73,7 +107,34 @@ import Testing
         }
     }
 
+    /// SIGHUP is how daemons are told to read their files again; it ends who does not expect it.
+    @Test func aHangupHasTheFilesReadAgain() async throws {
+        try await Workplace.with { workplace in
+            let token = String(repeating: "t", count: 40)
+            try workplace.directory.write("tokens", "\(token)\n")
+            let server = try await GateProcess(workplace, "--tokens", "tokens")
+            server.process.signal(SIGHUP)
+            while !String(decoding: try workplace.directory.read("serve.log"), as: UTF8.self).contains(
+                "read the tokens again")
+            {
+                try #require(server.process.isRunning)
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await server.get("/v1/gate/lab/platform", token: token).status == 409)
+            await server.end()
+        }
+    }
+
+    @Test func theLevelIsTaken() throws {
+        let arguments = ["--without-tls", "--without-tokens"]
+        let usual = try ServeCommand.parse(arguments).logging.level
+        #expect("\(usual)" == "info")
+        let named = try ServeCommand.parse(arguments + ["--log-level", "error"]).logging.level
+        #expect("\(named)" == "error")
+    }
+
     @Test(arguments: [
+        (["--without-tls", "--without-tokens", "--log-level", "loud"], 64, "'loud' is invalid for '--log-level"),
         (["--without-tls"], 64, "say who may ask"),
         (["--without-tokens"], 64, "say how to speak"),
         (["--without-tokens", "--certificate", "x", "--without-tls"], 64, "belong together"),

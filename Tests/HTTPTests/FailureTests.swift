@@ -37,6 +37,18 @@ struct FailureTests {
         }
     }
 
+    /// libcurl quotes the URL of a proxy that it cannot use.
+    @Test(arguments: ["ftp://user:secret@127.0.0.1:1", "http://user:se cret@127.0.0.1:1", "http://user:secret@[::1"])
+    func noPasswordOfAProxyIsShown(proxy: String) async throws {
+        try await withClient { client in
+            var request = HTTPRequest(.get, try HTTPURL("http://registry.invalid/"))
+            request.proxy = proxy
+            let words = try #require(await failure(client, request)).description
+            #expect(!words.contains("user:"), "\(words)")
+            #expect(!words.contains("cret"), "\(words)")
+        }
+    }
+
     @Test(arguments: [Int64(0), 1, 100_000, body.count - 1])
     func aChunkedAnswerThatEndsEarlyIsAnError(offset: Int64) async throws {
         for action in [ScriptedServer.Fault.Action.close, .reset] {

@@ -50,6 +50,32 @@ struct URLTests {
         #expect(error?.description.contains("credentials") == true)
     }
 
+    /// However malformed it is, what stands before the last '@' was meant to be a password.
+    @Test(arguments: [
+        "https://user:secret@a:port/", "https://user:secret@a:99999/", "https://user:sec ret@a/", "user:secret@a",
+        "user:secret@a/x", "//user:secret@a/", "https:/user:secret@a", "https//user:secret@a", "https://user:secret@",
+        "https://user:x/secret@a/", "https://user:12/secret@a/", "https://user:secret?x@a/", "https://user:secret#x@a/",
+        "https://user:x?secret@a/", "https://user:x#secret@a/", "https://user:%zzsecret@a/", "https://[secret@a/",
+        "https://user:secret@secret@a:x/", "https://user:secret@a@[b/", "ftp://user:secret@a/", "secret@a",
+        "ftp://user:secret@a/?secret@b", "\u{1}https://user:secret@a/", "https://user:secret\r\nX@a/",
+        "https://user:secret@a b/", "https://user:secret@[::1", "user:x?secret=@secret", "https://a/?x@secret",
+    ])
+    func noPasswordIsShown(text: String) throws {
+        let base = try HTTPURL("https://b/c")
+        let error = #expect(throws: HTTPError.self) { try HTTPURL(text) }
+        #expect(error?.code == .invalidURL)
+        #expect(error?.description.contains("sec") == false, "\(error?.description ?? "")")
+        do throws(HTTPError) { _ = try base.resolving(text) } catch {
+            #expect(!error.description.contains("sec"), "\(error)")
+        }
+    }
+
+    @Test(arguments: [
+        ("https://a/b?c", "https://a/b"), ("https://user:password@a/b?c", "…@a/b"), ("a@b@c", "…@c"), ("", ""),
+        ("https://a/?b@c", "…"), ("@", "…@"),
+    ])
+    func aTextIsShownAsURL(text: String, shown: String) { #expect(text.shownAsURL == shown) }
+
     /// RFC 3986 section 5.4, and the forms that registries answer with.
     @Test(arguments: [
         ("g", "http://a/b/c/g"), ("./g", "http://a/b/c/g"), ("g/", "http://a/b/c/g/"), ("/g", "http://a/g"),

@@ -91,6 +91,22 @@ struct NameTests {
         #expect(error?.code == code)
     }
 
+    /// Where a URL is written instead, what stands before its host may be a password.
+    @Test(arguments: [
+        "user:secret@host.com/a:1", "https://user:secret@host.com/a:1", "user:x/secret@host.com/a:1",
+        "user:12/secret@host.com/a:1", "user:12/x@secret@host.com/a:1", "secret@host.com", "user:secret@host.com/a@b",
+        "user:secret@host.com/a@\(digest)", "user:12/secret:x@host.com/A:1",
+    ])
+    func noPasswordIsShown(text: String) {
+        let error = #expect(throws: OCIError.self) { try ImageReference(text) }
+        #expect(error?.message.contains("secret") == false, "\(error?.message ?? "")")
+    }
+
+    @Test func digestsAreShown() {
+        let error = #expect(throws: OCIError.self) { try ImageReference("https://host.com/a@\(Self.digest)") }
+        #expect(error?.message.contains("'https://host.com/a@\(Self.digest)'") == true)
+    }
+
     @Test func sortsByName() throws {
         let names = ["b", "a/b", "a", "a-b", "a.b"]
         let repositories = try names.map { try Repository($0) }

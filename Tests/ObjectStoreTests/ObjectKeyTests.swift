@@ -43,10 +43,14 @@ import Testing
         ("https://a/b", "scheme 'https'"),
         ("file:///a?b=c", "no query"), ("file:///a#b", "no fragment"), ("file:///a%2", "malformed"),
         ("file:///a%zz", "malformed"), ("file:///a%00b", "malformed"), ("file:///a%ff", "malformed"),
+        ("https://user:secret@a/b", "scheme 'https'"), ("file://user:secret@a/b", "three slashes"),
+        ("user:secret@a", "write file:///"), ("user:secret@a://b", "write file:///"), ("secret@a://b", "scheme '…@a'"),
+        ("file:///x?secret@a", "no query"), ("file:/user:secret@a", "write file:///"),
     ])
     func refuses(_ url: String, _ message: String) {
         #expect { try ObjectStoreLocation(url) } throws: { error in
             (error as? ObjectStoreError)?.code == .invalidLocation && "\(error)".contains(message)
+                && !"\(error)".contains("secret")
         }
     }
 }

@@ -208,14 +208,41 @@ import Testing
         }
     }
 
+    /// Where the store goes away in the middle, nobody waits for deletions that fail one after the other.
+    @Test(arguments: [0, 1, 2]) func onlyWhatWasWrittenIsDeleted(writes: Int) async throws {
+        let bucket = ScriptedS3()
+        let puts = Atomic(0)
+        try await withS3Store({ exchange in
+            guard exchange.request.method == "PUT", puts.add(1, ordering: .relaxed).newValue <= writes else {
+                return ScriptedS3.fault(503, "SlowDown")
+            }
+            return try bucket.answer(exchange)
+        }) { store, server async throws in
+            await #expect { try await store.prepare() } throws: { ($0 as? ObjectStoreError)?.code == .unavailable }
+            // One deletion, sent as often as any request.
+            #expect(server.requests.count { $0.method == "DELETE" } == (writes == 0 ? 0 : 3))
+        }
+    }
+
+    @Test func whatTheRaceWroteIsDeleted() async throws {
+        let bucket = ScriptedS3()
+        try await withS3Store(bucket.answer) { store, server async throws in
+            try await store.prepare()
+            let written = Set(server.requests.filter { $0.method == "PUT" }.map(\.path))
+            #expect(written.count > 2)
+            #expect(Set(server.requests.filter { $0.method == "DELETE" }.map(\.path)) == written)
+        }
+    }
+
     @Test func whoMayNotDeleteMayWrite() async throws {
         let bucket = ScriptedS3()
         try await withS3Store({ exchange in
             exchange.request.method == "DELETE" ? ScriptedS3.fault(403, "AccessDenied") : try bucket.answer(exchange)
-        }) { store, _ async throws in
+        }) { store, server async throws in
             try await store.prepare()
             // What stays is invisible.
             #expect(!bucket.objects.isEmpty)
+            #expect(server.requests.count { $0.method == "DELETE" } == 1)
             #expect(try await store.list(below: nil) == [])
         }
     }

@@ -2,6 +2,8 @@ import FoundationEssentials
 import Glibc
 import ImageLayout
 import OCI
+import Registry
+import Synchronization
 import TestSupport
 import Testing
 
@@ -148,6 +150,24 @@ struct LayoutDestinationTests {
             bytes[0] = 0
             try bytes.withUnsafeBytes { try file.write($0, at: 0) }
             #expect(try directory.read("blob") == Array("content".utf8))
+        }
+    }
+
+    /// A large blob takes long to read back: whoever waits for it is told of each piece.
+    @Test func readingBackTellsOfEachPiece() async throws {
+        try await withLayout { fixture, layout, engine in
+            let image = TestImage(seed: 1, layers: [40 << 10])
+            fixture.store(image)
+            let report = await engine.bring(try fixture.missing(image))
+            #expect(report.failures.map(\.error.message) == [])
+            let layer = image.blobs[1].descriptor
+            let entry = ClosureEntry(
+                repository: repository, digest: layer.digest, size: layer.size, kind: .blob,
+                mediaType: layer.mediaType)
+            let pieces = Atomic(0)
+            let budget = ReadBudget().telling { pieces.add(1, ordering: .relaxed) }
+            #expect(try await engine.readBack(entry, budget: budget) == .shown)
+            #expect(pieces.load(ordering: .relaxed) == 3)
         }
     }
 

@@ -62,6 +62,22 @@ import Testing
         }
     }
 
+    /// A file takes its whole length from the beginning, and also while it waits for a later pass.
+    @Test func theBytesOfFilesAreCounted() async throws {
+        try await withTemporaryDirectory { directory in
+            let spool = try spool(directory)
+            #expect(spool.bytesOfFiles == 0)
+            let inHand = try await spool.withStorage(for: descriptor) { _ throws(TransferError) in spool.bytesOfFiles }
+            #expect(inHand == content.count)
+            // Nothing of it came, so nothing stays.
+            #expect(spool.bytesOfFiles == 0)
+        }
+        try await withTemporaryDirectory { directory in
+            try await leave([0..<262_144], in: directory)
+            #expect(try spool(directory).bytesOfFiles == content.count)
+        }
+    }
+
     @Test func tornBytesAreFetchedAgain() async throws {
         try await withTemporaryDirectory { directory in
             try await leave([0..<700_000], in: directory)

@@ -66,7 +66,9 @@ public struct S3Location: Hashable, Sendable, CustomStringConvertible {
             let equals = item.firstIndex(of: "=") ?? item.endIndex
             guard let parameter = Parameter(rawValue: String(item[..<equals])) else {
                 let known = Parameter.allCases.map(\.rawValue).joined(separator: ", ")
-                throw refusal("unknown parameter '\(item[..<equals].prefix(64))': known ones are \(known)")
+                // An '&' in a password begins a parameter, too.
+                let name = rest.contains("@") ? "" : " '\(item[..<equals].prefix(64))'"
+                throw refusal("unknown parameter\(name): known ones are \(known)")
             }
             guard let value = String(percentDecoding: item[equals...].dropFirst()), !value.isEmpty,
                 !value.utf8.contains(0)

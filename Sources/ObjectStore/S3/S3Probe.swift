@@ -1,4 +1,5 @@
 import HTTP
+import Synchronization
 
 /// Finds out, in scratch keys, whether a store's conditional writes exclude each other.
 ///
@@ -20,6 +21,7 @@ struct S3Probe {
 
     private let store: S3Store
     private let key: String
+    private let written = Written()
 
     init(_ store: S3Store) {
         self.store = store
@@ -32,26 +34,35 @@ struct S3Probe {
     /// - Throws: `ObjectStoreError.unsupportedStore` where conditional writes do not exclude each other
     func run(racing: Bool) async throws(ObjectStoreError) -> ETagForm {
         let result: Result<ETagForm, ObjectStoreError>
-        var (creations, swaps) = (0, 0)
         do throws(ObjectStoreError) {
             let form = try await askAlone()
             if racing {
-                try await race(.creation, form, begun: &creations)
-                try await race(.swap, form, begun: &swaps)
+                try await race(.creation, form)
+                try await race(.swap, form)
             }
             result = .success(form)
         } catch {
             result = .failure(error)
         }
-        await remove(
-            [key] + (0..<creations).map { path(.creation, $0) } + (0..<swaps).map { path(.swap, $0) })
+        await removeWritten()
         return try result.get()
     }
 
-    /// What cannot be deleted stays: the right to delete is no condition for writing.
-    private func remove(_ paths: [String]) async {
+    /// What there is to delete: what the store has taken.
+    private final class Written: Sendable {
+        private let state = Mutex<Set<String>>([])
+
+        var paths: [String] { state.withLock { $0.sorted() } }
+        func note(_ path: String) { state.withLock { _ = $0.insert(path) } }
+    }
+
+    /// What cannot be deleted stays: the right to delete is no condition for writing. Where the first deletion fails, after it
+    /// was sent several times, the others are not tried: at a store that is out of reach that would take minutes.
+    private func removeWritten() async {
+        let paths = written.paths
+        guard let first = paths.first, (try? await store.delete(path: first)) != nil else { return }
         await withTaskGroup(of: Void.self) { [store] group in
-            for path in paths { group.addTask { _ = try? await store.delete(path: path) } }
+            for path in paths.dropFirst() { group.addTask { _ = try? await store.delete(path: path) } }
         }
     }
 
@@ -95,7 +106,9 @@ struct S3Probe {
         _ byte: UInt8, _ condition: PutCondition, _ form: ETagForm = .quoted
     ) async throws(ObjectStoreError) -> PutOutcome {
         do throws(ObjectStoreError) {
-            return try await store.write([byte], at: key, condition: condition, form)
+            let outcome = try await store.write([byte], at: key, condition: condition, form)
+            written.note(key)
+            return outcome
         } catch {
             guard error.code == .unsupportedStore else { throw error }
             throw refusal(error.message)
@@ -122,9 +135,8 @@ struct S3Probe {
     ///
     /// A writer whose outcome nobody knows (Ceph RGW answers losers of a swap with 500) has not won, as far as anyone can
     /// tell; where that is all that happens, the store is out of reach.
-    ///
-    /// - Parameter begun: counts the rounds
-    private func race(_ kind: Race, _ form: ETagForm, begun: inout Int) async throws(ObjectStoreError) {
+    private func race(_ kind: Race, _ form: ETagForm) async throws(ObjectStoreError) {
+        var begun = 0
         var failure: ObjectStoreError?
         var sound = 0
         let start = store.timing.now()
@@ -139,6 +151,7 @@ struct S3Probe {
                 conditions[round] =
                     kind == .creation
                     ? .ifAbsent : .ifMatch(try await store.write([0xFF], at: path(kind, round)))
+                if kind == .swap { written.note(path(kind, round)) }
             }
             var winners: [Int: Int] = [:]
             var failed: Set<Int> = []
@@ -163,7 +176,7 @@ struct S3Probe {
     private func outcomes(
         of kind: Race, _ conditions: [Int: PutCondition], _ form: ETagForm
     ) async -> [(Int, Result<PutOutcome, ObjectStoreError>)] {
-        await withTaskGroup(of: (Int, Result<PutOutcome, ObjectStoreError>).self) { [store] group in
+        await withTaskGroup(of: (Int, Result<PutOutcome, ObjectStoreError>).self) { [store, written] group in
             for (round, condition) in conditions {
                 let path = path(kind, round)
                 for writer in 0..<Self.writers {
@@ -171,6 +184,7 @@ struct S3Probe {
                         do throws(ObjectStoreError) {
                             let outcome = try await store.write(
                                 [UInt8(writer)], at: path, condition: condition, form)
+                            written.note(path)
                             return (round, .success(outcome))
                         } catch {
                             return (round, .failure(error))

@@ -72,10 +72,10 @@ extension S3Transport {
         if let region = fault.region, !region.isEmpty, region != bucket.region {
             return
                 "the bucket is in the region '\(region)', not in '\(bucket.region)': write region=\(region) in the store's"
-                + " URL" + (fault.endpoint.map { ", and the endpoint \($0)" } ?? "")
+                + " URL" + (fault.endpoint.map { ", and the endpoint \($0.shownAsURL)" } ?? "")
         }
         let target = (try? answer.headers["Location"].map(HTTPURL.init(_:)))?.map { "\($0.scheme)://\($0.authority)" }
-        guard let place = fault.endpoint ?? target else {
+        guard let place = fault.endpoint?.shownAsURL ?? target else {
             return "the server redirects elsewhere: check the endpoint in the store's URL"
         }
         return "the server redirects to \(place): write the right endpoint in the store's URL"
