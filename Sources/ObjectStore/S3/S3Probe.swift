@@ -52,11 +52,13 @@ struct S3Probe {
         func note(_ path: String) { state.withLock { _ = $0.insert(path) } }
     }
 
-    /// What cannot be deleted stays: the right to delete is no condition for writing. A deletion that fails was sent several
-    /// times already, so the others are not tried: at a store that is out of reach that would take minutes.
+    /// What cannot be deleted stays: the right to delete is no condition for writing. The first deletion goes alone: where it
+    /// fails, which is after it was sent several times, the others are not tried.
     private func removeWritten() async {
-        for path in written.paths {
-            guard (try? await store.delete(path: path)) != nil else { return }
+        let paths = written.paths
+        guard let first = paths.first, (try? await store.delete(path: first)) != nil else { return }
+        await withTaskGroup(of: Void.self) { [store] group in
+            for path in paths.dropFirst() { group.addTask { _ = try? await store.delete(path: path) } }
         }
     }
 
