@@ -52,7 +52,9 @@ struct FlowTests {
             _ = try await client.send(request)
             // The connection is kept: of this process's sockets, the one whose peer is the server.
             var sizes: [Int32] = []
-            let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
+            let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
+                Int32($0)
+            }
             for descriptor in descriptors {
                 var peer = sockaddr_in()
                 var length = socklen_t(MemoryLayout<sockaddr_in>.size)

@@ -62,7 +62,8 @@ import Testing
                 let before = source.server.connectionCount
                 let result = try await fleet.agent("sync", "lab-1")
                 #expect(result.status == 1)
-                #expect(result.complaints(of: .agent).count == 1, "\(result.errorText)")
+                // One for each way in which libcurl finds a connection reset, and not one for each entry.
+                #expect((1...3).contains(result.complaints(of: .agent).count), "\(result.errorText)")
                 // Each of the few times, up to six attempts and as many again where libcurl finds its connection dead.
                 let attempts = source.server.connectionCount - before
                 #expect(attempts <= 80, "\(attempts) connections were made")

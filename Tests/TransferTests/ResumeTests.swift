@@ -10,10 +10,12 @@ import Testing
     private let image = TestImage(seed: 1, layers: [6_000_000, 5_000_000, 100_000])
     private var total: Int64 { image.blobs.reduce(0) { $0 + $1.descriptor.size } }
 
-    /// Starts to bring an image and cancels that as soon as so many bytes have come.
+    /// Starts to bring an image and cancels that as soon as so many bytes have come, of all blobs or of one.
     ///
     /// - Returns: the bytes that were fetched
-    private func cancelled(_ fixture: EngineFixture, after bytes: Int64, at image: TestImage) async throws -> Int64 {
+    private func cancelled(
+        _ fixture: EngineFixture, after bytes: Int64, of digest: Digest? = nil, at image: TestImage
+    ) async throws -> Int64 {
         let engine = try fixture.engine()
         // On a busy machine the run may be over before it is cancelled, this one or the one before.
         let missing = try await engine.inventory(of: try fixture.missing(image).missing)
