@@ -11,6 +11,9 @@ struct Transport: Sendable {
 
     /// The most redirects of one request.
     static let maximumRedirects = 5
+    /// How often one request asks for a new signed URL. More than once, since one may expire for all at the same moment, as
+    /// where a storage's key is replaced.
+    static let maximumExpiries = 3
     /// The longest pause that a host may ask for; after it, it is asked again.
     static let longestPause = Duration.seconds(3600)
 
@@ -23,7 +26,7 @@ struct Transport: Sendable {
     func send(_ exchange: Exchange) async throws(RegistryError) -> Reply {
         var waited = Duration.zero
         var attempt = 1
-        var retriedStorage = false
+        var expired = 0
         while true {
             let failure: RetryPolicy.Failure
             let outcome = await attemptOnce(exchange)
@@ -31,9 +34,11 @@ struct Transport: Sendable {
             case .success(let reply):
                 if exchange.accepts.contains(reply.status) { return reply }
                 // A signed URL that expired on the way: 400 or 403 from storage (Cloudflare R2 documents 403). A new one
-                // is asked for once.
-                if !reply.url.isSameOrigin(as: exchange.url), [400, 403].contains(reply.status), !retriedStorage {
-                    retriedStorage = true
+                // is asked for, a few times.
+                if !reply.url.isSameOrigin(as: exchange.url), [400, 403].contains(reply.status),
+                    expired < Self.maximumExpiries
+                {
+                    expired += 1
                     continue
                 }
                 failure = .status(reply.status, retryAfter: reply.head.retryAfter(unixTime: timing.unixTime()))
