@@ -43,6 +43,9 @@ public struct RegistryClient: Sendable {
     /// The same where the registry may hash the whole blob again before it answers: 10 GiB at 20 MB/s takes nine minutes.
     let commitTimeouts: Timeouts
     private let authenticator: Authenticator
+    /// How often one request asks for a new token where the registry calls its own invalid. More than once, since the new one
+    /// may have been asked for by another request just before the key that signs them was replaced.
+    static let maximumRenewals = 3
 
     /// - Parameters:
     ///   - endpoint: the registry
@@ -74,8 +77,9 @@ public struct RegistryClient: Sendable {
     /// The one way in which requests leave: authorised at this registry's origin and nowhere else.
     ///
     /// - Returns: a response whose status `exchange` accepts
-    /// - Throws: `RegistryError`; on a 401 the authorisation is renewed once, and a body that streams is not sent again:
-    ///   the error is then transient, and the next attempt goes out with the new token.
+    /// - Throws: `RegistryError`; on a 401 the authorisation is renewed once, or up to `maximumRenewals` times where the
+    ///   token itself is what is refused. A body that streams is not sent again: the error is then transient, and the next
+    ///   attempt goes out with the new token.
     func perform(_ exchange: Exchange, scopes: [TokenScope]) async throws(RegistryError) -> Reply {
         var exchange = exchange
         let isHome = exchange.url.isSameOrigin(as: endpoint.url)
@@ -85,25 +89,29 @@ public struct RegistryClient: Sendable {
             reply.status == 401 && isHome && reply.url.isSameOrigin(as: endpoint.url)
                 && !exchange.accepts.contains(401)
         }
-        if mayRenew(reply) {
-            let fresh = try await authenticator.renew(
-                after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization)
-            if let fresh {
-                guard exchange.isReplayable else {
-                    var error = refusal(reply)
-                    error.isTransient = true
-                    throw error
-                }
-                exchange.authorization = fresh
-                reply = try await transport.send(exchange)
-            }
-            if mayRenew(reply) {
+        var renewals = 0
+        while mayRenew(reply) {
+            let isWorthAnother =
+                renewals == 0
+                || renewals < Self.maximumRenewals && AuthenticationScheme.callsTokenInvalid(reply.head)
+            guard isWorthAnother,
+                let fresh = try await authenticator.renew(
+                    after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization)
+            else {
                 let error = refusal(reply)
                 let reason = await authenticator.explanation(for: scopes)
                 var explained = RegistryError(.unauthorized, "HTTP 401: \(reason)", url: error.url, status: 401)
                 explained.details = error.details
                 throw explained
             }
+            guard exchange.isReplayable else {
+                var error = refusal(reply)
+                error.isTransient = true
+                throw error
+            }
+            renewals += 1
+            exchange.authorization = fresh
+            reply = try await transport.send(exchange)
         }
         guard exchange.accepts.contains(reply.status) else { throw refusal(reply) }
         return reply

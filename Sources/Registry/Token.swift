@@ -82,4 +82,12 @@ enum AuthenticationScheme: Hashable, Sendable {
         }
         return challenges.contains { $0.scheme == "basic" } ? .basic : nil
     }
+
+    /// Whether a refusal is of the token itself, expired or of another key, and not of what it allows (RFC 6750, section
+    /// 3.1; distribution, registry/auth/token/accesscontroller.go).
+    static func callsTokenInvalid(_ head: HTTPResponseHead) -> Bool {
+        Challenge.parse(head.headers.all("WWW-Authenticate")).contains {
+            $0.scheme == "bearer" && $0.parameters["error"] == "invalid_token"
+        }
+    }
 }

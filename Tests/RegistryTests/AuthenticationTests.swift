@@ -117,7 +117,7 @@ struct AuthenticationTests {
         }
     }
 
-    @Test func arefusedTokenIsRenewedOnce() async throws {
+    @Test func aRefusedTokenIsRenewedOnce() async throws {
         try await withRegistry(.bearer(user: "robot", password: "hunter2")) { registry, client async throws in
             try await client.prepare([.pull(repository)])
             registry.expireTokens()
@@ -135,6 +135,21 @@ struct AuthenticationTests {
             #expect(error?.code == .unauthorized)
             #expect(error?.message.contains("auth.json") == true)
             #expect(registry.requests.count == before + 3)
+        }
+    }
+
+    /// As while the key that signs tokens is replaced: what is refused is the token, and the next one may be good.
+    @Test func aTokenThatIsCalledInvalidIsRenewedAFewTimes() async throws {
+        try await withRegistry(.bearer(user: "robot", password: "hunter2")) { registry, client async throws in
+            let challenge = "Bearer realm=\"\(registry.origin)/token\",error=\"invalid_token\""
+            registry.answer(.init(401, ["WWW-Authenticate": challenge]), times: 3) { $0.path.contains("/manifests/") }
+            let head = { try await client.manifestHead(repository, .tag(try OCI.Tag("1.0"))) }
+            #expect(try await head() != nil)
+            registry.answer(.init(401, ["WWW-Authenticate": challenge])) { $0.path.contains("/manifests/") }
+            let before = registry.requests.filter { $0.path.contains("/manifests/") }.count
+            let error = try await registryError { _ = try await head() }
+            #expect(error?.code == .unauthorized)
+            #expect(registry.requests.filter { $0.path.contains("/manifests/") }.count == before + 4)
         }
     }
 

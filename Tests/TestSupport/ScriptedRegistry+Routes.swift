@@ -48,7 +48,8 @@ extension ScriptedRegistry {
                     let actions = ["GET", "HEAD"].contains(request.method) ? "pull" : "pull,push"
                     return ",scope=\"repository:\(path[..<$0.lowerBound]):\(actions)\""
                 }
-            challenge = "Bearer realm=\"\(origin)/token\",service=\"scripted\"\(scope ?? "")"
+            let error = token == nil ? "" : ",error=\"invalid_token\""
+            challenge = "Bearer realm=\"\(origin)/token\",service=\"scripted\"\(scope ?? "")\(error)"
         }
         var response = Response.failure(401, "UNAUTHORIZED")
         response.setHeader("WWW-Authenticate", challenge)
