@@ -18,7 +18,7 @@ import Testing
     }
 
     /// One server for all that is asked of it: it takes longer to start than to answer.
-    @Test(.timeLimit(.minutes(2)), arguments: RealS3.Kind.allCases)
+    @Test(.timeLimit(.minutes(10)), arguments: RealS3.Kind.allCases)
     func keepsThePromisesOfAnObjectStore(_ kind: RealS3.Kind) async throws {
         try await withRealS3(kind) { server in
             try await whatIsPutIsRead(open(server, prefix: "/basics"))
