@@ -253,7 +253,7 @@ serve_registry() {
     rollcall-agent registry serve "$@" </dev/null >"$log" 2>&1 &
     pid=$!
     started_pids+=("$pid")
-    for ((attempt = 0; attempt < 150; attempt++)); do
+    for ((attempt = 0; attempt < 1200; attempt++)); do
         kill -0 "$pid" 2>/dev/null || break
         if grep -qs 'registry listens' "$log"; then
             say "The registry $name listens (process $pid)"

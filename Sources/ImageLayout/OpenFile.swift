@@ -27,7 +27,13 @@ struct OpenFile: ~Copyable {
         self = file
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit {
+        guard descriptor >= 0 else { return }
+        // Closing alone leaves a lock to a child process that another thread is just starting, until it has executed its
+        // program: who comes next would find the file in use.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     func status() throws(LayoutError) -> stat {
         var status = stat()

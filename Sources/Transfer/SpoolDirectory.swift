@@ -306,7 +306,12 @@ final class SpoolLock: Sendable {
         }
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit {
+        guard descriptor >= 0 else { return }
+        // Closing alone leaves the lock to a child process that another thread is just starting.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }
 
 /// Says once and for all that something is not wanted any more, from any thread.

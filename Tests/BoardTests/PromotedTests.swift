@@ -8,7 +8,7 @@ import Trust
 @testable import Readiness
 
 /// What the board says of what is promoted, while the next generation is staged.
-@Suite(.timeLimit(.minutes(2))) struct PromotedTests {
+@Suite(.timeLimit(.minutes(5))) struct PromotedTests {
     /// A lab whose two sites hold what is staged; so does the second what is promoted, and the first lost an entry of it.
     private static func board(lost: Int = 1) throws -> Board {
         let (one, two) = (try DemoFleet.list("web", tag: "1"), try DemoFleet.list("web", tag: "2"))

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Each mistake ends with one line that says what and where, and with its exit code.
-@Suite(.timeLimit(.minutes(2))) struct BadInputTests {
+@Suite(.timeLimit(.minutes(5))) struct BadInputTests {
     struct Mistake: CustomTestStringConvertible, Sendable {
         let arguments: [String]
         let status: Int

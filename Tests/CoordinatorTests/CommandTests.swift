@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The commands as processes.
-@Suite(.timeLimit(.minutes(2))) struct CommandTests {
+@Suite(.timeLimit(.minutes(5))) struct CommandTests {
     @Test func aListClimbsTheLadder() async throws {
         try await Workplace.with { workplace in
             let list = try workplace.write(Workplace.list())
@@ -104,7 +104,7 @@ import Testing
                 "check", "platform", "--environment", "lab", "--wait", "--timeout", "0s")
             #expect(result.status == 3)
             async let waiting = workplace.run(
-                "check", "platform", "--environment", "lab", "--wait", "--timeout", "1m", "--interval", "1s")
+                "check", "platform", "--environment", "lab", "--wait", "--timeout", "1h", "--interval", "1s")
             try await workplace.prove(list, at: "lab-2")
             result = try await waiting
             #expect(result.status == 0)

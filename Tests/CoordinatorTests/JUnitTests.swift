@@ -8,7 +8,7 @@ import Testing
 @testable import Coordinator
 
 /// The XML is read back by Python's parser, which is not ours.
-@Suite(.timeLimit(.minutes(2))) struct JUnitTests {
+@Suite(.timeLimit(.minutes(5))) struct JUnitTests {
     /// What a build server makes of a report.
     private struct Suite: Decodable {
         struct Case: Decodable {

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// What people and programs are told of what is promoted, while the next generation is staged.
-@Suite(.timeLimit(.minutes(2))) struct PromotedTests {
+@Suite(.timeLimit(.minutes(5))) struct PromotedTests {
     /// What programs may rely on.
     private struct Document: Decodable {
         struct Site: Decodable { let site: String, ready: Bool }

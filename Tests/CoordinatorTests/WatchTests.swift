@@ -36,13 +36,15 @@ import Testing
             try await tmux("resize-window", "-x", "\(columns)", "-y", "\(rows)")
         }
         func text() async throws -> String { try await tmux("capture-pane", "-p").text }
-        func coloured() async throws -> String { try await tmux("capture-pane", "-p", "-e").text }
+        private func coloured() async throws -> String { try await tmux("capture-pane", "-p", "-e").text }
         func end() async { _ = try? await tmux("kill-server") }
 
         /// Waits until the screen shows something.
-        func shows(_ words: String) async throws {
-            let end = ContinuousClock.now + .seconds(60)
-            while try await !text().contains(words) {
+        ///
+        /// - Parameter inColour: whether the words have their colours' sequences
+        func shows(_ words: String, inColour: Bool = false) async throws {
+            let end = ContinuousClock.now + .seconds(240)
+            while try await !(inColour ? coloured() : text()).contains(words) {
                 guard ContinuousClock.now < end else {
                     throw TestSupportError("no '\(words)' in:\n\(try await text())")
                 }
@@ -91,7 +93,7 @@ import Testing
             try await screen.shows("lab  0 of 1 gate ready, 2 sites")
             try await screen.shows("✕ platform  █████░░░░░ 1/2")
             try await screen.shows("silent: it has no cache manifest")
-            #expect(try await screen.coloured().contains("\u{1B}[1m\u{1B}[31m✕"))
+            try await screen.shows("\u{1B}[1m\u{1B}[31m✕", inColour: true)
             #expect(try await !screen.text().contains("lab-1"))
             try await screen.press("a")
             try await screen.shows("✓ lab-1")
@@ -140,11 +142,14 @@ import Testing
             try await screen.type(Self.command)
             try await screen.shows("lab  0 of 1 gate ready")
             try await screen.press("C-z")
-            try await screen.shows("status ")
+            // 128 and SIGSTOP's number: the shell goes on, and not only its screen is back.
+            try await screen.shows("status \(128 + SIGSTOP)")
             #expect(try await !screen.text().contains("gate ready"))
-            try await screen.type("clear; fg")
+            try await screen.type("clear; fg; echo le''ft-it")
             try await screen.shows("lab  0 of 1 gate ready")
             try await screen.press("q")
+            // What is typed before that is still the screen's to read.
+            try await screen.shows("left-it")
             try await screen.type("echo a''gain")
             try await screen.shows("again")
         }

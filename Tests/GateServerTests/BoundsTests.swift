@@ -13,15 +13,15 @@ import Testing
         let script = """
             import socket, sys
             s = socket.create_connection(("127.0.0.1", \(port)))
-            s.sendall(sys.stdin.buffer.read())
-            s.settimeout(60)
+            s.settimeout(240)
             data = b""
             try:
+                s.sendall(sys.stdin.buffer.read())
                 while chunk := s.recv(65536): data += chunk
-            except ConnectionResetError: pass
+            except (ConnectionResetError, BrokenPipeError): pass
             sys.stdout.buffer.write(data)
             """
-        let result = try await runCommand(["python3", "-c", script], input: Array(bytes.utf8))
+        let result = try await runCommand(["python3", "-c", script], input: Array(bytes.utf8), timeout: 270)
         #expect(result.status == 0, "\(result.errorText)")
         return result.text
     }

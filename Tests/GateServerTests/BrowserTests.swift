@@ -8,7 +8,7 @@ import Testing
 @testable import GateServer
 
 /// The board in a browser, where there is one: Debian's chromium or chromium-headless-shell.
-@Suite(.timeLimit(.minutes(5)), .serialized) struct BrowserTests {
+@Suite(.timeLimit(.minutes(15)), .serialized) struct BrowserTests {
     private static let browser: String? = {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         let names = path.split(separator: ":").flatMap { directory in

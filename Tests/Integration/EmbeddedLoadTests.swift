@@ -27,6 +27,8 @@ import Testing
             var push = HTTPRequest(
                 .post, try HTTPURL("\(server.origin)/v2/a/blobs/uploads/?digest=\(digest)"), body: .bytes(content.all))
             push.proxy = ""
+            // Nothing is sent while the server waits for its disk.
+            push.timeouts.stall = 600
             let pushed = try await http.send(push)
             #expect(pushed.status == 201)
             let url = try HTTPURL("\(server.origin)/v2/a/blobs/\(digest)")

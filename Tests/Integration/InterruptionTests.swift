@@ -1,3 +1,4 @@
+import Dispatch
 import FoundationEssentials
 import Glibc
 import OCI
@@ -179,7 +180,34 @@ private final class ServedBytes: Sendable {
     var total: Int64 { state.withLock { $0.total } }
 
     /// Serves what the agent of lab-1 keeps up with, until `isDone`.
-    func follow(_ fleet: TestFleet, _ image: TestImage, until isDone: () -> Bool) async throws {
+    ///
+    /// On a thread of its own: while a task waited for its turn among those of other tests, nothing would be served, and the
+    /// agent would ask for the same bytes again on another connection.
+    func follow(_ fleet: TestFleet, _ image: TestImage, until isDone: @escaping @Sendable () -> Bool) async throws {
+        let isCancelled = Flag()
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                DispatchQueue(label: "served bytes").async {
+                    continuation.resume(
+                        with: Result {
+                            try self.followHere(fleet, image) { isDone() || isCancelled.isSet }
+                        })
+                }
+            }
+        } onCancel: {
+            isCancelled.set()
+        }
+        try Task.checkCancellation()
+    }
+
+    /// Something that is said once.
+    private final class Flag: Sendable {
+        private let value = Atomic(false)
+        var isSet: Bool { value.load(ordering: .relaxed) }
+        func set() { value.store(true, ordering: .relaxed) }
+    }
+
+    private func followHere(_ fleet: TestFleet, _ image: TestImage, until isDone: () -> Bool) throws {
         let path = fleet.directory.file("state-lab-1/spool/journal.sqlite")
         // A first agent makes its journal before it asks for the first blob, but not long before.
         func open() -> ResumeJournal? { access(path, F_OK) == 0 ? try? ResumeJournal(path: path) : nil }
@@ -198,7 +226,7 @@ private final class ServedBytes: Sendable {
                 unchanged = 0
             }
             serve(upTo: safe + lost + Self.window)
-            try await Task.sleep(for: .milliseconds(5))
+            usleep(5000)
         }
     }
 

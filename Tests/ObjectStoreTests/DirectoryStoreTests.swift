@@ -271,13 +271,15 @@ import Testing
             let root = directory.path
             let store = DirectoryStore(files: StoreFiles(root: root, patience: .milliseconds(20)))
             _ = try await store.put([1], at: key("a"), condition: .none)
-            // Another open file description, as another process has; not one that other tests' processes inherit.
+            // Another open file description, as another process has.
             let holder = open("\(root)/~lock", O_RDWR | O_CLOEXEC)
             #expect(flock(holder, LOCK_EX) == 0)
             await #expect { try await store.put([2], at: key("a"), condition: .none) } throws: { error in
                 (error as? ObjectStoreError)?.code == .busy && "\(error)".contains("~lock")
             }
             #expect(try await store.get(key("a"))?.bytes == [1])
+            // Closing alone leaves the lock to a process that another test is just starting.
+            #expect(flock(holder, LOCK_UN) == 0)
             close(holder)
             #expect(try await store.put([2], at: key("a"), condition: .none) != .conflict)
             #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/~incoming").isEmpty)

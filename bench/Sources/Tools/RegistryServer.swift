@@ -76,7 +76,7 @@ final class RegistryServer {
         for attempt in 1... {
             let probe = try Self.enter(namespace) { try Socket(SOCK_STREAM) }
             let isOpen = (try? probe.connect(address, port: UInt16(clamping: port))) != nil
-            guard attempt < 1000, !child.hasEnded else {
+            guard attempt < 12_000, !child.hasEnded else {
                 throw BenchError(
                     .command,
                     "\(command.text) does not listen on \(authority): \(Scratch.tail(of: "\(directory)/errors"))"
