@@ -274,7 +274,7 @@ import Testing
             fixture.store(image)
             let spool = fixture.directory.file("spool")
             mkdir(spool, 0o700)
-            let mount = try await runCommand(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", spool], timeout: 10)
+            let mount = try await runCommand(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", spool])
             guard mount.status == 0 else {
                 print("Skipped: no small disk to fill, because mount said: \(mount.errorText)")
                 return
