@@ -44,7 +44,9 @@ public final class RealRegistry: Sendable {
         storagePath = directory.file("storage")
         do {
             try await Self.writeConfiguration(configuration, to: directory)
-            let (process, port) = try await Self.launch(directory, port: 0)
+            // One that nobody else takes while it restarts.
+            let free = try Socket.freePorts(1)
+            let (process, port) = try await Self.launch(directory, port: free[0])
             self.port = port
             self.process = Monitor(process)
             origin = "\(configuration.certificates == nil ? "http" : "https")://127.0.0.1:\(port)"

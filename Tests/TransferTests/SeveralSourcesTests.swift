@@ -19,34 +19,32 @@ import Testing
         }
     }
 
-    /// A registry that nobody listens for any more.
-    private func gone() async throws -> ScriptedRegistry {
-        let registry = try ScriptedRegistry()
-        await registry.stop()
-        return registry
-    }
-
     @Test(arguments: [0, 1], [true, false])
     func oneThatIsDownIsDoneWithout(position: Int, isOrdered: Bool) async throws {
         try await withTwo { fixture, _ in
-            var sources = [fixture.source]
-            sources.insert(try await gone(), at: position)
-            let engine = try fixture.engine(sources: sources, isOrdered: isOrdered, speed: 10)
-            let report = await engine.bring(try fixture.missing(image))
-            #expect(report.failures.map(\.error.message) == [])
-            fixture.expectComplete(image)
+            try await withScriptedRegistry(isDown: true) { gone in
+                var sources = [fixture.source]
+                sources.insert(gone, at: position)
+                let engine = try fixture.engine(sources: sources, isOrdered: isOrdered, speed: 10)
+                let report = await engine.bring(try fixture.missing(image))
+                #expect(report.failures.map(\.error.message) == [])
+                fixture.expectComplete(image)
+            }
         }
     }
 
     @Test func allDownIsSaidOfEach() async throws {
         try await withFixture { fixture in
-            let sources = [try await gone(), try await gone()]
-            let engine = try fixture.engine(sources: sources, speed: 50)
-            let report = await engine.bring(try fixture.missing(image))
-            #expect(report.failures.count == image.blobs.count + 1)
-            for failure in report.failures {
-                for source in sources { #expect(failure.error.message.contains(source.authority)) }
-                #expect(failure.error.message.contains("onnect"))
+            try await withScriptedRegistry(isDown: true) { first in
+                try await withScriptedRegistry(isDown: true) { second in
+                    let engine = try fixture.engine(sources: [first, second], speed: 50)
+                    let report = await engine.bring(try fixture.missing(image))
+                    #expect(report.failures.count == image.blobs.count + 1)
+                    for failure in report.failures {
+                        for source in [first, second] { #expect(failure.error.message.contains(source.authority)) }
+                        #expect(failure.error.message.contains("onnect"))
+                    }
+                }
             }
         }
     }
