@@ -18,11 +18,11 @@ import Testing
 
     /// - Parameter isFetchedOnce: whether the source must not be asked for a byte twice
     private func expectCopied(
-        _ fixture: EngineFixture, limits: TransferLimits = TransferLimits(), stall: Int = 60,
+        _ fixture: EngineFixture, limits: TransferLimits = TransferLimits(), uploadStall: Int = 60,
         isFetchedOnce: Bool = true, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         fixture.store(image)
-        let engine = try fixture.engine(limits: limits, speed: 10, stall: stall)
+        let engine = try fixture.engine(limits: limits, speed: 10, uploadStall: uploadStall)
         let report = await engine.bring(try fixture.missing(image))
         #expect(report.failures.map(\.error.message) == [], sourceLocation: sourceLocation)
         fixture.expectComplete(image, sourceLocation: sourceLocation)
@@ -90,7 +90,7 @@ import Testing
             ) { _, answer in
                 ScriptedServer.Response(201, [:]).failing(.stall(never), .requestBody(100_000))
             }
-            try await expectCopied(fixture, stall: 1)
+            try await expectCopied(fixture, uploadStall: 1)
         }
     }
 

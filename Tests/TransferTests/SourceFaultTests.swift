@@ -61,7 +61,8 @@ import Testing
             fixture.source.intercept(times: 1, where: \.fetchesBlob) { _, answer in
                 try answer().failing(.stall(never), .answerBody(50_000))
             }
-            let (report, _) = try await bring(fixture, stall: 1)
+            // Where others are silent for a second too, they have time to be asked again.
+            let (report, _) = try await bring(fixture, speed: 1, stall: 1)
             #expect(report.isComplete)
             fixture.expectComplete(image)
         }

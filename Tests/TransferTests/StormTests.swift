@@ -32,7 +32,7 @@ import Testing
                     storm(at: registry, while: isStormy, seed: &random, isSource: isSource)
                 }
                 // Calms down after some passes, as an agent would make them.
-                var engine = try fixture.engine(sources: [fixture.source, second], speed: 20, stall: 1)
+                var engine = try fixture.engine(sources: [fixture.source, second], speed: 20, stall: 1, uploadStall: 1)
                 let all = try fixture.missing(image).missing
                 for pass in 0..<6 {
                     if pass == 4 {
