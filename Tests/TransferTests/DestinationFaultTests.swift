@@ -8,7 +8,7 @@ import Testing
 
 /// What goes wrong between the engine and the destination: the copy is complete without fetching anything twice, or a
 /// failure names blob, host and reason; and nothing unverified is ever offered.
-@Suite(.timeLimit(.minutes(2))) struct DestinationFaultTests {
+@Suite(.timeLimit(.minutes(5))) struct DestinationFaultTests {
     typealias Stage = ScriptedServer.Fault.Stage
 
     private let image = TestImage(index: [

@@ -7,7 +7,7 @@ import Testing
 
 /// Faults of every kind at random on both legs: whatever happens, what is published is verified, and every entry is
 /// either there or reported.
-@Suite(.timeLimit(.minutes(3))) struct StormTests {
+@Suite(.timeLimit(.minutes(5))) struct StormTests {
     @Test(arguments: 1...12 as ClosedRange<UInt64>)
     func aStormEndsWithTheImageOrAReport(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
