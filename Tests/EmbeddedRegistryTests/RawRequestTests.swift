@@ -12,7 +12,7 @@ struct RawRequestTests {
     /// Sends bytes, and returns all that comes back until the server closes or the peer's half is closed.
     private func exchange(_ registry: EmbeddedFixture, _ text: String) async throws -> String {
         let result = try await runCommand(
-            ["curl", "--silent", "--max-time", "20", "--http0.9", "telnet://\(registry.authority)"],
+            ["curl", "--silent", "--max-time", "100", "--http0.9", "telnet://\(registry.authority)"],
             input: Array(text.utf8))
         return result.text
     }

@@ -41,7 +41,7 @@ struct Pipeline {
         _ image: TestImage, others: [TestRegistry] = [], speed: Double = 5, stall: Int = 60
     ) async throws -> (report: TransferReport, progress: TransferProgress) {
         for registry in [source] + others { try registry.layout.put(image, in: repository, as: "1") }
-        let start = ContinuousClock.now
+        let clock = FastClock(speed: speed)
         let engine = try TransferEngine(
             sources: ([source] + others).enumerated().map { priority, source in
                 TransferSource(
@@ -49,7 +49,7 @@ struct Pipeline {
             },
             destination: try client(destination, stall: stall), mapping: RepositoryMapping(),
             spool: directory.file("spool"), limits: TransferLimits(),
-            clock: { (ContinuousClock.now - start) / .seconds(1) * speed }, chance: { 0 })
+            clock: { clock.seconds }, chance: { 0 })
         let report = await engine.bring(Inventory(present: [], missing: entries(image)))
         return (report, engine.progress.snapshot)
     }

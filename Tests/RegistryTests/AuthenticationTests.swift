@@ -230,11 +230,12 @@ struct AuthenticationTests {
     }
 
     @Test func anUnreachableRegistry() async throws {
-        let origin = try await withScriptedServer({ _ in .init(200) }) { $0.origin }
-        try await withClient(origin) { client async throws in
-            let error = try await registryError { _ = try await client.blobSize(repository, Digest(of: [1])) }
-            #expect(error?.code == .network)
-            #expect(error?.transport == .cannotConnect)
+        try await withScriptedRegistry(isDown: true) { registry in
+            try await withClient(registry.origin) { client async throws in
+                let error = try await registryError { _ = try await client.blobSize(repository, Digest(of: [1])) }
+                #expect(error?.code == .network)
+                #expect(error?.transport == .cannotConnect)
+            }
         }
     }
 

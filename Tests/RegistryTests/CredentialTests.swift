@@ -144,13 +144,20 @@ struct CredentialTests {
 
     // MARK: Helpers
 
+    /// Writes a program, by another process. What this one has open for writing, each process that another test starts
+    /// has open too until it runs its own program, and nobody can run what is open for writing (ETXTBSY).
+    private func install(_ text: String, at path: String) async throws {
+        let result = try await runCommand(
+            ["install", "-D", "-m", "755", "/dev/stdin", path], input: Array(text.utf8))
+        #expect(result.status == 0, "\(result.errorText)")
+    }
+
     private func withHelper<Result>(
         _ script: String, _ json: String,
         _ body: (CredentialStore, TemporaryDirectory, ManualClock) async throws -> Result
     ) async throws -> Result {
         try await withTemporaryDirectory { directory in
-            let program = try directory.write("bin/docker-credential-test", "#!/bin/sh\n\(script)\n")
-            try await runCommand(["chmod", "+x", program])
+            try await install("#!/bin/sh\n\(script)\n", at: directory.file("bin/docker-credential-test"))
             let path = try directory.write("auth.json", json)
             let clock = ManualClock()
             let store = CredentialStore(
@@ -219,9 +226,8 @@ struct CredentialTests {
     @Test func aHelperThatHangsIsEnded() async throws {
         try await withTemporaryDirectory { directory in
             // With a child that keeps the output open, too.
-            let program = try directory.write(
-                "docker-credential-test", "#!/bin/sh\n/bin/sleep 1000 &\n/bin/sleep 1000\n")
-            try await runCommand(["chmod", "+x", program])
+            try await install(
+                "#!/bin/sh\n/bin/sleep 1000 &\n/bin/sleep 1000\n", at: directory.file("docker-credential-test"))
             let helper = CredentialHelper(searchPath: directory.path, timeout: 200)
             await #expect(throws: RegistryError.self) {
                 _ = try await helper.get("test", server: "a.example", path: "auth.json")

@@ -37,8 +37,8 @@ public func runCommand(
             errors: files.file("errors"))
         let timer = Task {
             try await Task.sleep(for: .seconds(timeout))
-            child.signal(SIGKILL)
-            return true
+            // On a busy machine it may have ended long before anybody looks.
+            return child.send(SIGKILL)
         }
         let status = await withTaskCancellationHandler {
             await child.ended()
@@ -130,10 +130,16 @@ public final class ChildProcess: Sendable {
     public var isRunning: Bool { state.current.status == nil }
 
     /// Sends a signal, unless the process has ended.
-    public func signal(_ signal: Int32) {
+    public func signal(_ signal: Int32) { _ = send(signal) }
+
+    /// The same.
+    ///
+    /// - Returns: whether it was sent
+    func send(_ signal: Int32) -> Bool {
         // Under the lock: the id is reaped under the same lock, and cannot be another process's here.
         state.read { state in
-            if let pid = state.pid, state.status == nil { kill(pid, signal) }
+            guard let pid = state.pid, state.status == nil else { return false }
+            return kill(pid, signal) == 0
         }
     }
 

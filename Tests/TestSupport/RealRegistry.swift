@@ -36,7 +36,7 @@ public final class RealRegistry: Sendable {
     private let directory: TemporaryDirectory
     private let process: Monitor<ChildProcess>
 
-    /// Starts the registry and waits until it listens, 30 seconds at most.
+    /// Starts the registry and waits until it listens, two minutes at most: a machine may be busy.
     ///
     /// - Throws: `TestSupportError` where `docker-registry` is missing or does not start
     public init(_ configuration: Configuration = Configuration()) async throws {
@@ -44,7 +44,9 @@ public final class RealRegistry: Sendable {
         storagePath = directory.file("storage")
         do {
             try await Self.writeConfiguration(configuration, to: directory)
-            let (process, port) = try await Self.launch(directory, port: 0)
+            // One that nobody else takes while it restarts.
+            let free = try Socket.freePorts(1)
+            let (process, port) = try await Self.launch(directory, port: free[0])
             self.port = port
             self.process = Monitor(process)
             origin = "\(configuration.certificates == nil ? "http" : "https")://127.0.0.1:\(port)"
@@ -154,7 +156,7 @@ public final class RealRegistry: Sendable {
             ["/usr/bin/docker-registry", "serve", directory.file("config.yml")],
             // The exporter's and the mirror's variables of the surroundings must not change the configuration.
             environment: ["OTEL_TRACES_EXPORTER": "none"], output: log, errors: log)
-        for _ in 0..<3000 {
+        for _ in 0..<12_000 {
             let text = String(decoding: (try? beginning(of: log)) ?? [], as: UTF8.self)
             // It tells the port once the socket listens, so connections made from here on are accepted.
             if let range = text.firstRange(of: "listening on 127.0.0.1:"),
@@ -166,7 +168,7 @@ public final class RealRegistry: Sendable {
             try await Task.sleep(for: .milliseconds(10))
         }
         process.signal(SIGKILL)
-        throw TestSupportError("docker-registry does not listen after 30 seconds: see \(log)")
+        throw TestSupportError("docker-registry does not listen after two minutes: see \(log)")
     }
 }
 

@@ -61,7 +61,7 @@ extension RealS3 {
     }
 
     private static func run(_ command: [String]) async throws {
-        let result = try await runCommand(command, timeout: 60)
+        let result = try await runCommand(command, timeout: 240)
         guard result.status == 0 else {
             throw TestSupportError("\(command.joined(separator: " ")): \(result.errorText)\(result.text)")
         }

@@ -32,7 +32,7 @@ public final class RealS3: Sendable {
     private let directory: TemporaryDirectory
     private let processes: [ChildProcess]
 
-    /// Starts the server and waits until it has made the bucket, 60 seconds at most.
+    /// Starts the server and waits until it has made the bucket, four minutes at most: a machine may be busy.
     ///
     /// - Throws: `TestSupportError` where the server is not installed or does not start
     public init(_ kind: Kind) async throws {
@@ -82,7 +82,7 @@ public final class RealS3: Sendable {
     private func send(_ method: String, _ target: String, body: String) async throws {
         let bodyFile = try directory.write("request", body)
         let hash = try await runCommand(["sha256sum", bodyFile]).text.prefix(64)
-        for _ in 0..<600 {
+        for _ in 0..<2400 {
             // The header that curl 7.88 leaves out and that Ceph insists on.
             let result = try await runCommand([
                 "curl", "--silent", "--max-time", "20", "--noproxy", "*", "--aws-sigv4", "aws:amz:us-east-1:s3",
@@ -100,7 +100,7 @@ public final class RealS3: Sendable {
             }
             try await Task.sleep(for: .milliseconds(100))
         }
-        throw failure("\(kind) does not answer after 60 seconds")
+        throw failure("\(kind) does not answer after four minutes")
     }
 
     private func failure(_ what: String) -> TestSupportError {

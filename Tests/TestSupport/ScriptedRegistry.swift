@@ -146,8 +146,10 @@ public final class ScriptedRegistry: Sendable {
     let state = Monitor(State())
 
     /// Starts the registry, empty.
-    public init() throws {
-        server = try ScriptedServer { _ in ScriptedServer.Response(503) }
+    ///
+    /// - Parameter isDown: whether nobody listens for it: then connections are refused until it is stopped
+    public init(isDown: Bool = false) throws {
+        server = try ScriptedServer(isDown: isDown) { _ in ScriptedServer.Response(503) }
         storage = try ScriptedServer { _ in ScriptedServer.Response(503) }
         // Weakly: the server outlives its stop in handlers that still run.
         server.handle { [weak self] exchange in try self?.answer(exchange) ?? ScriptedServer.Response(503) }
@@ -227,10 +229,16 @@ public final class ScriptedRegistry: Sendable {
 }
 
 /// Runs a scripted registry for as long as `body` runs.
+///
+/// - Parameters:
+///   - behaviour: where it leaves the specification
+///   - isDown: whether nobody listens for it: then connections are refused
+///   - body: the test
 public func withScriptedRegistry<Result>(
-    _ behaviour: ScriptedRegistry.Behaviour = .init(), _ body: (ScriptedRegistry) async throws -> Result
+    _ behaviour: ScriptedRegistry.Behaviour = .init(), isDown: Bool = false,
+    _ body: (ScriptedRegistry) async throws -> Result
 ) async throws -> Result {
-    let registry = try ScriptedRegistry()
+    let registry = try ScriptedRegistry(isDown: isDown)
     registry.behaviour = behaviour
     do {
         let result = try await body(registry)

@@ -27,14 +27,18 @@ public final class ScriptedServer: Sendable {
 
     let state: Monitor<State>
     private let listener: Socket
+    private let isDown: Bool
 
     /// Starts to listen.
     ///
-    /// - Parameter handler: answers every request, until `handle` sets another
-    public init(_ handler: @escaping Handler) throws {
-        (listener, port) = try Socket.listening()
+    /// - Parameters:
+    ///   - isDown: whether it never does: then the port is its own until it is stopped, and connections are refused
+    ///   - handler: answers every request, until `handle` sets another
+    public init(isDown: Bool = false, _ handler: @escaping Handler) throws {
+        (listener, port) = try Socket.listening(isDown: isDown)
+        self.isDown = isDown
         state = Monitor(State(handler: handler))
-        try start { self.acceptConnections() }
+        if !isDown { try start { self.acceptConnections() } }
     }
 
     /// Sets another handler for the requests to come.
@@ -78,7 +82,8 @@ public final class ScriptedServer: Sendable {
             state.isStopped = true
             return (state.gates, Array(state.open.values))
         }
-        listener.interrupt()
+        // Where a thread accepts connections, it closes the socket.
+        if isDown { listener.close() } else { listener.interrupt() }
         for gate in gates { gate.open() }
         for socket in sockets { socket.interrupt() }
         try? await state.wait { $0.threads == 0 }

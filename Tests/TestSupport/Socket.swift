@@ -34,14 +34,19 @@ final class Socket: @unchecked Sendable {
 
     private init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Ports of 127.0.0.1 that are free now, all different: below those that the system gives to connections, so that none
-    /// of these takes one before a server does.
+    /// The ports that `freePorts` has looked at: it gives none out twice, since who has one may not listen there yet.
+    private static let seen = Monitor<Set<Int>>([])
+
+    /// Ports of 127.0.0.1 that are free now, all different, and no other test's: below those that the system gives to
+    /// connections, so that none of these takes one before a server does.
     static func freePorts(_ count: Int) throws -> [Int] {
         var taken: [Int: Socket] = [:]
         defer { for socket in taken.values { socket.close() } }
         for _ in 0..<1000 where taken.count < count {
             let port = Int.random(in: 20_000..<32_000)
-            guard taken[port] == nil, let socket = try? listening(on: UInt16(port)).socket else { continue }
+            guard seen.update({ $0.insert(port).inserted }), let socket = try? listening(on: UInt16(port)).socket else {
+                continue
+            }
             taken[port] = socket
         }
         guard taken.count == count else { throw TestSupportError("127.0.0.1 has no \(count) free ports") }
@@ -49,7 +54,9 @@ final class Socket: @unchecked Sendable {
     }
 
     /// Listens on a port of 127.0.0.1; on a free one for 0.
-    static func listening(on port: UInt16 = 0) throws -> (socket: Socket, port: Int) {
+    ///
+    /// - Parameter isDown: whether it does not listen: it keeps the port from others, and who connects is refused
+    static func listening(on port: UInt16 = 0, isDown: Bool = false) throws -> (socket: Socket, port: Int) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw TestSupportError.system("socket") }
         let listener = Socket(descriptor)
@@ -57,7 +64,7 @@ final class Socket: @unchecked Sendable {
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(descriptor, address, length) == 0 && listen(descriptor, 512) == 0
+                bind(descriptor, address, length) == 0 && (isDown || listen(descriptor, 512) == 0)
                     && getsockname(descriptor, address, &length) == 0
             }
         }

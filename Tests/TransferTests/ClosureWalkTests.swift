@@ -5,7 +5,7 @@ import Testing
 
 @testable import Transfer
 
-@Suite(.timeLimit(.minutes(1))) struct ClosureWalkTests {
+@Suite(.timeLimit(.minutes(5))) struct ClosureWalkTests {
     private let repository = EngineFixture.repository
 
     private func walk(

@@ -8,7 +8,7 @@ import Testing
 
 /// What goes wrong between the engine and the destination: the copy is complete without fetching anything twice, or a
 /// failure names blob, host and reason; and nothing unverified is ever offered.
-@Suite(.timeLimit(.minutes(2))) struct DestinationFaultTests {
+@Suite(.timeLimit(.minutes(5))) struct DestinationFaultTests {
     typealias Stage = ScriptedServer.Fault.Stage
 
     private let image = TestImage(index: [
@@ -18,11 +18,11 @@ import Testing
 
     /// - Parameter isFetchedOnce: whether the source must not be asked for a byte twice
     private func expectCopied(
-        _ fixture: EngineFixture, limits: TransferLimits = TransferLimits(), stall: Int = 60,
+        _ fixture: EngineFixture, limits: TransferLimits = TransferLimits(), uploadStall: Int = 60,
         isFetchedOnce: Bool = true, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         fixture.store(image)
-        let engine = try fixture.engine(limits: limits, speed: 10, stall: stall)
+        let engine = try fixture.engine(limits: limits, speed: 10, uploadStall: uploadStall)
         let report = await engine.bring(try fixture.missing(image))
         #expect(report.failures.map(\.error.message) == [], sourceLocation: sourceLocation)
         fixture.expectComplete(image, sourceLocation: sourceLocation)
@@ -90,7 +90,7 @@ import Testing
             ) { _, answer in
                 ScriptedServer.Response(201, [:]).failing(.stall(never), .requestBody(100_000))
             }
-            try await expectCopied(fixture, stall: 1)
+            try await expectCopied(fixture, uploadStall: 1)
         }
     }
 
@@ -255,14 +255,12 @@ import Testing
                 where: { [large] in $0.commitsBlob && $0.queryValue("digest") == "\(large)" })
             let engine = try fixture.engine()
             #expect(await engine.bring(try fixture.missing(image)).isComplete == false)
-            let before = fixture.source.requests.filter { [large] in $0.fetchesBlob && $0.path.contains(large.hex) }
-                .count
             let second = try fixture.engine()
             let entries = try fixture.missing(image).missing
             #expect(await second.bring(try await second.inventory(of: entries)).isComplete)
-            let after = fixture.source.requests.filter { [large] in $0.fetchesBlob && $0.path.contains(large.hex) }
-                .count
-            #expect(after == before)
+            // Bytes and not requests: one of the first pass that nobody waited for any more may be seen only now.
+            #expect(second.progress.snapshot.fetchedBytes == 0)
+            #expect(second.progress.snapshot.resumedBytes == image.children[0].blobs[1].descriptor.size)
             fixture.expectComplete(image)
         }
     }
@@ -274,7 +272,7 @@ import Testing
             fixture.store(image)
             let spool = fixture.directory.file("spool")
             mkdir(spool, 0o700)
-            let mount = try await runCommand(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", spool], timeout: 10)
+            let mount = try await runCommand(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", spool])
             guard mount.status == 0 else {
                 print("Skipped: no small disk to fill, because mount said: \(mount.errorText)")
                 return

@@ -6,7 +6,7 @@ import Testing
 @testable import Transfer
 
 /// Bounds and inventories as they may come from outside.
-@Suite(.timeLimit(.minutes(1))) struct EngineBoundsTests {
+@Suite(.timeLimit(.minutes(5))) struct EngineBoundsTests {
     private let image = TestImage(seed: 1, layers: [1_500_000, 300_000, 10])
 
     /// Whatever the limits say, a pass ends, and what it did not bring is said.

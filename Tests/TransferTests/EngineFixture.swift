@@ -31,19 +31,20 @@ struct EngineFixture {
     /// - Parameters:
     ///   - isOrdered: whether the sources are for one after the other, not equals
     ///   - speed: how many seconds pass for the engine in one of ours, so that tests need not wait for its patience
-    ///   - stall: seconds of silence after which a body is given up
+    ///   - stall: seconds of silence after which a source's body is given up
+    ///   - uploadStall: the same of what the destination is sent
     func engine(
         sources: [ScriptedRegistry]? = nil, isOrdered: Bool = false, limits: TransferLimits = TransferLimits(),
-        mapping: RepositoryMapping = RepositoryMapping(), speed: Double = 1, stall: Int = 60
+        mapping: RepositoryMapping = RepositoryMapping(), speed: Double = 1, stall: Int = 60, uploadStall: Int = 60
     ) throws -> TransferEngine {
-        let start = ContinuousClock.now
+        let clock = FastClock(speed: speed)
         return try TransferEngine(
             sources: (sources ?? [source]).enumerated().map { index, source in
                 TransferSource(
                     name: source.authority, client: try client(source, stall: stall), priority: isOrdered ? index : 1)
             },
-            destination: try client(destination, stall: stall), mapping: mapping, spool: directory.file("spool"),
-            limits: limits, clock: { (ContinuousClock.now - start) / .seconds(1) * speed }, chance: { 0 })
+            destination: try client(destination, stall: uploadStall), mapping: mapping,
+            spool: directory.file("spool"), limits: limits, clock: { clock.seconds }, chance: { 0 })
     }
 
     func entries(_ images: [(Repository, TestImage)]) async throws -> [ClosureEntry] {

@@ -90,7 +90,12 @@ import Testing
             #expect(first < 1_000_000 + (16 << 10))
             #expect(report.postponed == (try await engine.inventory(of: entries)).missing.count)
 
-            // Another try outside the window takes nothing, and does not even ask.
+            // Another try outside the window takes nothing, and does not even ask. What was asked before, and waited for
+            // by nobody, is on record once its connection has ended.
+            for server in [fixture.source.server, fixture.destination.server] {
+                server.dropConnections()
+                try await server.untilOpenConnections(0)
+            }
             let requests = fixture.source.requests.count
             let uploads = fixture.destination.requests.count { $0.method != "GET" }
             report = await engine.bring(try await engine.inventory(of: entries))

@@ -6,7 +6,7 @@ import Testing
 @testable import Transfer
 
 /// A pass that finds out by itself what is missing, and proves what it brought.
-@Suite(.timeLimit(.minutes(3))) struct PassTests {
+@Suite(.timeLimit(.minutes(5))) struct PassTests {
     private let image = TestImage(seed: 1, layers: [1_500_000, 300_000, 10])
 
     private func tag(_ image: TestImage, _ name: String = "1", moves: Bool) throws -> TagAssignment {

@@ -6,7 +6,7 @@ import Testing
 @testable import Transfer
 
 /// What one run leaves behind, the next one goes on from.
-@Suite(.timeLimit(.minutes(3))) struct ResumeTests {
+@Suite(.timeLimit(.minutes(5))) struct ResumeTests {
     private let image = TestImage(seed: 1, layers: [6_000_000, 5_000_000, 100_000])
     private var total: Int64 { image.blobs.reduce(0) { $0 + $1.descriptor.size } }
 
@@ -24,7 +24,12 @@ import Testing
             defer { isOver.update { $0 = true } }
             return await engine.bring(missing)
         }
-        await until { isOver.value || engine.progress.snapshot.fetchedBytes >= bytes }
+        func fetched() -> Int64 {
+            let progress = engine.progress.snapshot
+            guard let digest else { return progress.fetchedBytes }
+            return progress.active.first { $0.digest == digest }?.received ?? 0
+        }
+        await until { isOver.value || fetched() >= bytes }
         run.cancel()
         let report = await run.value
         for failure in report.failures {
@@ -113,7 +118,7 @@ import Testing
             ) { _, answer in
                 try answer().failing(.stall(never), .answerBody(900_000))
             }
-            _ = try await cancelled(fixture, after: 1_200_000, at: image)
+            _ = try await cancelled(fixture, after: 800_000, of: blob.descriptor.digest, at: image)
             isFirstRun.update { $0 = false }
             let name = "spool/\(blob.descriptor.digest.description.replacing(":", with: "-"))-\(blob.descriptor.size)"
             var bytes = try fixture.directory.read(name)

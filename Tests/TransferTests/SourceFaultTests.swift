@@ -6,7 +6,7 @@ import Testing
 @testable import Transfer
 
 /// What goes wrong between a source and the engine: the copy is complete, or a failure names blob, host and reason.
-@Suite(.timeLimit(.minutes(2))) struct SourceFaultTests {
+@Suite(.timeLimit(.minutes(5))) struct SourceFaultTests {
     typealias Stage = ScriptedServer.Fault.Stage
 
     /// One large layer, which goes in ranges through a file, and one small, which does not.
@@ -20,6 +20,16 @@ import Testing
         let engine = try fixture.engine(sources: sources, speed: speed, stall: stall)
         let report = await engine.bring(try fixture.missing(image ?? self.image))
         return (report, engine.progress.snapshot)
+    }
+
+    /// Opens once the source was asked for a manifest: what makes it be given up must not come before that.
+    private func manifestAsked(_ fixture: EngineFixture) -> Gate {
+        let asked = Gate()
+        fixture.source.intercept(where: { $0.path.contains("/manifests/") }) { _, answer in
+            asked.open()
+            return try answer()
+        }
+        return asked
     }
 
     // MARK: The connection breaks
@@ -61,7 +71,8 @@ import Testing
             fixture.source.intercept(times: 1, where: \.fetchesBlob) { _, answer in
                 try answer().failing(.stall(never), .answerBody(50_000))
             }
-            let (report, _) = try await bring(fixture, stall: 1)
+            // Where others are silent for a second too, they have time to be asked again.
+            let (report, _) = try await bring(fixture, speed: 1, stall: 1)
             #expect(report.isComplete)
             fixture.expectComplete(image)
         }
@@ -91,8 +102,11 @@ import Testing
         behaviour.honoursRange = honoursRange
         try await withFixture(source: behaviour) { fixture in
             fixture.store(image)
-            fixture.source.intercept(where: { [large] in $0.fetchesBlob && $0.path.contains(large.hex) }) { _, answer in
-                try answer().failing(.reset, .answerBody(honoursRange ? 0 : 700_000))
+            let asked = manifestAsked(fixture)
+            fixture.source.intercept(where: { [large] in $0.fetchesBlob && $0.path.contains(large.hex) }) {
+                exchange, answer in
+                try exchange.wait(asked)
+                return try answer().failing(.reset, .answerBody(honoursRange ? 0 : 700_000))
             }
             let (report, _) = try await bring(fixture, speed: 50)
             fixture.expectClear(report, of: large, host: fixture.source.authority, "connection")
@@ -260,7 +274,11 @@ import Testing
     @Test func aBusyServerThatStaysBusyIsGivenUp() async throws {
         try await withFixture { fixture in
             fixture.store(image)
-            fixture.source.answer(ScriptedServer.Response(503, [:]), where: { [large] in $0.path.contains(large.hex) })
+            let asked = manifestAsked(fixture)
+            fixture.source.intercept(where: { [large] in $0.path.contains(large.hex) }) { exchange, _ in
+                try exchange.wait(asked)
+                return ScriptedServer.Response(503, [:])
+            }
             let (report, _) = try await bring(fixture, speed: 50)
             fixture.expectClear(report, of: large, host: fixture.source.authority, "HTTP 503")
         }

@@ -289,8 +289,7 @@ import Testing
     /// A disk of one mebibyte, mounted where the test may.
     @Test func aFullDiskIsMetBeforeTheFirstByte() async throws {
         try await withTemporaryDirectory { directory in
-            let mount = try await runCommand(
-                ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory.path], timeout: 10)
+            let mount = try await runCommand(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory.path])
             guard mount.status == 0 else {
                 print("Skipped: no small disk to fill, because mount said: \(mount.errorText)")
                 return

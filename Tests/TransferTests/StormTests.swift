@@ -7,7 +7,7 @@ import Testing
 
 /// Faults of every kind at random on both legs: whatever happens, what is published is verified, and every entry is
 /// either there or reported.
-@Suite(.timeLimit(.minutes(3))) struct StormTests {
+@Suite(.timeLimit(.minutes(5))) struct StormTests {
     @Test(arguments: 1...12 as ClosedRange<UInt64>)
     func aStormEndsWithTheImageOrAReport(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
@@ -32,7 +32,7 @@ import Testing
                     storm(at: registry, while: isStormy, seed: &random, isSource: isSource)
                 }
                 // Calms down after some passes, as an agent would make them.
-                var engine = try fixture.engine(sources: [fixture.source, second], speed: 20, stall: 1)
+                var engine = try fixture.engine(sources: [fixture.source, second], speed: 20, stall: 1, uploadStall: 1)
                 let all = try fixture.missing(image).missing
                 for pass in 0..<6 {
                     if pass == 4 {
