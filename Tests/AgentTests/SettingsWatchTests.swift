@@ -14,7 +14,7 @@ import Trust
         now: { .now }, unixTime: { 0 },
         sleep: { _ in
             try Task.checkCancellation()
-            await Task.yield()
+            await pauseALittle()
         }, chance: { 0 })
 
     private func write(key: String, in directory: TemporaryDirectory) throws -> String {

@@ -70,7 +70,7 @@ struct LoadTests {
                 group.addTask {
                     while !Task.isCancelled {
                         _ = try registry.layout.collectGarbage(olderThan: 60)
-                        await Task.yield()
+                        await pauseALittle()
                     }
                 }
                 try await withThrowingTaskGroup(of: Void.self) { pushes in
@@ -117,9 +117,7 @@ struct LoadTests {
                         return try await registry.send(.delete, "/v2/a/manifests/\(tag)").status
                     }
                 }
-                while registry.faults.requests.count(where: { $0.method == "DELETE" }) < tags.count {
-                    await Task.yield()
-                }
+                await until { registry.faults.requests.count { $0.method == "DELETE" } >= tags.count }
                 for blob in image.blobs {
                     let answer = try await registry.send(.get, "/v2/a/blobs/\(blob.descriptor.digest)")
                     #expect(answer.body == blob.content.all)
@@ -205,7 +203,7 @@ struct LoadTests {
                 answer.headers["Range"]?.split(separator: "-").last.flatMap { Int($0) }.map { $0 + 1 } ?? 0
             }
             // A piece of what it sent is there.
-            while offset(try await registry.send(.get, location)) < 2 { await Task.yield() }
+            try await until { offset(try await registry.send(.get, location)) >= 2 }
             // Asks with what it knows, is told where to go on, and does.
             let refused = try await registry.send(
                 .patch, location, ["Content-Range": "0-1999999"], .bytes(bytes))

@@ -47,7 +47,7 @@ final class RawConnection: Sendable {
             if count > 0 {
                 sent += count
             } else if errno == EAGAIN || errno == EINTR {
-                await Task.yield()
+                await pauseALittle()
             } else {
                 throw TestSupportError("the connection has ended: errno \(errno)")
             }
@@ -66,7 +66,7 @@ final class RawConnection: Sendable {
             if count > 0 {
                 received += buffer.prefix(count)
             } else if errno == EAGAIN || errno == EINTR {
-                await Task.yield()
+                await pauseALittle()
             } else {
                 throw TestSupportError("the connection has ended: errno \(errno)")
             }

@@ -128,7 +128,7 @@ struct RawRequestTests {
             try registry.layout.putBlob(bytes, as: digest, in: try Repository("a"))
             let connection = try RawConnection(port: registry.port)
             try await connection.send("GET /v2/a/blobs/\(digest) HTTP/1.1\r\nHost: x\r\n\r\n")
-            while !connection.hasAnswer { await Task.yield() }
+            await until { connection.hasAnswer }
             let path = "\(registry.layout.path)/a/blobs/sha256/\(digest.hex)"
             #expect(chmod(path, 0o644) == 0)
             #expect(truncate(path, 0) == 0)

@@ -23,7 +23,7 @@ struct StalledClientTests {
             for _ in 0..<2 {
                 let connection = try RawConnection(port: registry.port)
                 try await connection.send(String(repeating: request, count: 150))
-                while !connection.hasAnswer { await Task.yield() }
+                await until { connection.hasAnswer }
                 stalled.append(connection)
             }
             #expect(try await registry.send(.get, "/v2/").status == 200)

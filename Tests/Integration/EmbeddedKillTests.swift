@@ -105,7 +105,7 @@ import Testing
                     }
                     group.addTask {
                         let before = contents(of: directory)
-                        while contents(of: directory) < before + bound { await rest() }
+                        while contents(of: directory) < before + bound { await pauseALittle() }
                         await server.kill()
                         return []
                     }
@@ -197,7 +197,7 @@ import Testing
                     }
                     group.addTask { _ = try? await collector.run(server.layout, in: directory) }
                     group.addTask {
-                        while answers.value < bound { await rest() }
+                        while answers.value < bound { await pauseALittle() }
                         collector.kill()
                         await server.kill()
                     }
@@ -213,10 +213,6 @@ import Testing
             #expect(checked.status == 0, "\(checked.errorText)")
         }
     }
-
-    /// Between two looks: one who looks without a pause takes the processor from those whom it watches, and from every other
-    /// test.
-    private func rest() async { try? await Task.sleep(for: .milliseconds(1)) }
 
     /// How many blobs the layout holds: a measure of how far the clients are.
     private func contents(of directory: TemporaryDirectory) -> Int {
@@ -247,7 +243,7 @@ import Testing
                 for part in [1, 4, 8, 12] {
                     let agent = try fleet.startSync()
                     let before = source.requests.count
-                    while source.requests.count < before + part * 6, agent.isRunning { await rest() }
+                    while source.requests.count < before + part * 6, agent.isRunning { await pauseALittle() }
                     agent.signal(SIGKILL)
                     _ = await agent.ended()
                     try await expectSound()

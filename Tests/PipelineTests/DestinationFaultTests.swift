@@ -2,6 +2,7 @@ import OCI
 import TestRegistry
 import TestSupport
 import Testing
+import Transfer
 
 /// What goes wrong between the agent and its registry: nothing is fetched a second time, and nothing is visible there
 /// before it is verified.

@@ -14,7 +14,7 @@ struct HostGateTests {
 
     /// Waits until so many wait: what the test's own tasks do, without a clock.
     private func until(_ gate: HostGate, waiting count: Int) async {
-        while gate.waiting(.download) != count { await Task.yield() }
+        await TestSupport.until { gate.waiting(.download) == count }
     }
 
     @Test func firstComeFirstServed() async throws {

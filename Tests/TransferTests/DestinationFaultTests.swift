@@ -350,7 +350,7 @@ import Testing
             #expect(await engine.assign(tags).isEmpty)
             #expect(fixture.destination.tag("t4", in: EngineFixture.repository) == image.descriptor.digest)
             let task = Task {
-                while !Task.isCancelled { await Task.yield() }
+                await until { Task.isCancelled }
                 return await engine.assign(tags).count
             }
             task.cancel()

@@ -188,7 +188,7 @@ struct LayoutDestinationTests {
                 let first = try engine()
                 let missing = try fixture.missing(image)
                 let run = Task { await first.bring(missing) }
-                while first.progress.snapshot.fetchedBytes < 6 << 20 { await Task.yield() }
+                await until { first.progress.snapshot.fetchedBytes >= 6 << 20 }
                 run.cancel()
                 _ = await run.value
                 fetched = first.progress.snapshot.fetchedBytes

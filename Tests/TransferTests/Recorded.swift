@@ -10,8 +10,3 @@ final class Recorded<Value: Sendable>: Sendable {
 
     func update(_ change: (inout Value) -> Void) { state.withLock { change(&$0) } }
 }
-
-/// Waits until others have come as far as they come by themselves; bounded by the test's time limit.
-func until(_ isReached: () -> Bool) async {
-    while !isReached(), !Task.isCancelled { await Task.yield() }
-}

@@ -99,7 +99,7 @@ import Testing
     @Test func aCancelledTaskTakesNoSlot() async throws {
         let gate = gate(1)
         let task = Task {
-            while !Task.isCancelled { await Task.yield() }
+            await until { Task.isCancelled }
             try await gate.acquire()
         }
         task.cancel()
