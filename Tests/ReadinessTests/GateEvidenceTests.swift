@@ -132,6 +132,20 @@ import Trust
             try await store.memory(of: lab).memory.otherFiles.count == GateMemory.FileMemory.maximum - 1)
     }
 
+    /// A file that is alone for hours is in use all the same when the next one comes: a coordinator that still has it changes
+    /// nothing back.
+    @Test func aFileThatWasAloneIsInUse() async throws {
+        let (list, strict) = (try Fixture.list(), try Fixture.fleet())
+        let lax = try Fleet(
+            objectStore: strict.objectStore,
+            environments: [Fixture.environment(freshness: .seconds(999_999)), Fixture.environment("production")])
+        _ = try await store.stage(list, to: lab, of: strict, act: act())
+        for (fleet, minutes) in [(strict, 0), (strict, 300), (lax, 301), (strict, 302), (lax, 303)] {
+            _ = try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(60 * minutes)))
+        }
+        #expect(try await events(.keysChanged, .policyChanged).map(\.policy?.freshness) == [3600, 999_999])
+    }
+
     /// Whether a manifest is the latest rests on what the gate remembered: the record names that too.
     @Test func whatTheGateRememberedIsNamed() async throws {
         let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
