@@ -30,7 +30,7 @@ struct PruneCommand: AsyncParsableCommand {
     func run() async throws {
         let site = try PrunedSite(options)
         defer { site.http.shutdown() }
-        let (pruning, author, turn) = (site.pruning, site.author, try PassTurn(in: site.file.state))
+        let (pruning, author, turn) = (site.pruning, try site.author, try PassTurn(in: site.file.state))
         defer { withExtendedLifetime(turn) {} }
         let isMeant = yes
         let failures = try await cancelledBySignals {
@@ -94,9 +94,14 @@ struct PrunedSite: Sendable {
 
     /// Who prunes.
     var author: Pruning.Author {
-        let key = signingKey?.publicKey
-        return Pruning.Author(environment: file.environment, site: file.site) {
-            Act(by: Product.processOwner, at: Timestamp(.system), key: key)
+        get throws(AgentError) {
+            let key = signingKey?.publicKey
+            return Pruning.Author(
+                environment: file.environment, site: file.site,
+                auditHead: try StateDirectory.auditHead(in: file.state)
+            ) {
+                Act(by: Product.processOwner, at: Timestamp(.system), key: key)
+            }
         }
     }
 }

@@ -39,6 +39,8 @@ struct Pruning: Sendable {
     struct Author: Sendable {
         let environment: EnvironmentName
         let site: SiteName
+        /// The furthest end of the audit chain that the site's agent has seen: nothing is recorded before it.
+        var auditHead: AuditHead?
         /// Who acts, now.
         let act: @Sendable () -> Act
     }
@@ -55,7 +57,7 @@ struct Pruning: Sendable {
             event.details = ["plan": plan.digest.description, "manifests": "\(plan.removable.count)"]
             return event
         }
-        try await central.record(event(.pruneStarted))
+        try await central.record(event(.pruneStarted), knowing: author.auditHead)
         var outcome = Outcome()
         let ending: (any Error)?
         do {

@@ -252,7 +252,8 @@ struct SitePass: Sendable {
                 event.details["\(holding.list)@\(holding.generation.short)"] =
                     holding.missingEntries == 0 ? "complete" : "\(holding.missingEntries) missing"
             }
-            try await central.record(event)
+            // Not in the place of what this site has seen there: that is still to be restored.
+            try await central.record(event, knowing: try state.auditHead)
             try state.remember(outcome: fingerprint)
             return nil
         } catch {

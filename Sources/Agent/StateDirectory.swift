@@ -133,9 +133,12 @@ final class StateDirectory: Sendable {
 
     /// The furthest end of the audit chain that was seen; `nil` before the first, and where it cannot be read.
     var auditHead: AuditHead? {
-        get throws(AgentError) {
-            try Self.read("\(path)/audit-head").flatMap { try? AuditHead($0.filter { !$0.isWhitespace }) }
-        }
+        get throws(AgentError) { try Self.auditHead(in: path) }
+    }
+
+    /// The same, for who does not have the directory.
+    static func auditHead(in path: String) throws(AgentError) -> AuditHead? {
+        try read("\(path)/audit-head").flatMap { try? AuditHead($0.filter { !$0.isWhitespace }) }
     }
 
     /// Remembers the furthest end of the audit chain.

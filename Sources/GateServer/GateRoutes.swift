@@ -21,15 +21,20 @@ struct GateRoutes: Sendable {
     let gate: any ReadinessGate
     let tokens: TokenFile?
     let patience: Duration
+    let scrapePatience: Duration
     let metrics: GateMetrics
     let version: String
     let logger: Logger
     private let reads = FreshReads<Key, Finding>(limit: Self.maximumQuestions)
 
-    init(gate: any ReadinessGate, tokens: TokenFile?, patience: Duration, version: String, logger: Logger) {
+    init(
+        gate: any ReadinessGate, tokens: TokenFile?, patience: Duration, scrapePatience: Duration, version: String,
+        logger: Logger
+    ) {
         self.gate = gate
         self.tokens = tokens
         self.patience = patience
+        self.scrapePatience = scrapePatience
         self.version = version
         metrics = GateMetrics(version: version)
         self.logger = logger
@@ -41,11 +46,13 @@ struct GateRoutes: Sendable {
         router.addMiddleware { GateFront(tokens: tokens, metrics: metrics, version: version) }
         router.get("healthz") { _, _ in Response(.ok, "ok\n", as: "text/plain; charset=utf-8") }
         router.get("metrics") { _, _ in
-            Response(.ok, metrics.text(try? await standing()), as: "text/plain; version=0.0.4; charset=utf-8")
+            Response(
+                .ok, metrics.text(try? await standing(within: scrapePatience)),
+                as: "text/plain; version=0.0.4; charset=utf-8")
         }
         router.get("v1/status") { _, _ in
             do {
-                return Response(.ok, try gate.document(of: try await standing()) + "\n", as: Self.json)
+                return Response(.ok, try gate.document(of: try await standing(within: patience)) + "\n", as: Self.json)
             } catch {
                 return response(GateAnswer(unknown: "\(error)"))
             }
@@ -77,7 +84,7 @@ struct GateRoutes: Sendable {
             return GateAnswer(refused: 400, code: "bad-question", "\(error)")
         }
         do {
-            let finding = try await find(.gate(question)) {
+            let finding = try await find(.gate(question), within: patience) {
                 .verdict(
                     try await gate.verdict(
                         on: question.list, in: question.environment, about: question.subject,
@@ -124,21 +131,25 @@ struct GateRoutes: Sendable {
     }
 
     private func content(of route: BoardRoute) async throws -> BoardPage.Content {
-        guard case .audit(let filter, let before) = route else { return .board(Board(try await standing())) }
-        let finding = try await find(.audit(filter, before)) {
+        guard case .audit(let filter, let before) = route else {
+            return .board(Board(try await standing(within: patience)))
+        }
+        let finding = try await find(.audit(filter, before), within: patience) {
             .audit(try await gate.audit(filter, before: before))
         }
         guard case .audit(let page) = finding else { throw Undecided("nothing was read") }
         return .audit(page)
     }
 
-    private func standing() async throws -> FleetStanding {
-        let finding = try await find(.standing) { .standing(try await gate.standing()) }
+    private func standing(within patience: Duration) async throws -> FleetStanding {
+        let finding = try await find(.standing, within: patience) { .standing(try await gate.standing()) }
         guard case .standing(let standing) = finding else { throw Undecided("nothing was decided") }
         return standing
     }
 
-    private func find(_ key: Key, _ body: @escaping @Sendable () async throws -> Finding) async throws -> Finding {
+    private func find(
+        _ key: Key, within patience: Duration, _ body: @escaping @Sendable () async throws -> Finding
+    ) async throws -> Finding {
         guard let read = await reads.read(key, body) else {
             throw Undecided("\(Self.maximumQuestions) other questions are being answered: ask again")
         }

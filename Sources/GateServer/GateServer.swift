@@ -34,6 +34,9 @@ public struct GateServer: Service {
         public var maximumConnections = 256
         /// How long a request waits for its read before the answer is that nothing is known.
         public var patience = Duration.seconds(30)
+        /// How long `/metrics` waits for it before it says that the object store is out of reach: less than the 10 seconds
+        /// after which Prometheus gives up unless told otherwise, and would learn nothing.
+        public var scrapePatience = Duration.seconds(5)
         /// How long a connection may be idle.
         public var idleTimeout = Duration.seconds(60)
 
@@ -54,8 +57,8 @@ public struct GateServer: Service {
         self.configuration = configuration
         self.logger = logger
         routes = GateRoutes(
-            gate: gate, tokens: configuration.tokens, patience: configuration.patience, version: version,
-            logger: logger)
+            gate: gate, tokens: configuration.tokens, patience: configuration.patience,
+            scrapePatience: min(configuration.patience, configuration.scrapePatience), version: version, logger: logger)
     }
 
     /// Serves until a graceful shutdown.

@@ -20,13 +20,16 @@ extension CentralStore {
 
     /// Records an event at the end of the chain.
     ///
-    /// - Parameter event: what was decided or done; recorded once, however often this is called with it at once
+    /// - Parameters:
+    ///   - event: what was decided or done; recorded once, however often this is called with it at once
+    ///   - seen: the furthest end of the chain that whoever records knows of, beside what this process has seen itself
     /// - Returns: the record
-    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where the chain does not hold together at its end, and
-    ///   `.contention` where others were first for as many attempts as are made.
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where the chain does not hold together at its end, or lacks
+    ///   what was seen of it, and `.contention` where others were first for as many attempts as are made.
     @discardableResult
-    public func record(_ event: AuditEvent) async throws -> AuditRecord {
-        try await record(event, signedBy: signingKey)
+    public func record(_ event: AuditEvent, knowing seen: AuditHead? = nil) async throws -> AuditRecord {
+        if let seen { own.note(seen) }
+        return try await record(event, signedBy: signingKey)
     }
 
     /// The same, with the key of who does it.
@@ -47,15 +50,21 @@ extension CentralStore {
     ) async throws -> AuditRecord {
         var end = start
         for attempt in 0..<Self.maximumAppends {
+            // Before the look: what this process sees meanwhile comes after it.
+            let seen = own.end
+            try require(seen, at: end)
             while let record = try await auditRecord(after: end) {
                 if record.event == event, record.signer == signer { return record }
+                own.note(AuditHead(record), after: end)
                 end = AuditHead(record)
+                try require(seen, at: end)
             }
+            try require(seen, at: end, isLast: true)
             let key = try Self.auditKey(end.sequence + 1)
             let object = try object(end)
             if try await objects.put(object, at: key, condition: .ifAbsent) != .conflict {
                 let record = try AuditRecord(parsing: object, in: key.path)
-                own.note(AuditHead(record))
+                own.note(AuditHead(record), after: end)
                 await moveHead(to: AuditHead(record))
                 return record
             }
@@ -113,30 +122,91 @@ extension CentralStore {
         }
     }
 
+    /// Refuses to record in the place of records that this process has seen and that are not there: they would be lost for
+    /// good.
+    ///
+    /// - Parameters:
+    ///   - seen: the furthest end that this process has seen
+    ///   - end: a place in the chain as it is now
+    ///   - isLast: whether the chain ends there
+    private func require(_ seen: AuditHead?, at end: AuditHead, isLast: Bool = false) throws {
+        guard let seen, end != seen, isLast ? end.sequence <= seen.sequence : end.sequence == seen.sequence else {
+            return
+        }
+        throw try behind(seen, finding: end.sequence == seen.sequence ? end.digest : nil)
+    }
+
     // MARK: Reading
 
-    /// Where the chain ends now: the last record there is.
+    /// Where the chain ends now, for who records after it: the last record there is.
     ///
-    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where records that the head knows of are not there, or
-    ///   do not hold together.
+    /// What this process has seen of the chain must still be there, and be followed by what came since, record by record: a
+    /// head that leads elsewhere was forged, or records between are gone. Only what was walked so is remembered, at most
+    /// `maximumWitnessed` records at once. Whoever has seen nothing yet has nothing to hold the chain to, and goes by the head.
+    ///
+    /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` where records that the head, or this process, knows of are not
+    ///   there, or do not hold together.
     public func auditEnd() async throws -> AuditHead {
-        var end = AuditHead.empty
-        if let object = try await headObject(), case .believed(let head) = try await standing(of: object) {
-            end = head
+        guard let seen = own.end else {
+            let end = try await foundEnd()
+            own.note(end)
+            return end
         }
-        // As a rule one question; many only where the chain is walked from its beginning.
+        let head = try await believedHead()
+        if head != seen {
+            let found = try await digest(ofAuditRecord: seen.sequence)
+            guard found == seen.digest else { throw try behind(seen, finding: found) }
+        }
+        let end = try await walk(from: seen, atMost: Self.maximumWitnessed)
+        own.note(end, after: seen)
+        guard let head, head.sequence > end.sequence else { return end }
+        guard end.sequence - seen.sequence >= Self.maximumWitnessed else {
+            throw ReadinessError(
+                .brokenChain,
+                "it is not there, and the chain's head names record \(head.sequence): records were removed, or somebody wrote a"
+                    + " wrong head; restore them, or delete 'audit/head.json' and that record where 'rollcall audit verify' and"
+                    + " the ends that were noted elsewhere say that nothing is missing",
+                in: try Self.auditKey(end.sequence + 1).path)
+        }
+        // Far behind: the next ones see the rest.
+        return try await walk(from: head)
+    }
+
+    /// Where the chain ends now, whatever was seen of it before: for looking.
+    ///
+    /// - Throws: as `auditEnd()`, of what the head knows.
+    func foundEnd() async throws -> AuditHead {
+        if let head = try await believedHead() { return try await walk(from: head) }
+        guard let seen = own.end, try await digest(ofAuditRecord: seen.sequence) == seen.digest else {
+            return try await walk(from: .empty)
+        }
+        return try await walk(from: seen)
+    }
+
+    /// The last record of those that follow a place, each the one before.
+    ///
+    /// - Parameter limit: how many are looked at, at most; a few more where they are read together
+    private func walk(from start: AuditHead, atMost limit: Int64 = .max) async throws -> AuditHead {
+        var end = start
+        // As a rule one question; many only where the chain is walked from far.
         var count: Int64 = 1
-        while true {
+        while end.sequence - start.sequence < limit {
             for result in try await records(count, after: end) {
-                guard let record = try result.get() else {
-                    own.note(end)
-                    return end
-                }
+                guard let record = try result.get() else { return end }
                 try require(record, after: end)
                 end = AuditHead(record)
             }
             count = min(count * 2, Self.auditBatch)
         }
+        return end
+    }
+
+    /// The head, where there is one that was not forged.
+    private func believedHead() async throws -> AuditHead? {
+        guard let object = try await headObject(), case .believed(let head) = try await standing(of: object) else {
+            return nil
+        }
+        return head
     }
 
     /// What a stored head is worth.

@@ -45,7 +45,7 @@ extension CentralStore {
     ///   - limit: how many at most
     /// - Throws: `ObjectStoreError`; `ReadinessError.brokenChain` for a record that cannot be read.
     public func auditRecords(_ filter: AuditFilter = AuditFilter(), limit: Int) async throws -> [AuditRecord] {
-        var sequence = try await auditEnd().sequence
+        var sequence = try await foundEnd().sequence
         var found: [AuditRecord] = []
         while sequence > 0, found.count < limit {
             let batch = max(1, sequence - Self.auditBatch + 1)...sequence
@@ -84,7 +84,7 @@ extension CentralStore {
     /// - Throws: as `auditRecords(_:limit:)`.
     public func auditPage(_ filter: AuditFilter = AuditFilter(), before number: Int64? = nil) async throws -> AuditPage
     {
-        let end = try await auditEnd().sequence
+        let end = try await foundEnd().sequence
         let first = min(end, max(1, number ?? .max) - 1)
         var sequence = first
         var found: [AuditRecord] = []
@@ -100,32 +100,13 @@ extension CentralStore {
         return AuditPage(records: found, older: found.last?.sequence)
     }
 
-    /// The sites that somebody made the gate forget after a place in the chain: a bounded look.
-    ///
-    /// - Parameter number: only records of higher numbers; of those the latest `AuditPage.maximumLook`
-    /// - Throws: as `auditRecords(_:limit:)`.
-    func forgottenSites(in environment: EnvironmentName, after number: Int64) async throws -> Set<SiteName> {
-        let end = try await auditEnd().sequence
-        var next = max(number, end - AuditPage.maximumLook) + 1
-        var sites: Set<SiteName> = []
-        while next <= end {
-            let batch = next...min(end, next + Self.auditBatch - 1)
-            for event in try await auditRecords(batch).map(\.event)
-            where event.action == .siteForgotten && event.environment == environment {
-                if let site = event.site { sites.insert(site) }
-            }
-            next = batch.upperBound + 1
-        }
-        return sites
-    }
-
     /// Every record that fits, in order, in batches: a chain may be longer than memory.
     ///
     /// - Throws: as `auditRecords(_:limit:)`, and what `body` throws.
     public func eachAuditRecord(
         _ filter: AuditFilter = AuditFilter(), _ body: (AuditRecord) throws -> Void
     ) async throws {
-        let end = try await auditEnd().sequence
+        let end = try await foundEnd().sequence
         var sequence: Int64 = 1
         while sequence <= end {
             let batch = sequence...min(end, sequence + Self.auditBatch - 1)

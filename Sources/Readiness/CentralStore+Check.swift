@@ -1,5 +1,6 @@
 public import OCI
 import ObjectStore
+import Trust
 
 extension CentralStore {
     /// Decides whether what is staged under a name, or what is promoted, is ready. An answer that differs from the one
@@ -84,12 +85,11 @@ extension CentralStore {
         of environment: Fleet.Environment, act: Act
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
         for attempt in 0..<Self.maximumAttempts {
-            // Before anything is read: what is recorded meanwhile comes after it.
-            let end = own.end?.sequence ?? 0
             let stored = try await settledMemory(of: environment.name, act: act)
-            let known = try await completed(stored)
+            try await forgetSites(in: stored.memory, of: environment)
+            let known = completed(stored)
             let current = try await settledRecord(of: environment, act: act)
-            var evidence = try await observe(environment, remembering: known, current)
+            var evidence = try await observe(environment, remembering: known, current, at: timed(act).at)
             // Only where something is decided: a directory's clock is told by a file that is written. One that cannot be
             // asked is no clock that agrees with ours.
             evidence.storeLead = try await objects.clockLead()
@@ -99,17 +99,18 @@ extension CentralStore {
             var latest = known.memory
             latest.remember(evidence.reports, shards: evidence.shards, of: environment, at: act.at)
             latest.remember(current.record)
-            if let event = latest.noteDemands(of: environment, act: act) {
+            // Nothing takes the place of records that are to be restored: what the file asks for is noted once they are.
+            if evidence.cutOff == nil, let event = latest.noteDemands(of: environment, act: act) {
                 try latest.outbox.add(event, after: try await auditEnd().sequence, signedBy: signingKey)
             }
             // What the store has, or has now.
             let seen = latest.seen(in: evidence, of: environment, on: current.record, at: act.at)
             if latest == stored.memory {
-                own.note(seen, after: max(end, evidence.furthestWitnessed))
+                own.note(seen, of: environment)
                 return (evidence, current)
             }
             if let digest = try await swap(latest, against: known.etag) {
-                own.note(seen, after: max(end, evidence.furthestWitnessed))
+                own.note(seen, of: environment)
                 (evidence.memory, evidence.memoryDigest) = (latest, digest)
                 if !latest.outbox.isEmpty {
                     let settled = try await settledMemory(of: environment.name, act: act)
@@ -124,25 +125,30 @@ extension CentralStore {
 
     /// What a decision would rest on, without remembering anything: for looking.
     ///
+    /// - Parameters:
+    ///   - environment: where
+    ///   - now: the coordinator's time
     /// - Returns: the evidence, and the environment's record
     /// - Throws: as `reports(of:)` and `record(of:)`.
     public func observe(
-        _ environment: Fleet.Environment
+        _ environment: Fleet.Environment, at now: Timestamp
     ) async throws -> (evidence: Evidence, current: VersionedRecord) {
-        let known = try await completed(memory(of: environment.name))
+        let stored = try await memory(of: environment.name)
+        try await forgetSites(in: stored.memory, of: environment)
         let current = try await record(of: environment.name)
-        return (try await observe(environment, remembering: known, current), current)
+        return (try await observe(environment, remembering: completed(stored), current, at: now), current)
     }
 
     private func observe(
-        _ environment: Fleet.Environment, remembering known: VersionedMemory, _ current: VersionedRecord
+        _ environment: Fleet.Environment, remembering known: VersionedMemory, _ current: VersionedRecord,
+        at now: Timestamp
     ) async throws -> Evidence {
         let reports = try await allReports(of: environment)
         var evidence = Evidence(
             reports: reports.sites, memory: known.memory,
             waivers: try await waivers(of: environment, remembering: known.memory), shards: reports.shards)
         evidence.memoryDigest = known.digest
-        evidence.cutOff = try await cutOff(behind: evidence)
+        evidence.cutOff = try await cutOff(behind: evidence, in: environment, at: now)
         evidence.predecessor = try await predecessor(of: environment)
         if let before = evidence.predecessor { evidence.note(before.record) }
         evidence.note(current.record)
@@ -154,7 +160,7 @@ extension CentralStore {
     /// What the environment before on the ladder has; `nil` for the first.
     func predecessor(of environment: Fleet.Environment) async throws -> Evidence.Predecessor? {
         guard let name = environment.predecessor else { return nil }
-        let known = try await completed(memory(of: name)).memory
+        let known = completed(try await memory(of: name)).memory
         let before = try await record(of: name)
         return .init(record: before.record, digest: before.digest, replayed: known.replayed(in: before.record))
     }
@@ -212,21 +218,49 @@ extension CentralStore {
     }
 
     /// What the gate remembers, and beyond that what this process has seen itself, where the store went back behind it.
-    ///
-    /// - Throws: as `auditEnd()`.
-    func completed(_ known: VersionedMemory) async throws -> VersionedMemory {
-        let environment = known.memory.environment
-        guard let seen = own.seen(in: environment) else { return known }
-        let behind = known.memory.sites(behind: seen.memory)
-        if !behind.isEmpty {
-            // That somebody wanted it is in the chain, for all to see.
-            for site in try await forgottenSites(in: environment, after: seen.after) where behind.contains(site) {
-                own.forget(site, in: environment)
-            }
-        }
+    func completed(_ known: VersionedMemory) -> VersionedMemory {
+        guard let seen = own.seen(in: known.memory.environment) else { return known }
         var memory = known.memory
-        if let seen = own.seen(in: environment) { memory.catchUp(with: seen.memory) }
+        memory.catchUp(with: seen)
         return VersionedMemory(memory: memory, etag: known.etag, digest: known.digest)
+    }
+
+    /// Forgets the sites that somebody made the gate forget since this process looked last: what it saw of them itself.
+    ///
+    /// The gate's memory says which record of the chain tells it. That record is what counts, and no earlier one than the one
+    /// that was heeded last: whoever can write to the store can put an old memory back. One small read for each site that was
+    /// ever forgotten, once for as long as what was seen is kept.
+    ///
+    /// - Throws: as `auditRecord(_:)`, but for a record that cannot be read: that one says nothing.
+    private func forgetSites(in memory: GateMemory, of environment: Fleet.Environment) async throws {
+        guard !memory.forgotten.isEmpty else { return }
+        let heeded = own.seen(in: environment.name)?.forgotten ?? [:]
+        for site in environment.sites.map(\.name) {
+            guard let number = memory.forgotten[site], number > heeded[site] ?? 0,
+                try await isForgetting(number, of: site, in: environment)
+            else { continue }
+            own.forget(site, in: environment.name, at: number)
+        }
+    }
+
+    /// Whether a record says that a site was forgotten; signed by a coordinator whose key was valid then, where the fleet file
+    /// names any.
+    private func isForgetting(
+        _ number: Int64, of site: SiteName, in environment: Fleet.Environment
+    ) async throws -> Bool {
+        guard number <= Self.maximumAuditRecords else { return false }
+        do {
+            guard let record = try await auditRecord(number), record.event.action == .siteForgotten,
+                record.event.environment == environment.name, record.event.site == site
+            else { return false }
+            let keys = environment.coordinators.flatMap(\.keys)
+            return keys.isEmpty
+                || keys.contains { key in
+                    key.publicKey == record.signer && key.notAfter.map { record.event.at <= $0 } ?? true
+                }
+        } catch let error as ReadinessError where error.code == .brokenChain {
+            return false
+        }
     }
 
     /// What the gate remembers, after the events in it have been recorded.

@@ -107,7 +107,7 @@ extension CentralStore {
         var first: EnvironmentRecord.Pointer??
         for attempt in 0..<Self.maximumAttempts {
             // Before the record, as everywhere.
-            let known = try await completed(memory(of: environment)).memory
+            let known = completed(try await memory(of: environment)).memory
             var current = try await settledRecord(of: place, act: act)
             // Again, and after the record that is swapped: it may have been taken back there meanwhile.
             let before = try await predecessor(of: place)
@@ -170,11 +170,10 @@ extension CentralStore {
     ) async throws -> PromotionOutcome {
         let place = try fleet.environment(environment)
         if !isDryRun { try await prepare() }
-        let end = isDryRun ? AuditHead.empty : try await auditEnd()
         // What whoever asks may have looked at: gathering evidence may read the record several times.
         let first = try await record(of: environment).record.lists[list]
         for attempt in 0..<Self.maximumAttempts {
-            let look = isDryRun ? try await observe(place) : try await evidence(of: place, act: act)
+            let look = isDryRun ? try await observe(place, at: timed(act).at) : try await evidence(of: place, act: act)
             let evidence = look.evidence
             var current = look.current
             let act = timed(act)
@@ -194,7 +193,8 @@ extension CentralStore {
                     on: current)
             }
             guard verdict.isReady, let target else {
-                if !isDryRun { try await record(event(.promotionRefused, .rollbackRefused)) }
+                // Nothing takes the place of records that are to be restored.
+                if !isDryRun, evidence.cutOff == nil { try await record(event(.promotionRefused, .rollbackRefused)) }
                 return .refused(verdict)
             }
             if move == .promotion, let promoted = state?.promoted, promoted.generation == target.generation {
@@ -204,6 +204,7 @@ extension CentralStore {
                 return .alreadyPromoted(promoted, verdict)
             }
             guard !isDryRun else { return .possible(verdict) }
+            let end = try await auditEnd()
             let pointer = target.moved(by: act.by, at: act.at)
             let done = event(.promoted, .rolledBack)
             switch move {

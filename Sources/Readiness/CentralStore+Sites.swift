@@ -155,11 +155,12 @@ extension CentralStore {
         let isRemembered = try await memory(of: environment).memory.remembers(site)
         guard !event.evidence.isEmpty || isRemembered else { return false }
         let isThere = !event.evidence.isEmpty
-        // Recorded first: the chain may name what was then not done, and never lacks what was.
-        try await record(event)
+        // Recorded first: the chain may name what was then not done, and never lacks what was. Those who have seen the site
+        // themselves are told by the gate's memory which record to look at.
+        let number = try await record(event).sequence
         if isThere { for key in keys { try await objects.delete(key) } }
-        try await changeMemory(of: environment) { $0.forget(site) }
-        own.forget(site, in: environment)
+        try await changeMemory(of: environment) { $0.forget(site, at: number) }
+        own.forget(site, in: environment, at: number)
         return isThere
     }
 }

@@ -74,6 +74,9 @@ extension CentralStore {
         }
         let document = try? Schema.waiver.envelope(object.bytes, .invalidWaiver)?.payload
         let waiver = document.flatMap { try? Waiver(parsing: $0) }
+        // A clock that is wrong must not say which of those that were taken back before have ended. Asked for before anything is
+        // recorded: where it cannot be, nothing was taken back.
+        let now = skew(from: try await objects.clockLead()) == nil ? act.at : Timestamp(seconds: 0)
         if !isRevoked {
             var event = AuditEvent(.waiverRevoked, act)
             event.environment = environment
@@ -83,8 +86,6 @@ extension CentralStore {
         }
         // One that cannot be read counts for nothing now; should it do so one day, it has ended by then.
         let end = waiver?.expiresAt ?? act.at.advanced(by: Waiver.maximumLifetime)
-        // A clock that is wrong must not say which of those that were taken back before have ended.
-        let now = skew(from: try await objects.clockLead()) == nil ? act.at : Timestamp(seconds: 0)
         try await changeMemory(of: environment) { $0.noteRevocation(of: id, until: end, at: now) }
         let revocation = WaiverRevocation(waiver: id, by: act.by, at: act.at, claim: waiver?.id == id ? waiver : nil)
         let outcome = try await objects.put(Document.encode(revocation, .invalidRecord), at: key, condition: .ifAbsent)

@@ -69,7 +69,7 @@ public struct FleetStanding: Hashable, Sendable {
     public init(of fleet: Fleet, in central: CentralStore, at now: Timestamp) async throws {
         var environments: [Environment] = []
         for environment in fleet.environments {
-            let (seen, current) = try await central.observe(environment)
+            let (seen, current) = try await central.observe(environment, at: central.clock?() ?? now)
             let now = central.clock?() ?? now
             let lists = current.record.lists.sorted { $0.key < $1.key }.map { (name, state) -> List in
                 func decide(about subject: Verdict.Subject) -> Verdict {

@@ -69,6 +69,9 @@ public struct GateMemory: Hashable, Sendable {
     public internal(set) var sites: [SiteName: Sighting] = [:]
     /// The latest cache manifest of each agent of the sites that several serve, by `SITE/INDEX-of-COUNT`.
     var shards: [String: Sighting] = [:]
+    /// Of the sites that somebody made the gate forget, the number of the audit record that says so last: what a process that has
+    /// seen the site itself has to heed.
+    private(set) var forgotten: [SiteName: Int64] = [:]
     /// The IDs of the keys of each site (`NAME`), approver (`approver NAME`) and coordinator (`coordinator NAME`), as the fleet
     /// file had them that was decided by last.
     var keys: [String: [Digest]] = [:]
@@ -128,12 +131,16 @@ public struct GateMemory: Hashable, Sendable {
             sites[site.name] = Sighting(
                 sequence: manifest.sequence, issuedAt: manifest.issuedAt, digest: report.digest, firstSeenAt: now)
         }
+        bound(keeping: environment)
+    }
+
+    /// Remembers as many sightings as may be; the oldest of sites that the fleet file does not name go first.
+    mutating func bound(keeping environment: Fleet.Environment) {
         let named = Set(environment.sites.map(\.name.text))
         sites = Self.bounded(sites) { named.contains($0.text) }
         shards = Self.bounded(shards) { named.contains(Self.site(ofPlace: $0)) }
     }
 
-    /// As many sightings as may be; the oldest of sites that the fleet file does not name go first.
     private static func bounded<Key: Hashable>(
         _ sightings: [Key: Sighting], named: (Key) -> Bool
     ) -> [Key: Sighting] {
@@ -167,9 +174,17 @@ public struct GateMemory: Hashable, Sendable {
         sites[site] != nil || shards.keys.contains { Self.site(ofPlace: $0) == site.text }
     }
 
-    mutating func forget(_ site: SiteName) {
+    /// Forgets what was seen of a site.
+    ///
+    /// - Parameter number: the record of the audit chain that says so
+    mutating func forget(_ site: SiteName, at number: Int64) {
         sites[site] = nil
         shards = shards.filter { Self.site(ofPlace: $0.key) != site.text }
+        forgotten[site] = number
+        guard forgotten.count > Self.maximumSightings, let first = forgotten.min(by: { $0.value < $1.value }) else {
+            return
+        }
+        forgotten[first.key] = nil
     }
 
     /// Remembers that a waiver was taken back, for as long as it would count.
@@ -277,7 +292,7 @@ extension SiteReport {
 
 extension GateMemory: Codable {
     private enum CodingKeys: CodingKey {
-        case schema, environment, sites, shards, keys, demands, usedAt, otherFiles, revokedWaivers, answers,
+        case schema, environment, sites, shards, forgotten, keys, demands, usedAt, otherFiles, revokedWaivers, answers,
             promotedAnswers, lists, outbox
     }
 
@@ -287,6 +302,7 @@ extension GateMemory: Codable {
         environment = try container.decode(EnvironmentName.self, forKey: .environment)
         sites = try container.decode([SiteName: Sighting].self, forKey: .sites)
         shards = try container.decodeIfPresent([String: Sighting].self, forKey: .shards) ?? [:]
+        forgotten = try container.decodeIfPresent([SiteName: Int64].self, forKey: .forgotten) ?? [:]
         keys = try container.decodeIfPresent([String: [Digest]].self, forKey: .keys) ?? [:]
         demands = try container.decodeIfPresent(Demands.self, forKey: .demands)
         usedAt = try container.decodeIfPresent(Timestamp.self, forKey: .usedAt)
@@ -304,6 +320,7 @@ extension GateMemory: Codable {
         try container.encode(environment, forKey: .environment)
         try container.encode(sites, forKey: .sites)
         if !shards.isEmpty { try container.encode(shards, forKey: .shards) }
+        if !forgotten.isEmpty { try container.encode(forgotten, forKey: .forgotten) }
         try container.encode(keys, forKey: .keys)
         try container.encodeIfPresent(demands, forKey: .demands)
         try container.encodeIfPresent(usedAt, forKey: .usedAt)

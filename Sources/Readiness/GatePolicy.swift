@@ -219,6 +219,8 @@ extension GateMemory {
         event.environment = environment.name
         event.policy = current.policy
         event.details = details
+        // Of a file that was alone nobody noted when it was used last: it may have been a moment ago.
+        if known.count == 1, files.count == 1 { known[0].usedAt = act.at }
         let file = FileMemory(keys: currentKeys, demands: current, answers: [:], usedAt: act.at)
         files = [file] + known.filter { act.at.since($0.usedAt) <= FileMemory.life }
         return event

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import OCI
 import Synchronization
 
@@ -6,14 +7,13 @@ import Synchronization
 ///
 /// The gate's memory lies in the store, and goes back with it where the whole store does: restored from a backup, or served
 /// by a replica that lags behind. Whoever has seen what was there later notices. What only the store's memory says is not
-/// taken over, so that nobody can make a process remember what never was.
+/// taken over, nor an end of the audit chain that does not follow what was seen before, so that nobody can make a process
+/// remember what never was. What it sees first it has nothing to hold to.
 final class OwnMemory: Sendable {
-    /// What was seen of an environment.
-    struct Seen: Hashable, Sendable, Codable {
-        /// The latest cache manifests, and the latest state of each list in the record.
+    /// What was seen of an environment: the latest cache manifests, the latest state of each list in the record, and which
+    /// sites somebody made the gate forget.
+    private struct Seen: Hashable, Sendable, Codable {
         var memory: GateMemory
-        /// How long the audit chain was before that, at least: that a site was forgotten since is recorded after it.
-        var after: Int64
     }
 
     private struct State: Hashable, Sendable, Codable {
@@ -21,24 +21,30 @@ final class OwnMemory: Sendable {
         var environments: [EnvironmentName: Seen] = [:]
     }
 
-    /// The largest file that is read, in bytes: enough for 100,000 sites.
+    /// The largest file that is read or written, in bytes: enough for 100,000 sites.
     private static let maximumSize = 64 << 20
 
     /// Where it is kept between processes; `nil` for nowhere.
     let file: String?
     private let state: Mutex<State>
+    /// What was written last; held while it is, so that nothing older is written after it.
+    private let written: Mutex<State>
 
     /// - Parameter file: where it is kept between processes. One that cannot be read or written is as none
     init(file: String?) {
         self.file = file
-        state = Mutex(file.flatMap(Self.read) ?? State())
+        let start = file.flatMap(Self.read) ?? State()
+        state = Mutex(start)
+        written = Mutex(start)
     }
 
     /// The furthest end of the audit chain that was seen; `nil` before the first.
     var end: AuditHead? { state.withLock { $0.end } }
 
     /// What was seen of an environment; `nil` where nothing was.
-    func seen(in environment: EnvironmentName) -> Seen? { state.withLock { $0.environments[environment] } }
+    func seen(in environment: EnvironmentName) -> GateMemory? {
+        state.withLock { $0.environments[environment]?.memory }
+    }
 
     /// Remembers an end of the audit chain, unless one that is further was seen.
     func note(_ end: AuditHead) {
@@ -47,62 +53,79 @@ final class OwnMemory: Sendable {
         }
     }
 
+    /// Remembers an end of the audit chain that was reached record by record.
+    ///
+    /// - Parameters:
+    ///   - end: the end
+    ///   - before: from where; unless that is the furthest that was seen, nothing is remembered
+    func note(_ end: AuditHead, after before: AuditHead) {
+        change { state in
+            if (state.end ?? AuditHead.empty) == before, end.sequence > before.sequence { state.end = end }
+        }
+    }
+
     /// Remembers what was seen of an environment, where it is later than what was seen before.
     ///
     /// - Parameters:
     ///   - seen: what was seen
-    ///   - after: how long the audit chain was before that, at least
-    func note(_ seen: GateMemory, after: Int64) {
+    ///   - environment: the environment, as the fleet file names it: its sites are kept where there are too many
+    func note(_ seen: GateMemory, of environment: Fleet.Environment) {
         change { state in
-            var known =
-                state.environments[seen.environment]
-                ?? Seen(memory: GateMemory(environment: seen.environment), after: after)
-            known.memory.catchUp(with: seen)
-            known.after = max(known.after, after)
-            state.environments[seen.environment] = known
+            var known = state.environments[environment.name]?.memory ?? GateMemory(environment: environment.name)
+            known.catchUp(with: seen)
+            known.bound(keeping: environment)
+            state.environments[environment.name] = Seen(memory: known)
         }
     }
 
     /// Forgets a site.
-    func forget(_ site: SiteName, in environment: EnvironmentName) {
-        change { $0.environments[environment]?.memory.forget(site) }
+    ///
+    /// - Parameter number: the record of the audit chain that says so
+    func forget(_ site: SiteName, in environment: EnvironmentName, at number: Int64) {
+        change { state in
+            var known = state.environments[environment]?.memory ?? GateMemory(environment: environment)
+            known.forget(site, at: number)
+            state.environments[environment] = Seen(memory: known)
+        }
     }
 
     private func change(_ body: (inout State) -> Void) {
-        let changed: State? = state.withLock { state in
+        let isChanged = state.withLock { state in
             let before = state
             body(&state)
-            return state == before ? nil : state
+            return state != before
         }
-        if let changed, let file { Self.write(changed, to: file) }
+        guard isChanged, let file else { return }
+        written.withLock { written in
+            // Also what others have changed meanwhile: they find it written.
+            let latest = state.withLock { $0 }
+            guard latest != written else { return }
+            Self.write(latest, to: file)
+            written = latest
+        }
     }
 
     private static func read(_ file: String) -> State? {
-        guard let bytes = FileManager.default.contents(atPath: file), bytes.count <= maximumSize else { return nil }
+        var status = Glibc.stat()
+        guard stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size <= maximumSize,
+            let bytes = FileManager.default.contents(atPath: file)
+        else { return nil }
         return try? JSONDecoder().decode(State.self, from: bytes)
     }
 
     /// Of two processes that write at once, one is too late: it then remembers less, and takes nothing for later than it is.
+    /// Where it is too much to be read again, what was written before stays.
     private static func write(_ state: State, to file: String) {
         let url = URL(filePath: file)
         try? FileManager.default.createDirectory(
             at: url.deletingLastPathComponent(), withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
-        guard let bytes = try? JSONEncoder().encode(state) else { return }
+        guard let bytes = try? JSONEncoder().encode(state), bytes.count <= maximumSize else { return }
         try? bytes.write(to: url, options: .atomic)
     }
 }
 
 extension GateMemory {
-    /// The sites of which another memory has seen something later.
-    func sites(behind other: GateMemory) -> Set<SiteName> {
-        var behind = Set(other.sites.filter { isBehind(sites[$0.key], $0.value) }.keys)
-        for (place, seen) in other.shards where isBehind(shards[place], seen) {
-            if let site = try? SiteName(String(place.prefix { $0 != "/" })) { behind.insert(site) }
-        }
-        return behind
-    }
-
     private func isBehind(_ sighting: Sighting?, _ other: Sighting) -> Bool {
         sighting.map { $0.sequence < other.sequence } ?? true
     }

@@ -41,12 +41,12 @@ struct SiteFixture: Sendable {
             ])
     }
 
-    /// The pass, with the state directory of this name.
-    func pass(state: String = "state") throws -> SitePass {
+    /// The pass, with the state directory of this name; of a process that has seen nothing yet with an object store of its own.
+    func pass(state: String = "state", central: CentralStore? = nil) throws -> SitePass {
         let clock = clock
         return SitePass(
             site: site, environment: environment, validity: .seconds(3600), version: "test", owner: "agent@host",
-            central: central,
+            central: central ?? self.central,
             registry: registry, state: try StateDirectory(path: directory.file(state)),
             journal: try journal(state), signingKey: key,
             now: { clock.now })

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import OCI
 import ObjectStore
 import Readiness
@@ -167,6 +168,36 @@ import Trust
         #expect(records[1].event.by.key == fixture.key.publicKey)
         #expect(try await fixture.manifest()?.auditHead?.sequence == 4)
         #expect(try await fixture.central.verifyAudit().fault == nil)
+    }
+
+    /// Where the chain lacks what the site has seen of it, the pass is not recorded in its place, and says so; the manifest is
+    /// published all the same. Without what was remembered, everything goes on.
+    @Test func nothingTakesThePlaceOfWhatTheSiteHasSeen() async throws {
+        defer { fixture.directory.remove() }
+        let objects = try fixture.fleet.objectStore.open()
+        func pass(_ mode: SitePass.Mode) async throws -> PassReport {
+            try await fixture.pass(central: CentralStore(objects)).run(
+                mode, record: try await fixture.central.record(of: fixture.environment).record)
+        }
+        try await fixture.stage(list("web", ("web/api", "1", "api")))
+        for _ in 0..<2 { #expect(try await pass(.sync).failures.isEmpty) }
+        #expect(try await fixture.manifest()?.auditHead?.sequence == 2)
+        let last = try ObjectKey("audit/000000000002.json")
+        try await objects.delete(last)
+        try await objects.delete(ObjectKey("audit/head.json"))
+        fixture.registry.with { $0.present = [] }
+
+        let report = try await pass(.verify)
+        #expect(report.failures.contains { $0.contains("has seen record 2 of the audit chain, and it is not there") })
+        #expect(try await fixture.manifest()?.holdings.first?.missingEntries == 2)
+        #expect(try await fixture.manifest()?.auditHead?.sequence == 2)
+        #expect(try await objects.get(last) == nil)
+
+        for name in ["audit-head", "recorded"] {
+            try FileManager.default.removeItem(atPath: fixture.directory.file("state/\(name)"))
+        }
+        #expect(try await pass(.verify).failures.isEmpty)
+        #expect(try await objects.get(last) != nil)
     }
 
     @Test func aClockThatIsSetBackMakesNoContradiction() async throws {

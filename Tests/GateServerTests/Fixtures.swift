@@ -147,6 +147,7 @@ struct LiveServer: Sendable {
         var configuration = GateServer.Configuration()
         // Not shorter than a busy machine takes for what else it tests: the tests of patience set their own.
         configuration.patience = .seconds(3600)
+        configuration.scrapePatience = .seconds(3600)
         configuration.port = 0
         try change(&configuration)
         let server = GateServer(gate, version: "1.2.3", configuration: configuration, logger: log.logger)

@@ -205,6 +205,21 @@ import Testing
         }
     }
 
+    /// Prometheus gives up sooner than a pipeline does, and would then not learn that the store hangs.
+    @Test func figuresDoNotWaitForAStoreThatHangs() async throws {
+        #expect(GateServer.Configuration().scrapePatience < .seconds(10))
+        let gate = ScriptedGate()
+        let (releases, release) = AsyncStream<Void>.makeStream()
+        gate.answer { list, environment in
+            for await _ in releases { break }
+            return try madeVerdict(list.text, in: environment.text)
+        }
+        try await LiveServer.with(gate, configuration: { $0.scrapePatience = .milliseconds(50) }) { server in
+            #expect(try await server.get("/metrics").text.contains("rollcall_store_reachable 0\n"))
+            release.finish()
+        }
+    }
+
     @Test func figuresAreForPrometheus() async throws {
         try await LiveServer.with { server in
             _ = try await server.get("/v1/gate/lab/platform")

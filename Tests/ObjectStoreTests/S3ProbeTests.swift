@@ -208,6 +208,27 @@ import Testing
         }
     }
 
+    /// A race finds such a store by chance only: it is not tried again until it passes.
+    @Test func aRefusalAfterARaceIsRemembered() async throws {
+        let unsound = ScriptedS3(manners { $0.racers = S3Probe.writers })
+        try await withS3Store(unsound.answer) { store, server async throws in
+            await #expect { try await store.prepare() } throws: {
+                ($0 as? ObjectStoreError)?.code == .unsupportedStore
+            }
+            server.handle(ScriptedS3().answer)
+            let count = server.requests.count
+            await #expect { try await store.prepare() } throws: {
+                ($0 as? ObjectStoreError)?.code == .unsupportedStore
+            }
+            await #expect {
+                _ = try await store.put([1], at: ObjectKey("a"), condition: .ifAbsent)
+            } throws: {
+                ($0 as? ObjectStoreError)?.code == .unsupportedStore
+            }
+            #expect(server.requests.count == count)
+        }
+    }
+
     /// Where the store goes away in the middle, nobody waits for deletions that fail one after the other.
     @Test(arguments: [0, 1, 2]) func onlyWhatWasWrittenIsDeleted(writes: Int) async throws {
         let bucket = ScriptedS3()

@@ -132,6 +132,20 @@ import Trust
             try await store.memory(of: lab).memory.otherFiles.count == GateMemory.FileMemory.maximum - 1)
     }
 
+    /// A file that is alone for hours is in use all the same when the next one comes: a coordinator that still has it changes
+    /// nothing back.
+    @Test func aFileThatWasAloneIsInUse() async throws {
+        let (list, strict) = (try Fixture.list(), try Fixture.fleet())
+        let lax = try Fleet(
+            objectStore: strict.objectStore,
+            environments: [Fixture.environment(freshness: .seconds(999_999)), Fixture.environment("production")])
+        _ = try await store.stage(list, to: lab, of: strict, act: act())
+        for (fleet, minutes) in [(strict, 0), (strict, 300), (lax, 301), (strict, 302), (lax, 303)] {
+            _ = try await store.check(list.name, in: lab, of: fleet, act: act(.seconds(60 * minutes)))
+        }
+        #expect(try await events(.keysChanged, .policyChanged).map(\.policy?.freshness) == [3600, 999_999])
+    }
+
     /// Whether a manifest is the latest rests on what the gate remembered: the record names that too.
     @Test func whatTheGateRememberedIsNamed() async throws {
         let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
@@ -385,6 +399,7 @@ import Trust
         let message = try #require(verdict.reasons.first).message
         #expect(
             message.contains("'site-1' has seen record \(end.sequence) of the audit chain") && message.contains(words))
+        #expect(message.contains("the agent of 'site-1' was used with another store: remove its 'audit-head'"))
         #expect(verdict.sites.filter { !$0.isReady }.isEmpty)
         guard
             case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act(), isDryRun: true)
@@ -394,13 +409,44 @@ import Trust
         }
         let standing = try await FleetStanding(of: fleet, in: store, at: Fixture.now)
         #expect(standing.verdicts.map { $0.reasons.map(\.code) } == [[.auditCutOff]])
-        // Nothing is recorded in the place of what is not there.
-        if !isWrittenAnew { #expect(try await store.auditEnd().sequence == end.sequence - 1) }
+        // Nothing is recorded in the place of what is not there: no refusal, and not what another fleet file asks for.
+        guard case .refused = try await store.promote(list.name, in: lab, of: fleet, act: act()) else {
+            Issue.record("a chain that lacks records promotes nothing")
+            return
+        }
+        let lax = try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [Fixture.environment(freshness: .seconds(999_999)), Fixture.environment("production")])
+        #expect(try await !store.check(list.name, in: lab, of: lax, act: act()).isReady)
+        #expect(try await store.auditEnd().sequence == (isWrittenAnew ? end.sequence : end.sequence - 1))
 
         _ = try await memory.put(last.bytes, at: key, condition: .none)
         _ = try await memory.put(head.bytes, at: headKey, condition: .none)
         #expect(try await store.check(list.name, in: lab, of: fleet, act: act()).isReady)
         #expect(try await store.verifyAudit(fleet: fleet).fault == nil)
+    }
+
+    /// One site closes its environment as long as its word counts, and no longer: not with a key that has ended, nor with a
+    /// manifest that has expired.
+    @Test func aWordThatNoLongerCountsIsNoWitness() async throws {
+        let (list, fleet) = (try Fixture.list(), try Fixture.fleet())
+        _ = try await store.stage(list, to: lab, of: fleet, act: act())
+        try await bearWitness(AuditHead(sequence: 99, digest: Fixture.digest("nothing")), holding: list)
+        func codes(_ fleet: Fleet, after: Duration = .zero) async throws -> [Reason.Code] {
+            try await store.check(list.name, in: lab, of: fleet, act: act(after)).reasons.map(\.code)
+        }
+        #expect(try await codes(fleet) == [.auditCutOff])
+        #expect(try await codes(fleet, after: .seconds(3601)) == [])
+        let ended = try Fleet.Environment(
+            name: lab,
+            sites: ["site-1", "site-2"].map { name in
+                Fleet.Site(
+                    name: try SiteName(name), registry: "https://registry.\(name).example",
+                    keys: [
+                        .init(try Fixture.key(of: name).publicKey, notAfter: Fixture.now.advanced(by: .seconds(-1)))
+                    ])
+            }, freshness: .seconds(3600))
+        #expect(try await codes(Fleet(objectStore: fleet.objectStore, environments: [ended])) == [])
     }
 
     /// Whoever can write to the store can write what nobody signed.

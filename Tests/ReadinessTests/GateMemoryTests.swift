@@ -1,3 +1,5 @@
+import FoundationEssentials
+import Glibc
 import OCI
 import ObjectStore
 import TestSupport
@@ -148,7 +150,7 @@ import Trust
         }
         // Who only looks is told the same.
         let place = try fleet.environment(lab)
-        #expect(try await store.observe(place).evidence.memory.sites[site]?.sequence == 2)
+        #expect(try await store.observe(place, at: Fixture.now).evidence.memory.sites[site]?.sequence == 2)
         // A site that is forgotten may start again.
         #expect(try await store.forget(site, in: lab, act: Fixture.act))
         try await publish(1, at: "site-1")
@@ -274,9 +276,205 @@ import Trust
         try await memory.delete(CentralStore.auditHeadKey())
         let verdict = try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act)
         #expect(verdict.reasons.map(\.code) == [.auditCutOff])
-        #expect(verdict.reasons.first?.message.contains("this coordinator has seen record \(end)") == true)
+        #expect(verdict.reasons.first?.message.contains("this process has seen record \(end)") == true)
         #expect(
             try await store.check(list.name, in: lab, of: fleet, act: Fixture.act).reasons.isEmpty)
+    }
+
+    /// Whoever has seen the chain longer records nothing in the place of what is gone, also where others did; those to come
+    /// neither, where that is kept. The way out is to delete what is kept.
+    @Test(arguments: [false, true]) func nothingTakesThePlaceOfWhatIsToBeRestored(_ isWrittenAnew: Bool) async throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let file = directory.file("notes/seen.json")
+        let (list, other, lab) = (try Fixture.list(), try Fixture.list("other"), try EnvironmentName("lab"))
+        let fleet = try Fixture.fleet()
+        let serve = CentralStore(memory, keeping: file, backoff: { _ in })
+        _ = try await serve.stage(list, to: lab, of: fleet, act: Fixture.act)
+        #expect(try await !serve.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
+        let end = try await serve.auditEnd()
+        let (key, headKey) = (try CentralStore.auditKey(end.sequence), try CentralStore.auditHeadKey())
+        let (last, head) = (try #require(try await memory.get(key)), try #require(try await memory.get(headKey)))
+        try await memory.delete(key)
+        try await memory.delete(headKey)
+        if isWrittenAnew { try await store.record(AuditEvent(.staged, Fixture.act)) }
+        let found = try await store.auditEnd()
+        for central in [serve, CentralStore(memory, keeping: file, backoff: { _ in })] {
+            for attempt in [
+                { _ = try await central.record(AuditEvent(.staged, Fixture.act)) },
+                { _ = try await central.stage(other, to: lab, of: fleet, act: Fixture.act) },
+            ] as [@Sendable () async throws -> Void] {
+                await #expect { try await attempt() } throws: {
+                    ($0 as? ReadinessError)?.code == .brokenChain
+                        && "\($0)".contains("end every rollcall process of this machine, delete \(file), start again")
+                }
+            }
+            guard
+                case .refused(let verdict) = try await central.promote(
+                    list.name, in: lab, of: fleet, act: Fixture.act)
+            else {
+                Issue.record("a chain that lacks records promotes nothing")
+                return
+            }
+            #expect(verdict.reasons.map(\.code) == [.auditCutOff])
+            // Looking is not recording.
+            #expect(try await central.auditRecords(limit: 100).count == Int(found.sequence))
+        }
+        #expect(try await store.auditEnd() == found)
+
+        guard isWrittenAnew else {
+            _ = try await memory.put(last.bytes, at: key, condition: .none)
+            _ = try await memory.put(head.bytes, at: headKey, condition: .none)
+            #expect(try await serve.record(AuditEvent(.staged, Fixture.act)).sequence == end.sequence + 1)
+            return
+        }
+        try FileManager.default.removeItem(atPath: file)
+        let fresh = CentralStore(memory, keeping: file, backoff: { _ in })
+        #expect(try await fresh.record(AuditEvent(.staged, Fixture.act)).sequence == found.sequence + 1)
+        #expect(try await fresh.check(list.name, in: lab, of: fleet, act: Fixture.act).reasons.isEmpty)
+    }
+
+    /// An agent may create objects below `audit/` and write the head. What does not follow what was seen before is not
+    /// remembered: once it is gone, everything is as before.
+    @Test func aForgedHeadIsNotRemembered() async throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let file = directory.file("seen.json")
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        let serve = CentralStore(memory, keeping: file, backoff: { _ in })
+        _ = try await serve.stage(list, to: lab, of: fleet, act: Fixture.act)
+        _ = try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act)
+        let end = try await serve.auditEnd()
+        let (key, headKey) = (try CentralStore.auditKey(999_999), try CentralStore.auditHeadKey())
+        let head = try #require(try await memory.get(headKey)).bytes
+        let forged = try AuditRecord.object(
+            AuditEvent(.staged, Fixture.act), at: 999_999, after: Fixture.digest("nothing"), signedBy: nil)
+        _ = try await memory.put(forged, at: key, condition: .none)
+        _ = try await memory.put(
+            Document.encode(AuditHead(sequence: 999_999, digest: Digest(of: forged)), .invalidRecord), at: headKey,
+            condition: .none)
+        await #expect { try await serve.record(AuditEvent(.staged, Fixture.act)) } throws: {
+            ($0 as? ReadinessError)?.code == .brokenChain && "\($0)".contains("delete 'audit/head.json'")
+        }
+        #expect(try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).reasons.isEmpty)
+        #expect(OwnMemory(file: file).end == end)
+        try await memory.delete(key)
+        _ = try await memory.put(head, at: headKey, condition: .none)
+        #expect(try await serve.record(AuditEvent(.staged, Fixture.act)).sequence == end.sequence + 1)
+        #expect(try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).reasons.isEmpty)
+        #expect(try await serve.verifyAudit().fault == nil)
+    }
+
+    /// A fleet whose decisions are signed.
+    private func signedFleet(_ key: PrivateKey) throws -> Fleet {
+        let fleet = try Fixture.fleet()
+        return try Fleet(
+            objectStore: fleet.objectStore,
+            environments: [Fixture.environment("lab"), Fixture.environment("production")],
+            coordinators: [.init(name: CoordinatorName("pipeline"), keys: [.init(key.publicKey)])])
+    }
+
+    /// Where the fleet file says whose signatures count, nobody else makes a coordinator forget what it saw itself.
+    @Test func onlyACoordinatorMakesOthersForget() async throws {
+        let key = try PrivateKey.generate()
+        let (list, fleet, lab) = (try Fixture.list(), try signedFleet(key), try EnvironmentName("lab"))
+        let (site, serve) = (try SiteName("site-2"), CentralStore(memory, signingKey: key, backoff: { _ in }))
+        _ = try await serve.stage(list, to: lab, of: fleet, act: Fixture.act)
+        func publish(_ sequence: Int64, at site: String) async throws {
+            try await store.publish(
+                try Fixture.manifest(of: site, sequence: sequence, Fixture.holding(list)),
+                signedBy: Fixture.key(of: site))
+        }
+        func check(publishing sequence: Int64) async throws -> [[Reason.Code]] {
+            try await publish(sequence, at: "site-2")
+            return try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).sites
+                .map { $0.reasons.map(\.code) }
+        }
+        try await publish(1, at: "site-1")
+        #expect(try await check(publishing: 2) == [[], []])
+        #expect(try await store.forget(site, in: lab, act: Fixture.act))
+        #expect(try await check(publishing: 1) == [[], [.replayed]])
+        let mallory = CentralStore(memory, signingKey: try PrivateKey.generate(), backoff: { _ in })
+        #expect(try await mallory.forget(site, in: lab, act: Fixture.act))
+        #expect(try await check(publishing: 1) == [[], [.replayed]])
+        #expect(try await CentralStore(memory, signingKey: key).forget(site, in: lab, act: Fixture.act))
+        #expect(try await check(publishing: 1) == [[], []])
+    }
+
+    /// However much was recorded since, and also where a decision fell between the record and the gate's memory.
+    @Test func whatWasForgottenLongAgoStaysForgotten() async throws {
+        let (list, fleet, lab) = (try Fixture.list(), try Fixture.fleet(), try EnvironmentName("lab"))
+        let (site, serve, memory) = (try SiteName("site-2"), CentralStore(memory, backoff: { _ in }), memory)
+        _ = try await store.stage(list, to: lab, of: fleet, act: Fixture.act)
+        func publish(_ sequence: Int64, at site: String = "site-2") async throws {
+            try await store.publish(
+                try Fixture.manifest(of: site, sequence: sequence, Fixture.holding(list)),
+                signedBy: Fixture.key(of: site))
+        }
+        try await publish(1, at: "site-1")
+        try await publish(5)
+        #expect(try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
+        let old = try await snapshot()
+        // Before the record, the head and the gate's memory are written, in this order.
+        memory.beforeNextPut { _ in
+            memory.beforeNextPut { _ in
+                memory.beforeNextPut { key in
+                    #expect(key.name == "gate.json")
+                    _ = try? await serve.record(AuditEvent(.staged, Fixture.act))
+                    _ = try? await serve.check(list.name, in: lab, of: fleet, act: Fixture.act)
+                }
+            }
+        }
+        #expect(try await store.forget(site, in: lab, act: Fixture.act))
+        let forgotten = try await snapshot()
+        let writer = store
+        for _ in 0...CentralStore.AuditPage.maximumLook { try await writer.record(AuditEvent(.staged, Fixture.act)) }
+        try await publish(1)
+        #expect(try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
+        #expect(try await store.lastSequence(of: site, in: lab) == 1)
+        // What was heeded once is not heeded again: nobody gets rid so of what was seen since.
+        try await publish(7)
+        #expect(try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act).isReady)
+        for objects in [forgotten, old] {
+            try await restore(objects)
+            try await publish(6)
+            let verdict = try await serve.check(list.name, in: lab, of: fleet, act: Fixture.act)
+            #expect(verdict.sites.map { $0.reasons.map(\.code) } == [[], [.replayed]])
+        }
+    }
+
+    /// Whoever writes last has written what is known then.
+    @Test func whatIsKeptIsTheLatest() async throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let own = OwnMemory(file: directory.file("seen.json"))
+        await withTaskGroup(of: Void.self) { group in
+            for number in 1...200 as ClosedRange<Int64> {
+                group.addTask { own.note(AuditHead(sequence: number, digest: Fixture.digest("\(number)"))) }
+            }
+        }
+        #expect(own.end?.sequence == 200)
+        #expect(OwnMemory(file: directory.file("seen.json")).end == own.end)
+    }
+
+    /// What is no file is not waited for, and what would be too much is not kept.
+    @Test func whatIsKeptIsBounded() throws {
+        let directory = try TemporaryDirectory("seen")
+        defer { directory.remove() }
+        let pipe = directory.file("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        #expect(OwnMemory(file: pipe).end == nil)
+        let (own, environment) = (OwnMemory(file: nil), try Fixture.environment(sites: ["site-1"]))
+        for first in [0, GateMemory.maximumSightings] {
+            var seen = GateMemory(environment: environment.name)
+            for number in first..<first + GateMemory.maximumSightings {
+                seen.sites[try SiteName("s\(number)")] = .init(
+                    sequence: 1, issuedAt: Fixture.now.advanced(by: .seconds(number)), digest: Fixture.digest("x"),
+                    firstSeenAt: nil)
+            }
+            own.note(seen, of: environment)
+        }
+        #expect(own.seen(in: environment.name)?.sites.count == GateMemory.maximumSightings)
     }
 
     /// What cannot be read or written is as none.
@@ -312,7 +510,8 @@ import Trust
         #expect(again == nil)
         let changed = read.noteDemands(of: try Fixture.environment(freshness: .seconds(60)), act: act)
         #expect(changed?.action == .policyChanged)
-        #expect(read.otherFiles.isEmpty)
+        // It may have been a moment ago.
+        #expect(read.otherFiles.map(\.usedAt) == [act.at])
     }
 
     @Test func aDamagedMemoryIsAnError() async throws {

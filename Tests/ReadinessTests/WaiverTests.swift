@@ -112,6 +112,21 @@ import Trust
         }
     }
 
+    /// Where the store's clock cannot be asked, nothing is taken back, and the chain does not say that it was.
+    @Test func whatIsNotTakenBackIsNotRecorded() async throws {
+        let list = try Fixture.list()
+        try await stageAndProve(list)
+        let waiver = try waiver(list: list)
+        try await store.add(waiver, signedBy: Fixture.key(of: "jane"), of: fleet(), act: Fixture.act)
+        memory.failClock(with: ObjectStoreError(.unavailable, "down", at: "the clock"))
+        await #expect(throws: ObjectStoreError.self) {
+            try await store.revoke(waiver: waiver.id, in: lab, act: Fixture.act)
+        }
+        memory.failClock(with: nil)
+        #expect(try await !store.auditRecords(limit: 100).contains { $0.event.action == .waiverRevoked })
+        #expect(try await check(list).isReady)
+    }
+
     /// Whoever deletes objects brings no waiver back: the waiver is gone, its revocation and the gate's memory both tell.
     @Test(arguments: ["the revocation", "the memory", "both"]) func aRevocationStays(_ deleted: String) async throws {
         let list = try Fixture.list()

@@ -15,6 +15,8 @@ final class ConditionalWrites: Sendable {
         var mode: Mode?
         /// Whether writers raced, in this process or, as a note says, in another one.
         var isProved = false
+        /// Why the store was refused when writers raced.
+        var refusal: ObjectStoreError?
     }
 
     private let allowsSingleWriter: Bool
@@ -25,24 +27,33 @@ final class ConditionalWrites: Sendable {
     init(allowsSingleWriter: Bool) { self.allowsSingleWriter = allowsSingleWriter }
 
     /// How conditional writes are made. A store that was not probed yet is probed without the race, which takes SeaweedFS
-    /// seconds: too long for a command. A failed probe is not remembered: the next call probes again.
+    /// seconds: too long for a command. A failed probe without a race is not remembered: the next call probes again.
     ///
     /// - Throws: `ObjectStoreError`; `unsupportedStore` where the store's conditional writes do not exclude each other
     func mode(of store: S3Store) async throws(ObjectStoreError) -> Mode {
-        if let mode = known.withLock({ $0.mode }) { return mode }
+        if let mode = try self.mode(known.withLock { $0 }) { return mode }
         return try await inTurn(store) { () throws(ObjectStoreError) in
-            if let mode = self.known.withLock({ $0.mode }) { return mode }
+            if let mode = try self.mode(self.known.withLock { $0 }) { return mode }
             return try await self.probe(store, racing: false)
         }
     }
 
-    /// Makes sure that writers have raced at this store. A failure is not remembered: the next call tries again.
+    /// What is known already; `nil` where the store is to be probed. A race finds by chance only that a store checks first and
+    /// writes later: one that was found out stays refused, or it would be tried until it is lucky.
+    private func mode(_ known: Known) throws(ObjectStoreError) -> Mode? {
+        if let refusal = known.refusal { throw refusal }
+        return known.mode
+    }
+
+    /// Makes sure that writers have raced at this store. That it was out of reach is not remembered: the next call tries
+    /// again. That it was refused is, for as long as the process lives.
     ///
     /// - Throws: as `mode(of:)`
     func prove(_ store: S3Store) async throws(ObjectStoreError) {
         if known.withLock({ $0.isProved }) { return }
         _ = try await inTurn(store) { () throws(ObjectStoreError) in
-            if let known = self.known.withLock({ $0.isProved ? $0.mode : nil }) { return known }
+            let known = self.known.withLock { $0 }
+            if let mode = try self.mode(known), known.isProved { return mode }
             let note = RaceNote(of: store)
             let wasRun = note?.isThere(at: store.timing.unixTime()) ?? false
             let mode = try await self.probe(store, racing: !wasRun)
@@ -77,7 +88,10 @@ final class ConditionalWrites: Sendable {
         do throws(ObjectStoreError) {
             mode = .exclusive(try await S3Probe(store).run(racing: racing))
         } catch {
-            guard error.code == .unsupportedStore, allowsSingleWriter else { throw error }
+            guard error.code == .unsupportedStore, allowsSingleWriter else {
+                if error.code == .unsupportedStore, racing { known.withLock { $0.refusal = error } }
+                throw error
+            }
         }
         known.withLock { $0.mode = mode }
         return mode
