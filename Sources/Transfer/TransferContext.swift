@@ -54,6 +54,8 @@ struct TransferContext: Sendable {
     let clock: @Sendable () -> Double
     /// A random number in `0..<1`.
     let chance: @Sendable () -> Double
+    /// How long a transfer that ends, or is stopped, waits for what it still has to say.
+    let patience: Duration
 
     /// Waits; `false` when the task is cancelled.
     func pause(_ duration: Duration) async -> Bool {

@@ -43,7 +43,8 @@ struct EngineFixture {
                     name: source.authority, client: try client(source, stall: stall), priority: isOrdered ? index : 1)
             },
             destination: try client(destination, stall: stall), mapping: mapping, spool: directory.file("spool"),
-            limits: limits, clock: { (ContinuousClock.now - start) / .seconds(1) * speed }, chance: { 0 })
+            limits: limits, clock: { (ContinuousClock.now - start) / .seconds(1) * speed }, chance: { 0 },
+            patience: .seconds(100))
     }
 
     func entries(_ images: [(Repository, TestImage)]) async throws -> [ClosureEntry] {
