@@ -111,6 +111,36 @@ import Testing
         }
     }
 
+    /// Also of one blob, and where others may have fewer.
+    @Test func aSourceMayHaveMoreConnectionsThanOthers() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 7, layers: [12_000_000])
+            let layer = image.blobs[1].descriptor.digest
+            fixture.source.store(image, in: api.name, tag: "1")
+            let entries = try await fixture.entries([(api, image)])
+            // Before any answer, since the first one tells that a few are enough at this distance.
+            let all = Gate()
+            fixture.source.intercept(where: \.fetchesBlob) { exchange, answer in
+                try exchange.wait(all)
+                return try answer()
+            }
+            var limits = TransferLimits()
+            limits.connections = 1
+            let engine = try TransferEngine(
+                sources: [
+                    TransferSource(name: "central", client: fixture.client(fixture.source), connections: 8)
+                ], destination: fixture.client(fixture.destination), spool: fixture.directory.file("spool"),
+                limits: limits)
+            let run = Task { await engine.bring(Inventory(missing: entries)) }
+            // One is for the config.
+            try await fixture.source.server.until {
+                $0.count { $0.fetchesBlob && $0.path.contains(layer.hex) } > Int(BlobFetch.helpers) + 1
+            }
+            all.open()
+            #expect(await run.value.failures.map(\.error.message) == [])
+        }
+    }
+
     /// A quota is never gone over, and each new day goes on from where the last one ended.
     @Test func aQuotaIsSpreadOverDays() async throws {
         try await withFixture { fixture in
