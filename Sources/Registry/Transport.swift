@@ -8,6 +8,7 @@ struct Transport: Sendable {
     let retry: RetryPolicy
     let timing: Timing
     let certificates: CertificateDirectory
+    let receiveBuffer: Int?
 
     /// The most redirects of one request.
     static let maximumRedirects = 5
@@ -108,6 +109,7 @@ struct Transport: Sendable {
         request.proxy = endpoint.proxy
         request.timeouts = exchange.timeouts
         request.readSize = exchange.readSize
+        request.receiveBuffer = exchange.receiveBuffer ?? receiveBuffer
         let gate = gates.gate(for: url)
         do throws(HostGate.Refusal) {
             try await gate.acquire(exchange.lane, patience: retry.totalWait)

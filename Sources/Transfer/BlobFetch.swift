@@ -166,6 +166,13 @@ struct BlobFetch: Sendable {
         min(context.limits.readSize, max(16 << 10, (4 << 20) / max(1, source.gate.limit)))
     }
 
+    /// What the kernel may receive ahead, where it is not what the source's connections have otherwise: of one that ignores
+    /// ranges, each large blob has one connection only, so that there are few.
+    private func receiveBuffer(_ source: ActiveSource) -> Int? {
+        guard source.ignoresRanges, task.size > TransferSchedule.Limits().largeBlobSize else { return nil }
+        return context.limits.receiveBuffer(connections: min(source.connections, context.limits.blobs))
+    }
+
     private enum FetchFailure: Error {
         /// The network's, or a busy server's: it may pass.
         case passing(RegistryError)
@@ -202,7 +209,7 @@ struct BlobFetch: Sendable {
             let repository = try source.source.mapping.destination(of: listed)
             _ = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
-                into: sink, readSize: readSize(source))
+                into: sink, readSize: readSize(source), receiveBuffer: receiveBuffer(source))
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)

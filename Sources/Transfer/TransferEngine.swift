@@ -69,8 +69,9 @@ public final class TransferEngine: Sendable {
         let site = ConnectionBudget(max(1, limits.siteConnections))
         self.sources = sources.map {
             ActiveSource(
-                $0, connections: limits.connections, site: site, cap: limits.rate, window: limits.receiveBuffer,
-                board: board, clock: clock, chance: chance)
+                $0, connections: limits.connections, site: site, cap: limits.rate,
+                window: limits.receiveBuffer(connections: $0.connections ?? limits.connections), board: board,
+                clock: clock, chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(

@@ -21,6 +21,23 @@ struct BlobTests {
         }
     }
 
+    /// Of all connections of a client: the first ones ask how the registry authorises, and are used for blobs afterwards.
+    @Test(arguments: [nil, 20_000]) func theKernelReceivesNoMoreAheadThanIsSaid(size: Int?) async throws {
+        try await withScriptedRegistry { registry in
+            registry.store(.bytes([1, 2, 3]), in: "team/app")
+            let http = HTTPClient()
+            defer { http.shutdown() }
+            var configuration = RegistryClient.Configuration(certificates: CertificateDirectory(paths: []))
+            configuration.receiveBuffer = size
+            let client = RegistryClient(
+                try RegistryEndpoint(registry.origin, proxy: ""), http: http, configuration: configuration)
+            _ = try await client.blobSize(try Repository("team/app"), Digest(of: [1, 2, 3]))
+            let sizes = try receiveBuffers(ofConnectionsTo: registry.server.port)
+            #expect(!sizes.isEmpty)
+            #expect(sizes.allSatisfy { size == nil ? $0 > 40_000 : $0 == 40_000 })
+        }
+    }
+
     @Test func sizes() async throws {
         try await withBlob { registry, client, digest async throws in
             let size = try await client.blobSize(repository, digest)

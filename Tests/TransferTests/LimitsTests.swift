@@ -21,6 +21,23 @@ import Testing
         #expect(entry.chargedBytes == charged)
     }
 
+    /// Enough for the cap over 200 ms where there can be few connections, and no more than it was where there can be many.
+    @Test(
+        arguments: [
+            (64, 78_125), (16, 78_125), (8, 156_250), (4, 312_500), (1, 1 << 20), (0, 1 << 20), (1000, 78_125),
+        ])
+    func buffersHoldWhatTheCapHasOnItsWay(connections: Int, bytes: Int) {
+        var limits = TransferLimits()
+        #expect(limits.receiveBuffer(connections: connections) == nil)
+        // 50 Mbit/s.
+        limits.rate = 6_250_000
+        #expect(limits.receiveBuffer(connections: connections) == bytes)
+        limits.siteConnections = 4
+        #expect(limits.receiveBuffer(connections: connections) == max(312_500, bytes))
+        limits.rate = 8000
+        #expect(limits.receiveBuffer(connections: connections) == 8 << 10)
+    }
+
     /// Counts what a meter lets through, and does something when it has let through enough.
     private final class Watched: ByteMeter {
         struct Count {
