@@ -98,9 +98,11 @@ public struct RegistryClient: Sendable {
             let isWorthAnother =
                 renewals == 0
                 || renewals < Self.maximumRenewals && AuthenticationScheme.callsTokenInvalid(reply.head)
+            if isWorthAnother, renewals > 0 { try await transport.pauseBeforeAnotherTry(exchange) }
             guard isWorthAnother,
                 let fresh = try await authenticator.renew(
-                    after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization)
+                    after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization,
+                    isFirst: renewals == 0)
             else {
                 let error = refusal(reply)
                 let reason = await authenticator.explanation(for: scopes)

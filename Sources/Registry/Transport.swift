@@ -40,6 +40,10 @@ struct Transport: Sendable {
                     expired < Self.maximumExpiries
                 {
                     expired += 1
+                    if expired > 1 {
+                        let wait = try await pauseBeforeAnotherTry(exchange)
+                        waited += wait
+                    }
                     continue
                 }
                 failure = .status(reply.status, retryAfter: reply.head.retryAfter(unixTime: timing.unixTime()))
@@ -62,6 +66,16 @@ struct Transport: Sendable {
                 do { try await timing.sleep(wait) } catch { throw .cancelled(exchange.url) }
             }
         }
+    }
+
+    /// Waits before something is tried again that a first repetition, at once, has not helped.
+    ///
+    /// - Returns: how long it was
+    @discardableResult
+    func pauseBeforeAnotherTry(_ exchange: Exchange) async throws(RegistryError) -> Duration {
+        let wait = retry.firstWait * timing.chance()
+        do { try await timing.sleep(wait) } catch { throw .cancelled(exchange.url) }
+        return wait
     }
 
     /// Nothing more is sent to a host that asked for patience, by anyone: not even where this request gives up.

@@ -12,12 +12,12 @@ struct BlobTests {
     init() throws { repository = try Repository("team/app") }
 
     private func withBlob<Result>(
-        _ behaviour: ScriptedRegistry.Behaviour = .init(),
+        _ behaviour: ScriptedRegistry.Behaviour = .init(), clock: ManualClock = ManualClock(),
         _ body: (ScriptedRegistry, RegistryClient, Digest) async throws -> Result
     ) async throws -> Result {
         try await withScriptedRegistry(behaviour) { registry in
             let digest = registry.store(.generated(content), in: "team/app").digest
-            return try await withClient(registry.origin) { try await body(registry, $0, digest) }
+            return try await withClient(registry.origin, clock: clock) { try await body(registry, $0, digest) }
         }
     }
 
@@ -219,7 +219,8 @@ struct BlobTests {
     func anExpiredRedirectIsAskedForAgain(status: Int) async throws {
         var behaviour = ScriptedRegistry.Behaviour()
         behaviour.redirectsBlobs = true
-        try await withBlob(behaviour) { registry, client, digest async throws in
+        let clock = ManualClock()
+        try await withBlob(behaviour, clock: clock) { registry, client, digest async throws in
             let expired = Recorder<Int>()
             registry.intercept(where: { $0.path.contains("/blobs/") }) { _, answer in
                 let response = try answer()
@@ -239,6 +240,8 @@ struct BlobTests {
             #expect(error?.details.first?.code == "ACCESSDENIED")
             // Two of before, and the first of these with three more.
             #expect(registry.storage.requests.count == 6)
+            // The first time at once.
+            #expect(clock.sleeps == [.milliseconds(250), .milliseconds(250)])
             #expect(sink.heads == 1)
         }
     }
