@@ -97,7 +97,9 @@ struct AgentService: Service {
         }
         pass.registry = pass.registry.signing(heartbeat.sign)
         pass.witness.published = { [status] in status.storeReached() }
-        let report = try await askingTheStoreMeanwhile { try await pass.run(mode, record: record) }
+        let report = try await askingTheStoreMeanwhile(knowing: known?.etag) {
+            try await pass.run(mode, record: record)
+        }
         status.passFinished(report)
         // For the next start, which would otherwise not know. Without it, monitoring is only late.
         try? pass.state.remember(provedAt: status.now())
@@ -123,12 +125,17 @@ struct AgentService: Service {
 
     /// Runs `body`, and reads the record and looks around from time to time meanwhile. A pass may ask its registry, or bring,
     /// for days: nobody must take that for a store that is out of reach, and one that is must be noticed all the same.
-    private func askingTheStoreMeanwhile<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+    ///
+    /// - Parameter etag: the version of the record that is known: it is not read again while it is that
+    private func askingTheStoreMeanwhile<Result: Sendable>(
+        knowing etag: ETag?, _ body: () async throws -> Result
+    ) async throws -> Result {
         guard let interval = pass.reporting?.interval else { return try await body() }
         let watch = Task {
+            var etag = etag
             while (try? await Task.sleep(for: interval)) != nil {
                 // What has changed is for the next look: a pass is about the record that it began with.
-                _ = try? await readRecord(changedSince: nil)
+                if let fresh = try? await readRecord(changedSince: etag) { etag = fresh.etag }
                 surroundings.lookAgain(status, logger)
             }
         }

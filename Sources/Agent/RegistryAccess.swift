@@ -41,8 +41,10 @@ struct RegistryAccess: Sendable {
     }
 
     /// A client of the registry at a URL.
-    func client(of url: HTTPURL) throws(RegistryError) -> RegistryClient {
-        try client(plainHTTP.registryURL(url), host: hosts(url))
+    ///
+    /// - Parameter receiveBuffer: bytes that the kernel may receive ahead for each connection; `nil` for what it thinks right
+    func client(of url: HTTPURL, receiveBuffer: Int? = nil) throws(RegistryError) -> RegistryClient {
+        try client(plainHTTP.registryURL(url), host: hosts(url), receiveBuffer: receiveBuffer)
     }
 
     /// A client of the registry that an image reference names.
@@ -51,12 +53,16 @@ struct RegistryAccess: Sendable {
         return try client(plainHTTP.contains(host) ? "http://\(host)" : "https://\(host)", host: nil)
     }
 
-    private func client(_ url: String, host: AgentFile.Host?) throws(RegistryError) -> RegistryClient {
+    private func client(
+        _ url: String, host: AgentFile.Host?, receiveBuffer: Int? = nil
+    ) throws(RegistryError) -> RegistryClient {
         var endpoint = try RegistryEndpoint(url)
         if let host {
             endpoint.tls = host.tls
             endpoint.proxy = host.proxy
         }
+        var configuration = configuration
+        configuration.receiveBuffer = receiveBuffer
         return RegistryClient(endpoint, http: http, credentials: credentials, configuration: configuration)
     }
 }

@@ -44,22 +44,25 @@ struct SiteAgent: Sendable {
         self.file = file
         var configuration = HTTPClient.Configuration()
         configuration.ledger = ledger
-        configuration.receiveBuffer = TransferLimits(file).receiveBuffer
         http = HTTPClient(configuration: configuration)
         let registries = RegistryAccess(
             http: http, authFile: file.authFile, connections: file.limits.connections,
             plainHTTP: options.plainHTTP, hosts: { file.host(of: $0) })
-        let sources = try file.sources.enumerated().map { index, source in
-            // Two entries may have one host and different names of repositories there.
-            let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
-            return TransferSource(
-                name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
-                client: try registries.client(of: source.url), mapping: source.repositories, priority: source.priority,
-                weight: source.weight, connections: file.host(of: source.url)?.connections)
-        }
         let shard = try file.shardOfThisHost
         var limits = TransferLimits(file)
         limits.shard = shard
+        let sources = try file.sources.enumerated().map { [limits] index, source in
+            // Two entries may have one host and different names of repositories there.
+            let isRepeated = file.sources[..<index].contains { $0.url.authority == source.url.authority }
+            let connections = file.host(of: source.url)?.connections
+            // The site's own registry is not for the cap to slow.
+            let receiveBuffer = limits.receiveBuffer(connections: connections ?? limits.connections)
+            return TransferSource(
+                name: isRepeated ? "\(source.url.authority) (source \(index + 1))" : source.url.authority,
+                client: try registries.client(of: source.url, receiveBuffer: receiveBuffer),
+                mapping: source.repositories, priority: source.priority, weight: source.weight,
+                connections: connections)
+        }
         let signingKey = try file.signingKey.map { try PrivateKey(path: $0) }
         let state = try before?.pass.state ?? taken ?? StateDirectory(path: file.state)
         let traffic = "\(state.path)/ledger.sqlite"

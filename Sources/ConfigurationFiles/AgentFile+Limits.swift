@@ -47,8 +47,9 @@ extension AgentFile.Limits {
                 Setting(
                     .orNone(.byteRate(rates)), .standard("none"), example: "200Mbit/s",
                     """
-                    The most bytes a second from all sources together; no second carries more than a tenth above. Below \
-                    2Mbit/s one may, since buffers and pieces have a least size.
+                    The most bytes a second from all sources together; no second carries more than about a tenth \
+                    above, or a quarter where there can be fewer than 16 `connections`. Below 2Mbit/s one may, since \
+                    buffers and pieces have a least size.
                     """)
             case .quotaPerDay:
                 Setting(

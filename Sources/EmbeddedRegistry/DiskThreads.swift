@@ -4,7 +4,8 @@ import NIOPosix
 /// Threads that may wait for the disk, so that neither event loops nor Swift's cooperative threads do.
 ///
 /// A server has two sets of them: one that reads and writes, and one for what may wait for much longer, for a repository's
-/// lock, for the disk to have taken everything, or for a large file to be hashed. So no download waits for a push.
+/// lock, for the disk to have taken everything, or for a large file to be hashed. So no download waits for a push to be
+/// committed. What a push sends is written by those that read for downloads, a piece at a time.
 struct DiskThreads: Sendable {
     /// More would only wait in the disk's queue.
     static let count = 8

@@ -9,7 +9,7 @@ struct RegistryChannel: ServerChildChannel {
     private let base: HTTP1Channel
     private let patience: TimeAmount
 
-    /// - Parameter patience: how long a client may take nothing of what it asked for
+    /// - Parameter patience: how long a client may take for one piece of what it asked for
     init(_ base: HTTP1Channel, patience: TimeAmount) {
         self.base = base
         self.patience = patience
@@ -29,10 +29,11 @@ struct RegistryChannel: ServerChildChannel {
     func handle(value: Value, logger: Logger) async { await base.handle(value: value, logger: logger) }
 }
 
-/// Closes a connection whose client takes nothing of what it asked for, which would hold its buffers, and its place among
-/// the connections, for ever.
+/// Closes a connection whose client takes nothing of what it asked for, or next to nothing, which would hold its buffers, and
+/// its place among the connections, for ever.
 ///
-/// It looks at each write until the socket has taken it. Whether the channel is writable does not tell: with less than
+/// It looks at each write until the socket has taken all of it: less than one piece of a download, which has 64 KiB to 512
+/// KiB, within the patience counts as nothing. Whether the channel is writable does not tell: with less than
 /// 64 KiB waiting it is, and the end of a download is no more than that.
 final class StalledWriteHandler: ChannelOutboundHandler {
     typealias OutboundIn = Any
@@ -41,7 +42,7 @@ final class StalledWriteHandler: ChannelOutboundHandler {
     private let patience: TimeAmount
     /// Writes that the socket has not taken.
     private var waiting = 0
-    /// When the socket took something last, or there was nothing to take.
+    /// When the socket had taken a write last, or there was none to take.
     private var since = NIODeadline.now()
     private var timer: Scheduled<Void>?
 

@@ -22,7 +22,7 @@ public struct RegistryServer: Service {
     private let onListening: @Sendable (Int) async -> Void
     /// What stands between each connection and the registry: in tests, faults.
     package var connectionHandlers: @Sendable () -> [any RemovableChannelHandler] = { [] }
-    /// How long a client may take nothing of what it asked for, before its connection is closed.
+    /// How long a client may take for one piece of what it asked for (`PieceBudget`), before its connection is closed.
     package var writePatience = Duration.seconds(120)
     /// When garbage is collected first, and how often then.
     package var collection = (first: Duration.seconds(3600), then: Duration.seconds(86_400))

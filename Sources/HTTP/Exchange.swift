@@ -8,7 +8,6 @@ final class Exchange: @unchecked Sendable {
     private let request: HTTPRequest
     private let sink: (any BodySink)?
     private let userAgent: String
-    private let receiveBuffer: Int?
     private weak var loop: EventLoop?
     private var completion: ((Result<HTTPResponse, HTTPError>) -> Void)?
 
@@ -35,13 +34,12 @@ final class Exchange: @unchecked Sendable {
     static let headerLimit = 256 << 10
 
     init(
-        _ request: HTTPRequest, sink: (any BodySink)?, userAgent: String, receiveBuffer: Int?, loop: EventLoop,
+        _ request: HTTPRequest, sink: (any BodySink)?, userAgent: String, loop: EventLoop,
         completion: @escaping (Result<HTTPResponse, HTTPError>) -> Void
     ) {
         self.request = request
         self.sink = sink
         self.userAgent = userAgent
-        self.receiveBuffer = receiveBuffer
         self.loop = loop
         self.completion = completion
         errorBuffer.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
@@ -75,7 +73,9 @@ final class Exchange: @unchecked Sendable {
         rollcall_setopt_long(raw, CURLOPT_FOLLOWLOCATION, 0)
         rollcall_setopt_long(raw, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         rollcall_setopt_long(raw, CURLOPT_TCP_KEEPALIVE, 1)
-        if let receiveBuffer { rollcall_setopt_receive_buffer(raw, Int32(clamping: receiveBuffer)) }
+        if let receiveBuffer = request.receiveBuffer {
+            rollcall_setopt_receive_buffer(raw, Int32(clamping: receiveBuffer))
+        }
         if request.opensConnection { rollcall_setopt_long(raw, CURLOPT_FRESH_CONNECT, 1) }
         rollcall_setopt_long(raw, CURLOPT_BUFFERSIZE, min(max(1 << 10, request.readSize), 256 << 10))
         if let share { rollcall_setopt_pointer(raw, CURLOPT_SHARE, share) }

@@ -11,9 +11,6 @@ public final class HTTPClient: Sendable {
         public var userAgent = "rollcall"
         /// Where it is written down what hosts answer; `nil` for nowhere.
         public var ledger: HostLedger?
-        /// Bytes that the kernel may receive ahead of what is read, for each connection; `nil` for what it thinks right,
-        /// which grows to megabytes. Over a distance, a connection brings no more than that in a round trip.
-        public var receiveBuffer: Int?
 
         /// The defaults.
         public init() {}
@@ -22,14 +19,12 @@ public final class HTTPClient: Sendable {
     private let loop: EventLoop
     private let userAgent: String
     private let ledger: HostLedger?
-    private let receiveBuffer: Int?
 
     /// Starts the event-loop thread.
     public init(configuration: Configuration = Configuration()) {
         loop = EventLoop(idleConnections: configuration.idleConnections)
         userAgent = configuration.userAgent
         ledger = configuration.ledger
-        receiveBuffer = configuration.receiveBuffer
     }
 
     deinit { shutdown() }
@@ -47,9 +42,7 @@ public final class HTTPClient: Sendable {
         let sentAt = ledger?.now ?? 0
         let result: Result<HTTPResponse, HTTPError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let exchange = Exchange(
-                    request, sink: sink, userAgent: userAgent, receiveBuffer: receiveBuffer, loop: loop
-                ) {
+                let exchange = Exchange(request, sink: sink, userAgent: userAgent, loop: loop) {
                     continuation.resume(returning: $0)
                 }
                 // Before the start: a task that is cancelled already sends nothing.

@@ -33,6 +33,9 @@ public struct HTTPRequest: Sendable {
     public var opensConnection: Bool
     /// How many bytes are read from the connection at once, 1 KiB to 256 KiB. A sink gets them in pieces of at most 16 KiB.
     public var readSize: Int
+    /// Bytes that the kernel may receive ahead of what is read, where the request opens a connection; `nil` for what it thinks
+    /// right, which grows to megabytes. Over a distance, the connection brings no more than that in a round trip.
+    public var receiveBuffer: Int?
 
     /// - Parameters:
     ///   - method: the method
@@ -54,6 +57,7 @@ public struct HTTPRequest: Sendable {
         self.responseLimit = responseLimit
         self.opensConnection = false
         self.readSize = 256 << 10
+        self.receiveBuffer = nil
     }
 }
 

@@ -27,7 +27,8 @@ extension CentralStore {
                         found,
                         "'\(site)' has seen record \(furthest) of the audit chain, and signed that on"
                             + " \(word.manifest.issuedAt)",
-                        wayOut: "see 'Disaster recovery' in docs/installation.md; or the agent of '\(site)' was used with"
+                        wayOut:
+                            "see 'Disaster recovery' in docs/installation.md; or the agent of '\(site)' was used with"
                             + " another store: remove its 'audit-head'"))
             }
         }

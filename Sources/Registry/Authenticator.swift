@@ -41,15 +41,16 @@ actor Authenticator {
     ///   - url: the registry's URL that answered
     ///   - scopes: what was asked for
     ///   - rejected: the value that was refused
-    func renew(after head: HTTPResponseHead, at url: HTTPURL, scopes: [TokenScope], rejected: Secret?)
-        async throws(RegistryError) -> Secret?
-    {
+    ///   - isFirst: whether it is the request's first: what helpers answer is asked for anew then, and once is enough
+    func renew(
+        after head: HTTPResponseHead, at url: HTTPURL, scopes: [TokenScope], rejected: Secret?, isFirst: Bool
+    ) async throws(RegistryError) -> Secret? {
         let challenges = Challenge.parse(head.headers.all("WWW-Authenticate"))
         guard let chosen = try AuthenticationScheme.choose(challenges, at: url, registry: endpoint.url) else {
             return nil
         }
         scheme = chosen
-        await credentials?.forget()
+        if isFirst { await credentials?.forget() }
         guard case .bearer = chosen else {
             let fresh = try await credential(for: scopes)?.basicAuthorization
             return fresh == rejected ? nil : fresh

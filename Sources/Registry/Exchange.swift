@@ -15,6 +15,8 @@ struct Exchange: Sendable {
     var sink: (any BodySink)?
     /// How many bytes of a body are read at once.
     var readSize = 16 << 10
+    /// Bytes that the kernel may receive ahead on a connection that is opened for it, where not the client's.
+    var receiveBuffer: Int?
     var bodyLimit = ErrorBody.maximumSize
     /// The statuses that are answers rather than refusals.
     var accepts: Set<Int>

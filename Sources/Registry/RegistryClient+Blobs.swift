@@ -47,12 +47,13 @@ extension RegistryClient {
     ///   - size: the whole blob's length in bytes as its descriptor says, to refuse a wrong one before any byte
     ///   - sink: where the bytes go
     ///   - readSize: how many bytes are read at once, 1 KiB to 256 KiB
+    ///   - receiveBuffer: bytes that the kernel may receive ahead, where a connection is opened for it; `nil` for the client's
     /// - Throws: `RegistryError`: `.notFound`; `.rangeIgnored` where the source answers with the whole blob;
     ///   `.rangeInvalid`; `.protocolViolation` for a wrong length, another range or an encoded body; `.network` with
     ///   `isTransient` for a body that broke off.
     public func fetchBlob(
         _ repository: Repository, _ digest: Digest, range: ClosedRange<Int64>? = nil, size: Int64? = nil,
-        into sink: any BodySink, readSize: Int = 256 << 10
+        into sink: any BodySink, readSize: Int = 256 << 10, receiveBuffer: Int? = nil
     ) async throws(RegistryError) -> BlobDelivery {
         var exchange = Exchange(.get, blobURL(repository, digest), accepts: range == nil ? [200] : [200, 206])
         // An encoded body has other bytes than the digest covers.
@@ -62,6 +63,7 @@ extension RegistryClient {
         exchange.timeouts = bodyTimeouts
         exchange.sink = sink
         exchange.readSize = readSize
+        exchange.receiveBuffer = receiveBuffer
         exchange.judge = { head in
             switch BlobAnswer(head, range: range, size: size) {
             case .fits(let length, _): .take(length: length)

@@ -18,6 +18,9 @@ public struct RegistryClient: Sendable {
         /// Seconds of near silence after which a blob's body is given up, either way. A commit may take ten times as
         /// long: registries hash the blob again before they answer.
         public var stall = 60
+        /// Bytes that the kernel may receive ahead of what is read, for each connection that is opened; `nil` for what it thinks
+        /// right. Over a distance, a connection brings no more than that in a round trip.
+        public var receiveBuffer: Int?
 
         /// - Parameters:
         ///   - gates: the budgets of requests in flight
@@ -59,7 +62,8 @@ public struct RegistryClient: Sendable {
         self.endpoint = endpoint
         transport = Transport(
             endpoint: endpoint, http: http, gates: configuration.gates, retry: configuration.retry,
-            timing: configuration.timing, certificates: configuration.certificates)
+            timing: configuration.timing, certificates: configuration.certificates,
+            receiveBuffer: configuration.receiveBuffer)
         bodyTimeouts = Timeouts(stall: configuration.stall)
         commitTimeouts = Timeouts(stall: configuration.stall * 10)
         authenticator = Authenticator(transport: transport, credentials: credentials)
@@ -94,9 +98,11 @@ public struct RegistryClient: Sendable {
             let isWorthAnother =
                 renewals == 0
                 || renewals < Self.maximumRenewals && AuthenticationScheme.callsTokenInvalid(reply.head)
+            if isWorthAnother, renewals > 0 { try await transport.pauseBeforeAnotherTry(exchange) }
             guard isWorthAnother,
                 let fresh = try await authenticator.renew(
-                    after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization)
+                    after: reply.head, at: reply.url, scopes: scopes, rejected: exchange.authorization,
+                    isFirst: renewals == 0)
             else {
                 let error = refusal(reply)
                 let reason = await authenticator.explanation(for: scopes)

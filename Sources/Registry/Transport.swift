@@ -8,6 +8,7 @@ struct Transport: Sendable {
     let retry: RetryPolicy
     let timing: Timing
     let certificates: CertificateDirectory
+    let receiveBuffer: Int?
 
     /// The most redirects of one request.
     static let maximumRedirects = 5
@@ -39,6 +40,10 @@ struct Transport: Sendable {
                     expired < Self.maximumExpiries
                 {
                     expired += 1
+                    if expired > 1 {
+                        let wait = try await pauseBeforeAnotherTry(exchange)
+                        waited += wait
+                    }
                     continue
                 }
                 failure = .status(reply.status, retryAfter: reply.head.retryAfter(unixTime: timing.unixTime()))
@@ -61,6 +66,16 @@ struct Transport: Sendable {
                 do { try await timing.sleep(wait) } catch { throw .cancelled(exchange.url) }
             }
         }
+    }
+
+    /// Waits before something is tried again that a first repetition, at once, has not helped.
+    ///
+    /// - Returns: how long it was
+    @discardableResult
+    func pauseBeforeAnotherTry(_ exchange: Exchange) async throws(RegistryError) -> Duration {
+        let wait = retry.firstWait * timing.chance()
+        do { try await timing.sleep(wait) } catch { throw .cancelled(exchange.url) }
+        return wait
     }
 
     /// Nothing more is sent to a host that asked for patience, by anyone: not even where this request gives up.
@@ -108,6 +123,7 @@ struct Transport: Sendable {
         request.proxy = endpoint.proxy
         request.timeouts = exchange.timeouts
         request.readSize = exchange.readSize
+        request.receiveBuffer = exchange.receiveBuffer ?? receiveBuffer
         let gate = gates.gate(for: url)
         do throws(HostGate.Refusal) {
             try await gate.acquire(exchange.lane, patience: retry.totalWait)

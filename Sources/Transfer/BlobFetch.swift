@@ -46,7 +46,9 @@ struct BlobFetch: Sendable {
         let missing = planner.with { $0.missing }
         guard missing > 0 else { return }
         let refusals = Refusals()
-        let own = Int(max(1, min(Int64(context.limits.connections), missing / Self.bytesPerConnection)))
+        // A source may have a bound of its own, above what the others have.
+        let most = sources.map(\.connections).max() ?? 1
+        let own = Int(max(1, min(Int64(most), missing / Self.bytesPerConnection)))
         let helpers = Int(min(Self.helpers, missing / Self.bytesPerHelper))
         let failure: TransferError? = await withTaskGroup(of: TransferError?.self) { group in
             for index in 0..<own + helpers {
@@ -96,7 +98,8 @@ struct BlobFetch: Sendable {
                 guard await context.pause(Self.recheck) else { throw stopped }
                 continue
             }
-            let result = await fetch(lease, from: source)
+            let before = refusals.forgiven(source.name)
+            let result = await fetch(lease, from: source, refusals)
             planner.with { $0.finish(lease.id) }
             source.gate.release(isTiny: isTiny)
             switch result {
@@ -106,8 +109,10 @@ struct BlobFetch: Sendable {
                 source.ignoredRange()
             case .failure(.refusal(let reason)):
                 source.answered()
-                refusals.add(source.name, reason, isForgiven: contributors.names.contains(source.name))
                 context.board.update { $0.retries += 1 }
+                // Not again at once: who is forgiven has the blob, and was asked at the wrong moment or server.
+                guard refusals.add(source.name, reason, after: before) else { continue }
+                guard await context.pause(Self.recheck) else { throw stopped }
             case .failure(.passing(let error)):
                 source.failed(error)
                 context.board.update { $0.retries += 1 }
@@ -127,6 +132,8 @@ struct BlobFetch: Sendable {
         case .wait: return nil
         case .none: break
         }
+        // One of the requests under way may be at a server that has what another one lacks.
+        if sources.contains(where: { refusals[$0.name] != nil }), planner.with({ !$0.leases.isEmpty }) { return nil }
         throw TransferError(noneDelivers: sources, refusals: { refusals[$0] })
     }
 
@@ -159,6 +166,13 @@ struct BlobFetch: Sendable {
         min(context.limits.readSize, max(16 << 10, (4 << 20) / max(1, source.gate.limit)))
     }
 
+    /// What the kernel may receive ahead, where it is not what the source's connections have otherwise: of one that ignores
+    /// ranges, each large blob has one connection only, so that there are few.
+    private func receiveBuffer(_ source: ActiveSource) -> Int? {
+        guard source.ignoresRanges, task.size > TransferSchedule.Limits().largeBlobSize else { return nil }
+        return context.limits.receiveBuffer(connections: min(source.connections, context.limits.blobs))
+    }
+
     private enum FetchFailure: Error {
         /// The network's, or a busy server's: it may pass.
         case passing(RegistryError)
@@ -170,7 +184,9 @@ struct BlobFetch: Sendable {
         case ours
     }
 
-    private func fetch(_ lease: RangePlanner.Lease, from source: ActiveSource) async -> Result<Void, FetchFailure> {
+    private func fetch(
+        _ lease: RangePlanner.Lease, from source: ActiveSource, _ refusals: Refusals
+    ) async -> Result<Void, FetchFailure> {
         let isWhole = source.ignoresRanges || (lease.start == 0 && lease.end == task.size)
         let sink = RangeSink(
             lease: lease, skipping: isWhole ? lease.start : 0, planner: planner, pump: pump, pool: context.pool,
@@ -178,6 +194,7 @@ struct BlobFetch: Sendable {
         ) { handshake in
             source.gate.measured(roundTrip: handshake)
         } onReceived: { count in
+            refusals.delivers(source.name)
             source.gate.received(Int64(count))
             context.board.received(Int64(count), of: task.digest, from: source.name)
         }
@@ -192,7 +209,7 @@ struct BlobFetch: Sendable {
             let repository = try source.source.mapping.destination(of: listed)
             _ = try await source.source.client.fetchBlob(
                 repository, task.digest, range: isWhole ? nil : lease.start...(lease.end - 1), size: task.size,
-                into: sink, readSize: readSize(source))
+                into: sink, readSize: readSize(source), receiveBuffer: receiveBuffer(source))
         } catch {
             if sink.isSatisfied || sink.isRefusedByPump || sink.isStoppedByMeter || Task.isCancelled {
                 return .failure(.ours)
@@ -223,29 +240,49 @@ final class Contributors: Sendable {
 }
 
 /// Which sources refused a blob, and why.
+///
+/// Behind one name there may be several servers, of which one does not have yet, or serves wrongly, what the others deliver. So
+/// a source that has delivered some of the blob is asked again, a few times.
 final class Refusals: Sendable {
     private struct State {
         var reasons: [String: String] = [:]
+        var delivering: Set<String> = []
         var forgiven: [String: Int] = [:]
     }
     private let state = Mutex(State())
 
-    /// Refusals that one source is forgiven in one attempt. Behind one name there may be several servers, of which one does
-    /// not have yet, or serves wrongly, what the others deliver.
+    /// Refusals in a row that one source is forgiven.
     static let forgiven = 8
 
     subscript(name: String) -> String? { state.withLock { $0.reasons[name] } }
 
+    /// How many refusals a source was forgiven since it delivered something.
+    func forgiven(_ name: String) -> Int { state.withLock { $0.forgiven[name] ?? 0 } }
+
+    /// Records that bytes of the blob have come.
+    func delivers(_ name: String) {
+        state.withLock { state in
+            if !state.reasons.isEmpty { state.reasons[name] = nil }
+            if !state.forgiven.isEmpty { state.forgiven[name] = nil }
+            if !state.delivering.contains(name) { state.delivering.insert(name) }
+        }
+    }
+
     /// Records a refusal.
     ///
-    /// - Parameter isForgiven: whether it has delivered some of the blob: then it is asked again, a few times
-    func add(_ name: String, _ reason: String, isForgiven: Bool) {
+    /// - Parameter before: how many it had been forgiven when it was asked: of requests that were under way together, one
+    ///   counts
+    /// - Returns: whether it is forgiven
+    func add(_ name: String, _ reason: String, after before: Int) -> Bool {
         state.withLock { state in
-            if isForgiven, state.forgiven[name, default: 0] < Self.forgiven {
-                state.forgiven[name, default: 0] += 1
-            } else {
+            let count = state.forgiven[name] ?? 0
+            guard state.delivering.contains(name), state.reasons[name] == nil, count < Self.forgiven || count != before
+            else {
                 state.reasons[name] = reason
+                return false
             }
+            if count == before { state.forgiven[name] = count + 1 }
+            return true
         }
     }
 }

@@ -28,6 +28,8 @@ struct BlobTransfer: Sendable {
             }
             let offered = OfferedSessions()
             let remaining = try await mount(into: task.missingIn, from: task.presentIn, offered)
+            // One is used at once. The others would be kept open for as long as the blob is on its way.
+            await destination.client.giveUp(offered.takeAll(except: remaining.first), within: context.patience)
             guard !remaining.isEmpty else { return [:] }
             let failures: [Repository: TransferError]
             do throws(TransferError) {
@@ -35,7 +37,7 @@ struct BlobTransfer: Sendable {
             } catch {
                 failures = Dictionary(remaining.map { ($0, error) }) { first, _ in first }
             }
-            for session in offered.rest { await destination.client.cancel(session) }
+            await destination.client.giveUp(offered.takeAll(), within: context.patience)
             return failures
         } catch {
             return Dictionary(task.missingIn.map { ($0, error) }) { first, _ in first }
@@ -132,7 +134,8 @@ struct BlobTransfer: Sendable {
             let planner = SharedPlanner(RangePlanner(size: task.size, done: spooled.present))
             let fetch = BlobFetch(
                 task: task, planner: planner, pump: pump, sources: sources, context: context)
-            // The upload follows the fetch (cut-through): both at once, and each ends the other when it cannot go on.
+            // The upload follows the fetch (cut-through): both at once. Each ends the other when it cannot go on, unless
+            // the bytes are for further repositories too.
             async let upload = uploadFirst(repositories, pump: pump, spooled: spooled, offered)
             do throws(TransferError) {
                 try await sharing(sources[...]) { () async throws(TransferError) in try await fetch.run() }
@@ -182,6 +185,8 @@ struct BlobTransfer: Sendable {
             try await upload(to: first, pump: pump, spooled: spooled, offered)
             return .success(first)
         } catch {
+            // The rest would come for nobody. What is here already stays for a later pass.
+            if repositories.count == 1, error.code != .cancelled, !Task.isCancelled { pump.fail(error) }
             return .failure(error)
         }
     }
@@ -194,9 +199,8 @@ struct BlobTransfer: Sendable {
         var rest = repositories.dropFirst()[...]
         switch uploaded {
         case .success(let first):
-            // Who was offered a session instead of a mount would be offered another one.
-            let asked = rest.filter { offered.has($0) }
-            rest = try await (asked + mount(into: rest.filter { !offered.has($0) }, from: [first], offered))[...]
+            // Also those that were not given it from another repository: that one may not be to be read from there.
+            rest = try await mount(into: Array(rest), from: [first], offered)[...]
         case .failure(let error):
             if let first = repositories.first { failures[first] = error }
         }
@@ -251,10 +255,33 @@ private final class OfferedSessions: Sendable {
         sessions.withLock { $0[repository] = session }
     }
 
-    func has(_ repository: Repository) -> Bool { sessions.withLock { $0[repository] != nil } }
-
     func take(_ repository: Repository) -> UploadSession? { sessions.withLock { $0.removeValue(forKey: repository) } }
 
-    /// Those that nobody has taken.
-    var rest: [UploadSession] { sessions.withLock { Array($0.values) } }
+    /// Those that nobody has taken, but for one repository's.
+    func takeAll(except kept: Repository? = nil) -> [UploadSession] {
+        sessions.withLock { sessions in
+            let taken = sessions.filter { $0.key != kept }
+            for repository in taken.keys { sessions[repository] = nil }
+            return Array(taken.values)
+        }
+    }
+}
+
+extension DestinationStore {
+    /// Gives up upload sessions, also where the task is cancelled, which would send nothing.
+    ///
+    /// - Parameter patience: how long the registry has for it: it forgets them by itself, too
+    func giveUp(_ sessions: [UploadSession], within patience: Duration) async {
+        guard !sessions.isEmpty else { return }
+        await Task.detached {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    _ = await bounded(sessions, atOnce: BlobTransfer.mountsAtOnce) { await self.cancel($0) }
+                }
+                group.addTask { try? await Task.sleep(for: patience) }
+                _ = await group.next()
+                group.cancelAll()
+            }
+        }.value
+    }
 }

@@ -165,12 +165,18 @@ package final class ResumeJournal: Sendable {
     }
 
     /// What is recorded of one blob, by position.
-    func extents(of digest: Digest) -> [Extent] {
+    ///
+    /// - Parameters:
+    ///   - digest: the blob
+    ///   - start: the least position at which one begins
+    ///   - count: the most that are wanted
+    func extents(of digest: Digest, from start: Int64 = 0, atMost count: Int = .max) -> [Extent] {
         flush()
         let rows = try? database.read { database in
             try Row.fetchAll(
-                database, sql: "SELECT start, end, checksum FROM extent WHERE digest = ? ORDER BY start",
-                arguments: [digest.description])
+                database,
+                sql: "SELECT start, end, checksum FROM extent WHERE digest = ? AND start >= ? ORDER BY start LIMIT ?",
+                arguments: [digest.description, start, count])
         }
         return (rows ?? []).compactMap { row in
             guard let start: Int64 = Self.value(row, 0), let end: Int64 = Self.value(row, 1),
@@ -180,14 +186,14 @@ package final class ResumeJournal: Sendable {
         }
     }
 
-    /// Whether nothing is recorded of a blob's bytes.
-    func isEmpty(of digest: Digest) -> Bool {
+    /// Whether nothing is recorded of a blob's bytes; `nil` where that cannot be read.
+    func isEmpty(of digest: Digest) -> Bool? {
         flush()
         let isKnown = try? database.read { database in
             try Bool.fetchOne(
                 database, sql: "SELECT EXISTS (SELECT 1 FROM extent WHERE digest = ?)", arguments: [digest.description])
         }
-        return isKnown != true
+        return isKnown.map { !$0 }
     }
 
     /// A column's value; `nil` where it is of another type, on which GRDB's own subscript traps.

@@ -6,7 +6,7 @@ import Synchronization
 /// What is limited, and counted, is the bodies that are read from sources: blobs in pieces of at most 16 KiB, and manifests
 /// whole, each admitted before it is taken. Headers and TLS are not, and the kernel's socket buffers
 /// are ahead of what is read: they fill at the link's speed, and then TCP holds the sender to the rate at which they are
-/// emptied. So under a cap they are small (`TransferLimits.receiveBuffer`).
+/// emptied. So under a cap they are small (`TransferLimits.receiveBuffer(connections:)`).
 ///
 /// Under a cap, connections take turns: one that finds the bucket empty, or others waiting, waits in a queue, and a
 /// single alarm lets the first few of it read on, for a quantum of bytes each. So pauses and wake-ups grow with the rate

@@ -13,8 +13,8 @@ import Synchronization
 /// its own, of which at most one succeeds: they must not write into the same file. The journal is of digests alone, since
 /// its checksums tell what a file holds.
 ///
-/// The bound on files holds for all that lie here, also for those that wait for a later pass: where a blob needs room, the
-/// ones that have waited longest go.
+/// The bound on files holds for all that lie here, also for those that wait for a later pass, and some of those go where a
+/// blob needs room (`WaitingFiles`).
 final class SpoolDirectory: Sendable {
     let path: String
     private let memory: ByteBudget
@@ -25,17 +25,31 @@ final class SpoolDirectory: Sendable {
     /// Where files become blobs. Elsewhere the directory is a part of the agent's state, of which the agent sees to it that
     /// nobody else uses it.
     let lock: SpoolLock?
-    /// The files that no transfer has in hand.
-    private let waiting = Mutex(WaitingFiles())
+    private let state = Mutex(State())
+    /// Seconds since 1970.
+    private let now: @Sendable () -> Int64
     /// Opens large files, and reads what of them is good: that may take minutes, and Swift's own threads must not wait.
     private let disks = DispatchQueue(label: "rollcall.spool", qos: .utility, attributes: .concurrent)
+
+    private struct State {
+        /// The files that no transfer has in hand.
+        var waiting = WaitingFiles()
+        /// Those that one has: as many as blobs with a file are on their way.
+        var inHand: [(name: String, size: Int64)] = []
+
+        var bytesInHand: Int64 { inHand.reduce(0) { $0.saturatingAdding($1.size) } }
+    }
 
     /// Blobs of at most this many bytes stay in memory, unless said otherwise: a file costs more than fetching them again.
     static let memoryBlobSize: Int64 = 128 << 10
     /// A file that no run has touched for this many seconds is of a list that is gone.
-    static let staleAfter: TimeInterval = 14 * 86_400
+    static let staleAfter: Int64 = 14 * 86_400
     /// Files of at most this many bytes are opened without a change of threads.
     static let quickSize: Int64 = 8 << 20
+    /// The longest extent that is read back, in bytes: earlier versions recorded segments of 256 KiB.
+    static let longestExtent = max(SegmentPool.segmentSize, 256 << 10)
+    /// Extents that are in memory at once: of a blob of 10 GiB there are 163,840.
+    static let extentsAtOnce = 2048
 
     /// Opens the directory, and removes files that the journal does not know or that are stale.
     ///
@@ -46,12 +60,14 @@ final class SpoolDirectory: Sendable {
     ///   - smallBlobSize: blobs of at most this many bytes stay in memory
     ///   - keepsFiles: whether its files become the blobs at the destination
     ///   - lock: the lock of who used the directory in this process before
+    ///   - now: seconds since 1970
     /// - Throws: `TransferError.spoolFailed` when the directory cannot be written
     init(
         path: String, memoryLimit: Int64, diskLimit: Int64, smallBlobSize: Int64, keepsFiles: Bool = false,
-        lock taken: SpoolLock? = nil
+        lock taken: SpoolLock? = nil, now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) throws(TransferError) {
         self.path = path
+        self.now = now
         memory = ByteBudget(limit: memoryLimit)
         disk = ByteBudget(limit: diskLimit)
         self.smallBlobSize = smallBlobSize
@@ -94,40 +110,79 @@ final class SpoolDirectory: Sendable {
         }
         return try await disk.withBytes(descriptor.size) { () async throws(TransferError) in
             let name = Self.fileName(descriptor)
-            takeInHand(name)
-            defer { putDown(name, descriptor) }
-            let (file, present) = try await open(name, descriptor)
-            return try await body(
-                SpooledBlob(digest: descriptor.digest, storage: .file(file), present: present, journal: journal))
-        }
-    }
-
-    /// Takes a blob's file from those that wait, and makes room for it where that needs some.
-    private func takeInHand(_ name: String) {
-        let inHand = disk.limit - disk.free
-        waiting.withLock { waiting in
-            waiting.take(name)
-            // Under the lock: a file that somebody takes in hand is not removed.
-            for name in waiting.drop(toFit: disk.limit - inHand) { remove(name) }
-        }
-    }
-
-    /// Keeps the file of a blob that is not brought yet for a later pass, if there is anything in it.
-    private func putDown(_ name: String, _ descriptor: Descriptor) {
-        var status = stat()
-        guard lstat("\(path)/\(name)", &status) == 0 else { return }
-        waiting.withLock { waiting in
-            if journal.isEmpty(of: descriptor.digest) {
-                remove(name)
-            } else {
-                waiting.add(name, size: descriptor.size)
+            takeInHand(name, descriptor.size)
+            do throws(TransferError) {
+                let (file, present) = try await open(name, descriptor)
+                let result = try await body(
+                    SpooledBlob(digest: descriptor.digest, storage: .file(file), present: present, journal: journal))
+                await putDown(name, descriptor)
+                return result
+            } catch {
+                await putDown(name, descriptor)
+                throw error
             }
         }
     }
 
-    private func remove(_ name: String) {
-        if let digest = Self.digest(ofFile: name) { journal.forget(digest) }
+    /// Takes a blob's file from those that wait, and makes room for it where that needs some.
+    private func takeInHand(_ name: String, _ size: Int64) {
+        state.withLock { state in
+            state.waiting.take(name)
+            state.inHand.append((name, size))
+            // Under the lock: a file that somebody takes in hand is not removed.
+            for name in state.waiting.drop(toFit: disk.limit - state.bytesInHand) { remove(name, state) }
+        }
+    }
+
+    /// Keeps the file of a blob that is not brought yet for a later pass, if there is anything in it.
+    private func putDown(_ name: String, _ descriptor: Descriptor) async {
+        var status = stat()
+        let isThere = lstat("\(path)/\(name)", &status) == 0
+        let isKept: Bool
+        if isThere {
+            // Before the lock is taken, since it waits for the disk. Where the journal cannot say, the bytes may be good.
+            isKept = await aside { [journal] in journal.isEmpty(of: descriptor.digest) != true }
+        } else {
+            isKept = false
+        }
+        state.withLock { state in
+            if let index = state.inHand.firstIndex(where: { $0.name == name }) { state.inHand.remove(at: index) }
+            if isKept {
+                state.waiting.add(name, size: descriptor.size, since: now())
+            } else if isThere {
+                remove(name, state)
+            }
+        }
+    }
+
+    /// Removes a file that neither waits nor is in hand any more, with the lock held. What the journal says of its digest
+    /// goes too, unless there is a file of another length that it says it of.
+    private func remove(_ name: String, _ state: State) {
+        if let digest = Self.digest(ofFile: name) {
+            let others = Self.fileNames(of: digest)
+            let isShared = (state.waiting.names + state.inHand.map(\.name)).contains { $0.hasPrefix(others) }
+            if !isShared { journal.forget(digest) }
+        }
         unlink("\(path)/\(name)")
+    }
+
+    /// Removes some of the files that wait.
+    ///
+    /// - Returns: whether there were any
+    @discardableResult
+    private func drop(_ choose: (inout WaitingFiles) -> [String]) -> Bool {
+        state.withLock { state in
+            let names = choose(&state.waiting)
+            for name in names { remove(name, state) }
+            return !names.isEmpty
+        }
+    }
+
+    /// Does what waits for the disk on a thread that may.
+    private func aside<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+        await withCheckedContinuation { continuation in
+            disks.async { continuation.resume(returning: work()) }
+        }
     }
 
     /// Opens a blob's file, and finds out what an earlier run left in it.
@@ -136,41 +191,53 @@ final class SpoolDirectory: Sendable {
     private func open(
         _ name: String, _ descriptor: Descriptor
     ) async throws(TransferError) -> (file: SpoolFile, present: ByteRanges) {
-        let path = "\(path)/\(name)"
-        let isKept = keepsFiles
         let isCancelled = Flag()
         let work: @Sendable () -> Result<(file: SpoolFile, present: ByteRanges), TransferError> = {
             Result { () throws(TransferError) in
-                let file = try SpoolFile(path: path, size: descriptor.size, isKept: isKept)
+                let file = try self.file(name, descriptor.size)
                 return (file, try self.intactRanges(of: descriptor, in: file, unless: isCancelled))
             }
         }
         guard descriptor.size > Self.quickSize else { return try work().get() }
         let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                disks.async { continuation.resume(returning: work()) }
-            }
+            await aside(work)
         } onCancel: {
             isCancelled.set()
         }
         return try result.get()
     }
 
-    /// Bytes of all files that lie here, in hand or waiting.
-    var bytesOfFiles: Int64 { waiting.withLock { $0.bytes }.saturatingAdding(disk.limit - disk.free) }
+    /// Opens a blob's file. On a full disk, what waits for a later pass makes room.
+    private func file(_ name: String, _ size: Int64) throws(TransferError) -> SpoolFile {
+        let path = "\(path)/\(name)"
+        do throws(TransferError) {
+            return try SpoolFile(path: path, size: size, isKept: keepsFiles)
+        } catch {
+            guard error.code == .spoolFull, drop({ $0.drop(toFit: 0) }) else { throw error }
+            return try SpoolFile(path: path, size: size, isKept: keepsFiles)
+        }
+    }
 
-    /// The digests that earlier runs left bytes of.
-    func leftovers() -> Set<String> { journal.digests() }
+    /// Bytes of all files that lie here, in hand or waiting.
+    var bytesOfFiles: Int64 { state.withLock { $0.waiting.bytes.saturatingAdding($0.bytesInHand) } }
+
+    /// The digests whose files wait.
+    func leftovers() -> Set<Digest> { Set(state.withLock { $0.waiting.names }.compactMap { Self.digest(ofFile: $0) }) }
+
+    /// Removes files that no run has touched for long.
+    func removeStale() {
+        let oldest = now() - Self.staleAfter
+        drop { $0.drop(olderThan: oldest) }
+    }
 
     /// Removes what is left of a blob that needs no transfer any more: of a run that was killed after the registry had
     /// taken it, and before it could tidy up.
     func discard(_ digest: Digest) {
-        journal.forget(digest)
-        waiting.withLock { waiting in
-            for name in files() where Self.digest(ofFile: name) == digest {
-                waiting.take(name)
-                unlink("\(path)/\(name)")
-            }
+        let names = Self.fileNames(of: digest)
+        drop { waiting in
+            let found = waiting.names.filter { $0.hasPrefix(names) }
+            for name in found { waiting.take(name) }
+            return found
         }
     }
 
@@ -184,44 +251,49 @@ final class SpoolDirectory: Sendable {
         of descriptor: Descriptor, in file: SpoolFile, unless isCancelled: Flag
     ) throws(TransferError) -> ByteRanges {
         var intact = ByteRanges()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentPool.segmentSize, alignment: 4096)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.longestExtent, alignment: 4096)
         defer { buffer.deallocate() }
-        for extent in journal.extents(of: descriptor.digest)
-        where extent.range.upperBound <= descriptor.size && extent.range.count <= buffer.count {
-            guard !isCancelled.isSet else { throw TransferError(.cancelled, "the transfer was stopped") }
-            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<extent.range.count])
-            guard (try? file.read(into: room, at: extent.range.lowerBound)) != nil,
-                RangeChecksum.of(UnsafeRawBufferPointer(room)) == extent.checksum
-            else { continue }
-            intact.insert(extent.range)
+        var extents = journal.extents(of: descriptor.digest, atMost: Self.extentsAtOnce)
+        while let last = extents.last {
+            for extent in extents
+            where extent.range.upperBound <= descriptor.size && extent.range.count <= buffer.count {
+                guard !isCancelled.isSet else { throw TransferError(.cancelled, "the transfer was stopped") }
+                let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<extent.range.count])
+                guard (try? file.read(into: room, at: extent.range.lowerBound)) != nil,
+                    RangeChecksum.of(UnsafeRawBufferPointer(room)) == extent.checksum
+                else { continue }
+                intact.insert(extent.range)
+            }
+            extents = journal.extents(
+                of: descriptor.digest, from: last.range.lowerBound + 1, atMost: Self.extentsAtOnce)
         }
         return intact
     }
 
     private func removeLeftovers() {
         let known = journal.digests()
-        var found: [(name: String, size: Int64, modified: Date)] = []
+        let oldest = now() - Self.staleAfter
+        var found: [(name: String, size: Int64, modified: Int64)] = []
         for name in files() {
             guard let digest = Self.digest(ofFile: name), let size = Self.size(ofFile: name) else { continue }
-            let modified = (try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)"))?[.modificationDate]
-            guard known.contains(digest.description), let modified = modified as? Date,
-                modified.timeIntervalSinceNow >= -Self.staleAfter
+            var status = stat()
+            guard known.contains(digest.description), lstat("\(path)/\(name)", &status) == 0,
+                status.st_mtim.tv_sec >= oldest
             else {
-                remove(name)
+                unlink("\(path)/\(name)")
                 continue
             }
-            found.append((name, size, modified))
+            found.append((name, size, Int64(status.st_mtim.tv_sec)))
         }
         found.sort { $0.modified < $1.modified }
-        waiting.withLock { waiting in
-            for file in found { waiting.add(file.name, size: file.size) }
-            // The bound may have become a smaller one.
-            for name in waiting.drop(toFit: disk.limit) { remove(name) }
+        let kept = Set(found.compactMap { Self.digest(ofFile: $0.name)?.description })
+        for name in known where !kept.contains(name) {
+            if let digest = try? Digest(name) { journal.forget(digest) }
         }
-        let kept = Set(found.compactMap { Self.digest(ofFile: $0.name) })
-        for name in known {
-            guard let digest = try? Digest(name), !kept.contains(digest) else { continue }
-            journal.forget(digest)
+        drop { [found] waiting in
+            for file in found { waiting.addLeft(file.name, size: file.size, since: file.modified) }
+            // The bound may have become a smaller one.
+            return waiting.drop(toFit: disk.limit)
         }
     }
 
@@ -231,8 +303,11 @@ final class SpoolDirectory: Sendable {
     }
 
     private static func fileName(_ descriptor: Descriptor) -> String {
-        "\(descriptor.digest.algorithm.rawValue)-\(descriptor.digest.hex)-\(descriptor.size)"
+        "\(fileNames(of: descriptor.digest))\(descriptor.size)"
     }
+
+    /// What the names of all of a digest's files begin with.
+    private static func fileNames(of digest: Digest) -> String { "\(digest.algorithm.rawValue)-\(digest.hex)-" }
 
     /// Whose file it is; `nil` for one of another name.
     private static func digest(ofFile name: String) -> Digest? {
@@ -246,40 +321,81 @@ final class SpoolDirectory: Sendable {
     }
 }
 
-/// The files of blobs that no transfer has in hand, the one that has waited longest first. A pure value.
-struct WaitingFiles: Equatable {
-    private var files: [(name: String, size: Int64)] = []
+/// The files of blobs that no transfer has in hand. A pure value.
+///
+/// Passes go through what is missing in the same order. Where that is more than there is room for, and nothing of it is taken
+/// by the registry, dropping what has waited longest would drop each file just before its turn. So of what this process
+/// has put down, the latest goes first, and what lies here otherwise is found again; what an earlier process left goes before
+/// that, the oldest first: nobody has asked for it yet.
+struct WaitingFiles {
+    private struct File {
+        let name: String
+        /// Bytes.
+        let size: Int64
+        /// When it was touched last, in seconds since 1970.
+        let since: Int64
+    }
+
+    /// What an earlier process left, in the order in which it was touched.
+    private var left: [File] = []
+    /// What this one has put down, in that order.
+    private var putDown: [File] = []
     /// Their lengths together, in bytes.
     private(set) var bytes: Int64 = 0
 
-    static func == (one: WaitingFiles, other: WaitingFiles) -> Bool { one.names == other.names }
+    /// Their names: those of an earlier process first, each in the order in which they came.
+    var names: [String] { (left + putDown).map(\.name) }
 
-    /// Their names, the one that has waited longest first.
-    var names: [String] { files.map(\.name) }
-
-    /// Adds a file behind all others.
-    mutating func add(_ name: String, size: Int64) {
+    /// Adds a file that was put down, behind all others.
+    ///
+    /// - Parameters:
+    ///   - size: bytes
+    ///   - since: when, in seconds since 1970
+    mutating func add(_ name: String, size: Int64, since: Int64) {
         take(name)
-        files.append((name, size))
+        putDown.append(File(name: name, size: size, since: since))
+        bytes = bytes.saturatingAdding(size)
+    }
+
+    /// Adds a file that an earlier process left, behind those that were touched before it.
+    ///
+    /// - Parameters:
+    ///   - size: bytes
+    ///   - since: when it was touched last, in seconds since 1970
+    mutating func addLeft(_ name: String, size: Int64, since: Int64) {
+        left.append(File(name: name, size: size, since: since))
         bytes = bytes.saturatingAdding(size)
     }
 
     /// Takes a file out, if it is among them.
     mutating func take(_ name: String) {
-        guard let index = files.firstIndex(where: { $0.name == name }) else { return }
-        bytes -= files.remove(at: index).size
+        if let index = left.firstIndex(where: { $0.name == name }) {
+            bytes -= left.remove(at: index).size
+        } else if let index = putDown.firstIndex(where: { $0.name == name }) {
+            bytes -= putDown.remove(at: index).size
+        }
     }
 
-    /// Takes out those that have waited longest, until the rest fits.
+    /// Takes files out until the rest fits.
     ///
     /// - Parameter limit: bytes that the rest may have
     /// - Returns: their names
     mutating func drop(toFit limit: Int64) -> [String] {
         var dropped: [String] = []
-        while bytes > max(0, limit), let first = files.first {
-            dropped.append(first.name)
-            take(first.name)
+        while bytes > max(0, limit), let next = left.first ?? putDown.last {
+            dropped.append(next.name)
+            take(next.name)
         }
+        return dropped
+    }
+
+    /// Takes out those that were touched last before a time.
+    ///
+    /// - Parameter time: seconds since 1970
+    /// - Returns: their names
+    mutating func drop(olderThan time: Int64) -> [String] {
+        let dropped = (left + putDown).filter { $0.since < time }.map(\.name)
+        for name in dropped { take(name) }
         return dropped
     }
 }

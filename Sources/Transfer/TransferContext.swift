@@ -35,9 +35,15 @@ public struct TransferLimits: Sendable, Hashable {
     /// Bytes that the kernel may receive ahead of what is read, for each connection; `nil` where that is nobody's business.
     ///
     /// Under a cap it is: each connection's buffer fills at the link's speed, whoever reads it when. Four of them, as many as
-    /// transfers begin with, hold a twentieth of a second's bytes, so that with the bucket's no second carries more than a
-    /// tenth above the rate. Where the distance asks for more on its way, there are more connections.
-    public var receiveBuffer: Int? { rate.map { Int(min(max(8 << 10, $0 / 80), 1 << 20)) } }
+    /// transfers begin with, hold a twentieth of a second's bytes, so that with the bucket's no second carries more than about
+    /// a tenth above the rate. Where the distance asks for more on its way, there are more connections; where there cannot be,
+    /// all together hold a fifth of a second's bytes, which is what the rate has on its way over 200 ms.
+    ///
+    /// - Parameter connections: the most that there can be; the site's own bound counts too
+    public func receiveBuffer(connections: Int) -> Int? {
+        let most = Int64(max(1, min(connections, siteConnections)))
+        return rate.map { Int(min(max(8 << 10, $0 / 80, $0 / 5 / most), 1 << 20)) }
+    }
 
     /// How many bytes are read from a connection at once. Pieces are taken whole: under a cap, one is at most a fortieth of
     /// a second's bytes, and no less than libcurl's least.
@@ -54,6 +60,8 @@ struct TransferContext: Sendable {
     let clock: @Sendable () -> Double
     /// A random number in `0..<1`.
     let chance: @Sendable () -> Double
+    /// How long a transfer that ends, or is stopped, waits for what it still has to say.
+    let patience: Duration
 
     /// Waits; `false` when the task is cancelled.
     func pause(_ duration: Duration) async -> Bool {

@@ -51,12 +51,13 @@ public final class TransferEngine: Sendable {
             limits: limits, meter: Self.meter(limits, ledger: ledger), spoolLock: before?.spool.lock)
     }
 
-    /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`.
+    /// Tests bring their own meter, time and chance: seconds of a monotonic clock, and a random number in `0..<1`; and their
+    /// own patience (`TransferContext`).
     init(
         sources: [TransferSource], destination: any DestinationStore, mapping: RepositoryMapping, spool: String,
         limits: TransferLimits, meter: any ByteMeter = Unmetered(), spoolLock: SpoolLock? = nil,
         clock: @escaping @Sendable () -> Double = TransferEngine.monotonicClock,
-        chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
+        chance: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }, patience: Duration = .seconds(5)
     ) throws(TransferError) {
         let board = ProgressBoard {
             switch meter.standing {
@@ -68,8 +69,9 @@ public final class TransferEngine: Sendable {
         let site = ConnectionBudget(max(1, limits.siteConnections))
         self.sources = sources.map {
             ActiveSource(
-                $0, connections: limits.connections, site: site, cap: limits.rate, window: limits.receiveBuffer,
-                board: board, clock: clock, chance: chance)
+                $0, connections: limits.connections, site: site, cap: limits.rate,
+                window: limits.receiveBuffer(connections: $0.connections ?? limits.connections), board: board,
+                clock: clock, chance: chance)
         }
         self.destination = Destination(client: destination, mapping: mapping)
         self.spool = try SpoolDirectory(
@@ -77,7 +79,7 @@ public final class TransferEngine: Sendable {
             smallBlobSize: SpoolDirectory.memoryBlobSize, keepsFiles: destination.keepsSpoolFiles, lock: spoolLock)
         context = TransferContext(
             limits: limits, pool: SegmentPool(limit: max(4, Int(limits.memory / 2) / SegmentPool.segmentSize)),
-            board: board, meter: meter, clock: clock, chance: chance)
+            board: board, meter: meter, clock: clock, chance: chance, patience: patience)
     }
 
     static func meter(_ limits: TransferLimits, ledger: String?) throws(TransferError) -> any ByteMeter {

@@ -97,6 +97,7 @@ struct TransferPass: Sendable {
                 shard: context.limits.shard))
         let tags = Dictionary(self.tags.map { ($0.identity, $0) }) { first, _ in first }
         let faultsBefore = context.board.snapshot.sourceFaults
+        spool.removeStale()
         let leftovers = spool.leftovers()
         let start = context.clock()
         var ledger = Ledger()
@@ -223,7 +224,7 @@ struct TransferPass: Sendable {
     /// Records what the destination answered about an entry.
     private func record(
         _ entry: ClosureEntry, _ asked: Asked, _ tag: TagAssignment?, _ schedule: inout TransferSchedule,
-        _ ledger: inout Ledger, _ leftovers: Set<String>
+        _ ledger: inout Ledger, _ leftovers: Set<Digest>
     ) -> TransferSchedule.HeldBack {
         switch asked {
         case .success(let answer):
@@ -237,7 +238,7 @@ struct TransferPass: Sendable {
                 return schedule.finish(unanswered: entry)
             }
             let digest = schedule.finish(asked: entry, isPresent: answer.proof == .shown)
-            if let digest, leftovers.contains(digest.description) { spool.discard(digest) }
+            if let digest, leftovers.contains(digest) { spool.discard(digest) }
             return []
         case .failure(let error) where error.code == .destinationUnreadable:
             ledger.broken[entry.identity] = error.message

@@ -42,6 +42,8 @@ public struct TransferSource: Sendable {
 final class ActiveSource: Sendable {
     let source: TransferSource
     let gate: FetchGate
+    /// The most connections to it at once.
+    let connections: Int
 
     private let health = Mutex(SourceHealth())
     private let board: ProgressBoard
@@ -54,12 +56,14 @@ final class ActiveSource: Sendable {
         clock: @escaping @Sendable () -> Double, chance: @escaping @Sendable () -> Double
     ) {
         self.source = source
+        let most = max(1, source.connections ?? connections)
+        self.connections = most
         self.board = board
         self.clock = clock
         self.chance = chance
         gate = FetchGate(
             limiter: AdaptiveLimiter(
-                bounds: 1...max(1, source.connections ?? connections), start: Self.firstConnections,
+                bounds: 1...most, start: Self.firstConnections,
                 cap: cap.map { Double($0) }, window: window ?? 64 << 10),
             site: site, clock: clock)
     }

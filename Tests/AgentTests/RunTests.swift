@@ -3,6 +3,7 @@ import FoundationEssentials
 import HTTP
 import Logging
 import OCI
+import ObjectStore
 import Readiness
 import Registry
 import ServiceLifecycle
@@ -186,24 +187,28 @@ import Testing
         defer { fixture.directory.remove() }
         try await fixture.stage(list("web", ("web/api", nil, "api")))
         let hanging = HangingRegistry(surveys: false)
+        let store = WatchedStore(DirectoryStore(root: fixture.directory.file("store")))
         let clock = FakeClock()
         let status = AgentStatus(now: { clock.now })
         let pass = try fixture.pass()
         let service = AgentService(
             pass: SitePass(
                 site: pass.site, environment: pass.environment, validity: pass.validity, version: pass.version,
-                owner: pass.owner, central: pass.central, registry: hanging, state: pass.state, journal: pass.journal,
-                signingKey: pass.signingKey, now: pass.now,
+                owner: pass.owner, central: CentralStore(store), registry: hanging, state: pass.state,
+                journal: pass.journal, signingKey: pass.signingKey, now: pass.now,
                 reporting: ProgressReporting(board: ProgressBoard(), interval: .milliseconds(1))),
             audit: try fixture.audit(), interval: .seconds(60), verifyInterval: .seconds(3600), timing: Naps().timing,
             logger: logger { _ in }, status: status)
         let task = Task { try await service.run() }
         await hanging.hangs()
+        let reads = store.reads
         clock.advance(by: 3600)
         while status.current.storeReachedAt != clock.now { try await Task.sleep(for: .milliseconds(1)) }
         #expect(status.current.faults(at: clock.now).isEmpty)
-        let (store, away) = (fixture.directory.file("store"), fixture.directory.file("away"))
-        try FileManager.default.moveItem(atPath: store, toPath: away)
+        // Asked, and not read whole each time.
+        #expect(store.reads == reads)
+        try FileManager.default.moveItem(
+            atPath: fixture.directory.file("store"), toPath: fixture.directory.file("away"))
         while status.current.storeFault == nil { try await Task.sleep(for: .milliseconds(1)) }
         clock.advance(by: 3600)
         let faults = status.current.faults(at: clock.now)
@@ -230,6 +235,36 @@ import Testing
         let handler = LineLogHandler(.json, now: { "1970-01-01T00:00:00Z" }, write: write)
         return Logger(label: "test", factory: { _ in handler })
     }
+}
+
+/// Counts how often the record is read whole.
+private final class WatchedStore: ObjectStore {
+    private let store: DirectoryStore
+    private let count = Atomic(0)
+
+    init(_ store: DirectoryStore) { self.store = store }
+
+    var reads: Int { count.load(ordering: .relaxed) }
+
+    func get(_ key: ObjectKey, ifNoneMatch etag: ETag?) async throws(ObjectStoreError) -> GetOutcome {
+        let outcome = try await store.get(key, ifNoneMatch: etag)
+        if case .found = outcome, key.name == "record.json" { count.add(1, ordering: .relaxed) }
+        return outcome
+    }
+
+    func put(
+        _ bytes: [UInt8], at key: ObjectKey, condition: PutCondition
+    ) async throws(ObjectStoreError) -> PutOutcome {
+        try await store.put(bytes, at: key, condition: condition)
+    }
+
+    func list(
+        below prefix: ObjectKey?, continuingFrom continuation: ListPage.Continuation?
+    ) async throws(ObjectStoreError) -> ListPage {
+        try await store.list(below: prefix, continuingFrom: continuation)
+    }
+
+    func delete(_ key: ObjectKey) async throws(ObjectStoreError) { try await store.delete(key) }
 }
 
 /// Waits that begin and end by hand, and a clock that is moved by hand.

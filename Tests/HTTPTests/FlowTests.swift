@@ -44,31 +44,13 @@ struct FlowTests {
         try await withScriptedServer { _ in
             .init(200)
         } _: { server in
-            var configuration = HTTPClient.Configuration()
-            configuration.receiveBuffer = size
-            let client = HTTPClient(configuration: configuration)
+            let client = HTTPClient()
             defer { client.shutdown() }
-            let request = try server.request(.get)
+            var request = try server.request(.get)
+            request.receiveBuffer = size
             _ = try await client.send(request)
-            // The connection is kept: of this process's sockets, the one whose peer is the server.
-            var sizes: [Int32] = []
-            let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
-                Int32($0)
-            }
-            for descriptor in descriptors {
-                var peer = sockaddr_in()
-                var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-                let isConnected = withUnsafeMutablePointer(to: &peer) { pointer in
-                    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        getpeername(descriptor, $0, &length) == 0
-                    }
-                }
-                guard isConnected, Int(UInt16(bigEndian: peer.sin_port)) == request.url.port else { continue }
-                var size: Int32 = 0
-                var width = socklen_t(MemoryLayout<Int32>.size)
-                getsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, &width)
-                sizes.append(size)
-            }
+            // The connection is kept.
+            let sizes = try receiveBuffers(ofConnectionsTo: server.port)
             #expect(sizes.count == 1)
             #expect(sizes.allSatisfy { size == nil ? $0 > 40_000 : $0 == 40_000 })
         }

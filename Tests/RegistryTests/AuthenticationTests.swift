@@ -140,7 +140,9 @@ struct AuthenticationTests {
 
     /// As while the key that signs tokens is replaced: what is refused is the token, and the next one may be good.
     @Test func aTokenThatIsCalledInvalidIsRenewedAFewTimes() async throws {
-        try await withRegistry(.bearer(user: "robot", password: "hunter2")) { registry, client async throws in
+        let clock = ManualClock()
+        try await withRegistry(.bearer(user: "robot", password: "hunter2"), clock: clock) {
+            registry, client async throws in
             let challenge = "Bearer realm=\"\(registry.origin)/token\",error=\"invalid_token\""
             registry.answer(.init(401, ["WWW-Authenticate": challenge]), times: 3) { $0.path.contains("/manifests/") }
             let head = { try await client.manifestHead(repository, .tag(try OCI.Tag("1.0"))) }
@@ -150,6 +152,8 @@ struct AuthenticationTests {
             let error = try await registryError { _ = try await head() }
             #expect(error?.code == .unauthorized)
             #expect(registry.requests.filter { $0.path.contains("/manifests/") }.count == before + 4)
+            // Each time the first renewal at once, and a wait before each further one.
+            #expect(clock.sleeps == Array(repeating: .milliseconds(250), count: 4))
         }
     }
 

@@ -12,12 +12,29 @@ struct BlobTests {
     init() throws { repository = try Repository("team/app") }
 
     private func withBlob<Result>(
-        _ behaviour: ScriptedRegistry.Behaviour = .init(),
+        _ behaviour: ScriptedRegistry.Behaviour = .init(), clock: ManualClock = ManualClock(),
         _ body: (ScriptedRegistry, RegistryClient, Digest) async throws -> Result
     ) async throws -> Result {
         try await withScriptedRegistry(behaviour) { registry in
             let digest = registry.store(.generated(content), in: "team/app").digest
-            return try await withClient(registry.origin) { try await body(registry, $0, digest) }
+            return try await withClient(registry.origin, clock: clock) { try await body(registry, $0, digest) }
+        }
+    }
+
+    /// Of all connections of a client: the first ones ask how the registry authorises, and are used for blobs afterwards.
+    @Test(arguments: [nil, 20_000]) func theKernelReceivesNoMoreAheadThanIsSaid(size: Int?) async throws {
+        try await withScriptedRegistry { registry in
+            registry.store(.bytes([1, 2, 3]), in: "team/app")
+            let http = HTTPClient()
+            defer { http.shutdown() }
+            var configuration = RegistryClient.Configuration(certificates: CertificateDirectory(paths: []))
+            configuration.receiveBuffer = size
+            let client = RegistryClient(
+                try RegistryEndpoint(registry.origin, proxy: ""), http: http, configuration: configuration)
+            _ = try await client.blobSize(try Repository("team/app"), Digest(of: [1, 2, 3]))
+            let sizes = try receiveBuffers(ofConnectionsTo: registry.server.port)
+            #expect(!sizes.isEmpty)
+            #expect(sizes.allSatisfy { size == nil ? $0 > 40_000 : $0 == 40_000 })
         }
     }
 
@@ -202,7 +219,8 @@ struct BlobTests {
     func anExpiredRedirectIsAskedForAgain(status: Int) async throws {
         var behaviour = ScriptedRegistry.Behaviour()
         behaviour.redirectsBlobs = true
-        try await withBlob(behaviour) { registry, client, digest async throws in
+        let clock = ManualClock()
+        try await withBlob(behaviour, clock: clock) { registry, client, digest async throws in
             let expired = Recorder<Int>()
             registry.intercept(where: { $0.path.contains("/blobs/") }) { _, answer in
                 let response = try answer()
@@ -222,6 +240,8 @@ struct BlobTests {
             #expect(error?.details.first?.code == "ACCESSDENIED")
             // Two of before, and the first of these with three more.
             #expect(registry.storage.requests.count == 6)
+            // The first time at once.
+            #expect(clock.sleeps == [.milliseconds(250), .milliseconds(250)])
             #expect(sink.heads == 1)
         }
     }

@@ -198,6 +198,31 @@ struct CredentialTests {
         }
     }
 
+    /// A request whose token is called invalid again and again runs the helper once more, not each time.
+    @Test func aHelperIsAskedAnewOncePerRequest() async throws {
+        try await withScriptedRegistry { registry in
+            try await withHelper(Self.answering, "{\"credsStore\":\"test\"}") { store, directory, clock in
+                registry.behaviour.authorization = .bearer(user: registry.authority, password: "from-helper")
+                let challenge = "Bearer realm=\"\(registry.origin)/token\",error=\"invalid_token\""
+                registry.answer(.init(401, ["WWW-Authenticate": challenge]), times: 3) {
+                    $0.path.contains("/manifests/")
+                }
+                let http = HTTPClient()
+                defer { http.shutdown() }
+                let client = RegistryClient(
+                    try RegistryEndpoint(registry.origin, proxy: ""), http: http, credentials: store,
+                    configuration: RegistryClient.Configuration(
+                        gates: HostGates(limits: HostGate.Limits(), timing: clock.timing), timing: clock.timing,
+                        certificates: CertificateDirectory(paths: [])))
+                let repository = try Repository("team/app")
+                try await client.prepare([.pull(repository)])
+                _ = try await client.manifestHead(repository, .tag(try OCI.Tag("1.0")))
+                let runs = String(decoding: try directory.read("bin/log"), as: UTF8.self).split(separator: "\n")
+                #expect(runs == ["get \(registry.authority)", "get \(registry.authority)"])
+            }
+        }
+    }
+
     @Test func anIdentityTokenFromAHelper() async throws {
         let script = "echo '{\"ServerURL\":\"x\",\"Username\":\"<token>\",\"Secret\":\"id\"}'"
         try await withHelper(script, "{\"credsStore\":\"test\"}") { store, _, _ in

@@ -154,6 +154,54 @@ import Testing
         }
     }
 
+    /// The entries of an image in some repositories, of which the destination is said to have those of the first.
+    private func inventory(
+        _ fixture: EngineFixture, _ image: TestImage, presentIn first: String, missingIn others: [String]
+    ) async throws -> Inventory {
+        let repositories = try ([first] + others).map { try Repository($0) }
+        for repository in repositories { fixture.source.store(image, in: repository.name, tag: "1") }
+        let entries = try await fixture.entries(repositories.map { ($0, image) })
+        return Inventory(
+            present: entries.filter { $0.repository == repositories[0] },
+            missing: entries.filter { $0.repository != repositories[0] })
+    }
+
+    /// What cannot be mounted from a repository that had it can be from one that it was uploaded to: it goes up once.
+    @Test func afterARefusedMountTheUploadedBlobIsMounted() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 5, layers: [1_500_000])
+            // It is not there in truth, so that a mount from there begins a session instead.
+            let inventory = try await inventory(fixture, image, presentIn: "x/x", missingIn: ["a/a", "b/b", "c/c"])
+            let engine = try fixture.engine()
+            let report = await engine.bring(inventory)
+            #expect(report.failures.map(\.error.message) == [])
+            #expect(fixture.destination.requests.filter(\.commitsBlob).count == image.blobs.count)
+            #expect(fixture.destination.uploadCount == 0)
+        }
+    }
+
+    /// Sessions that nobody has asked for are not kept open for the length of a download, nor left where it is stopped.
+    @Test func sessionsInsteadOfMountsAreGivenUp() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 5, layers: [1_500_000])
+            let inventory = try await inventory(fixture, image, presentIn: "x/x", missingIn: ["a/a", "b/b", "c/c"])
+            let never = Gate()
+            fixture.source.intercept(where: \.fetchesBlob) { exchange, answer in
+                try exchange.wait(never)
+                return try answer()
+            }
+            let engine = try fixture.engine()
+            let run = Task { await engine.bring(inventory) }
+            let blobs = image.blobs.count
+            try await fixture.source.server.until { Set($0.filter(\.fetchesBlob).map(\.path)).count == blobs }
+            // One for each blob, which is to be used once the blob is here.
+            #expect(fixture.destination.uploadCount == blobs)
+            run.cancel()
+            #expect(await run.value.isComplete == false)
+            #expect(fixture.destination.uploadCount == 0)
+        }
+    }
+
     @Test(
         arguments: [
             ScriptedRegistry.UploadRange.exact, .quay, .firstChunk, .missing,
@@ -262,6 +310,45 @@ import Testing
             #expect(second.progress.snapshot.fetchedBytes == 0)
             #expect(second.progress.snapshot.resumedBytes == image.children[0].blobs[1].descriptor.size)
             fixture.expectComplete(image)
+        }
+    }
+
+    /// What is too large to be fetched first is not fetched for a registry that refuses it; what came is kept.
+    @Test func aRefusalEndsTheFetch() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 6, layers: [BlobTransfer.cutThroughFrom * 2])
+            let layer = image.blobs[1].descriptor
+            fixture.store(image)
+            let never = Gate()
+            let mayRefuse = Gate()
+            let refuses = Recorded(true)
+            fixture.source.intercept(
+                where: { refuses.value && $0.fetchesBlob && $0.path.contains(layer.digest.hex) }
+            ) { _, answer in
+                try answer().failing(.stall(never), .answerBody(100_000))
+            }
+            fixture.destination.intercept(where: { refuses.value && $0.startsUpload }) { exchange, _ in
+                try exchange.wait(mayRefuse)
+                return ScriptedServer.Response(403, [:])
+            }
+            var limits = TransferLimits()
+            // The others look whether it goes on, while the one waits for bytes that do not come.
+            limits.connections = 1
+            let first = try fixture.engine(limits: limits)
+            let missing = try fixture.missing(image)
+            let run = Task { await first.bring(missing) }
+            await until { first.progress.snapshot.fetchedBytes >= 100_000 }
+            mayRefuse.open()
+            let report = await run.value
+            let failure = try #require(report.failures.first { $0.entry.digest == layer.digest })
+            #expect(failure.error.code == .destinationFailed)
+            #expect(failure.error.message.contains("HTTP 403"))
+            #expect(first.spooledBytes == layer.size)
+            refuses.update { $0 = false }
+            let second = try fixture.engine()
+            #expect(await second.bring(missing).failures.map(\.error.message) == [])
+            fixture.expectComplete(image)
+            #expect(second.progress.snapshot.resumedBytes > 0)
         }
     }
 

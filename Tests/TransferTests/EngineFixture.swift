@@ -44,7 +44,8 @@ struct EngineFixture {
                     name: source.authority, client: try client(source, stall: stall), priority: isOrdered ? index : 1)
             },
             destination: try client(destination, stall: uploadStall), mapping: mapping,
-            spool: directory.file("spool"), limits: limits, clock: { clock.seconds }, chance: { 0 })
+            spool: directory.file("spool"), limits: limits, clock: { clock.seconds }, chance: { 0 },
+            patience: .seconds(100))
     }
 
     func entries(_ images: [(Repository, TestImage)]) async throws -> [ClosureEntry] {

@@ -21,6 +21,23 @@ import Testing
         #expect(entry.chargedBytes == charged)
     }
 
+    /// Enough for the cap over 200 ms where there can be few connections, and no more than it was where there can be many.
+    @Test(
+        arguments: [
+            (64, 78_125), (16, 78_125), (8, 156_250), (4, 312_500), (1, 1 << 20), (0, 1 << 20), (1000, 78_125),
+        ])
+    func buffersHoldWhatTheCapHasOnItsWay(connections: Int, bytes: Int) {
+        var limits = TransferLimits()
+        #expect(limits.receiveBuffer(connections: connections) == nil)
+        // 50 Mbit/s.
+        limits.rate = 6_250_000
+        #expect(limits.receiveBuffer(connections: connections) == bytes)
+        limits.siteConnections = 4
+        #expect(limits.receiveBuffer(connections: connections) == max(312_500, bytes))
+        limits.rate = 8000
+        #expect(limits.receiveBuffer(connections: connections) == 8 << 10)
+    }
+
     /// Counts what a meter lets through, and does something when it has let through enough.
     private final class Watched: ByteMeter {
         struct Count {
@@ -113,6 +130,36 @@ import Testing
             #expect(engine.progress.snapshot.resumedBytes > 0)
             let all = image.blobs.reduce(0) { $0 + $1.descriptor.size }
             #expect(meter.count.value.bytes <= all * 105 / 100)
+        }
+    }
+
+    /// Also of one blob, and where others may have fewer.
+    @Test func aSourceMayHaveMoreConnectionsThanOthers() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 7, layers: [12_000_000])
+            let layer = image.blobs[1].descriptor.digest
+            fixture.source.store(image, in: api.name, tag: "1")
+            let entries = try await fixture.entries([(api, image)])
+            // Before any answer, since the first one tells that a few are enough at this distance.
+            let all = Gate()
+            fixture.source.intercept(where: \.fetchesBlob) { exchange, answer in
+                try exchange.wait(all)
+                return try answer()
+            }
+            var limits = TransferLimits()
+            limits.connections = 1
+            let engine = try TransferEngine(
+                sources: [
+                    TransferSource(name: "central", client: fixture.client(fixture.source), connections: 8)
+                ], destination: fixture.client(fixture.destination), spool: fixture.directory.file("spool"),
+                limits: limits)
+            let run = Task { await engine.bring(Inventory(missing: entries)) }
+            // One is for the config.
+            try await fixture.source.server.until {
+                $0.count { $0.fetchesBlob && $0.path.contains(layer.hex) } > Int(BlobFetch.helpers) + 1
+            }
+            all.open()
+            #expect(await run.value.failures.map(\.error.message) == [])
         }
     }
 

@@ -202,14 +202,52 @@ import Testing
         }
     }
 
+    /// The same with many connections, of which every other one is to the server that lacks it.
+    @Test func halfOfTheAnswersMayBeRefusals() async throws {
+        try await withFixture { fixture in
+            let image = TestImage(seed: 1, layers: [24_000_000])
+            let large = image.blobs[1].descriptor.digest
+            fixture.store(image)
+            let asked = Recorded(0)
+            fixture.source.intercept(where: { $0.fetchesBlob && $0.path.contains(large.hex) }) { _, answer in
+                var isRefused = false
+                asked.update { asked in
+                    asked += 1
+                    isRefused = asked.isMultiple(of: 2)
+                }
+                if isRefused { return ScriptedServer.Response(404, [:]) }
+                return try answer()
+            }
+            let (report, _) = try await bring(fixture, image)
+            #expect(report.failures.map(\.error.message) == [])
+            fixture.expectComplete(image)
+            #expect(asked.value > Refusals.forgiven)
+        }
+    }
+
     @Test func aSourceIsForgivenAFewTimes() {
         let refusals = Refusals()
-        refusals.add("never delivered", "404", isForgiven: false)
+        #expect(!refusals.add("never delivered", "404", after: 0))
         #expect(refusals["never delivered"] == "404")
-        for _ in 0..<Refusals.forgiven { refusals.add("delivered", "404", isForgiven: true) }
+        // One that was asked before says that it has it after all.
+        refusals.delivers("never delivered")
+        #expect(refusals["never delivered"] == nil)
+
+        refusals.delivers("delivered")
+        for count in 0..<Refusals.forgiven {
+            #expect(refusals.forgiven("delivered") == count)
+            // Those that were under way together count once.
+            for _ in 0..<20 { #expect(refusals.add("delivered", "404", after: count)) }
+        }
         #expect(refusals["delivered"] == nil)
-        refusals.add("delivered", "404", isForgiven: true)
+        #expect(!refusals.add("delivered", "404", after: Refusals.forgiven))
         #expect(refusals["delivered"] == "404")
+
+        // Only those in a row count.
+        for _ in 0..<Refusals.forgiven * 2 {
+            refusals.delivers("delivered")
+            #expect(refusals.add("delivered", "404", after: 0))
+        }
     }
 
     @Test func aBlobOfAnotherLengthIsRefused() async throws {
