@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// A run of a blob's bytes in memory, on its way from the network to the spool, the hash and the upload.
@@ -60,9 +61,25 @@ final class Segment: @unchecked Sendable {
 /// Allocated bytes that belong either to one segment or to the pool.
 struct SegmentMemory: @unchecked Sendable {
     let buffer: UnsafeMutableRawBufferPointer
+    /// Whether they are pages of their own. A heap keeps what was given back between what is still used, and segments come and
+    /// go in any order.
+    private let isMapped: Bool
 
     init(capacity: Int) {
-        buffer = .allocate(byteCount: max(1, capacity), alignment: 4096)
+        if capacity == SegmentPool.segmentSize,
+            let pages = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            pages != MAP_FAILED
+        {
+            buffer = UnsafeMutableRawBufferPointer(start: pages, count: capacity)
+            isMapped = true
+        } else {
+            buffer = .allocate(byteCount: max(1, capacity), alignment: 4096)
+            isMapped = false
+        }
+    }
+
+    func deallocate() {
+        if isMapped { munmap(buffer.baseAddress, buffer.count) } else { buffer.deallocate() }
     }
 }
 
@@ -93,7 +110,7 @@ final class SegmentPool: Sendable {
 
     deinit {
         state.withLock { state in
-            for memory in state.free { memory.buffer.deallocate() }
+            for memory in state.free { memory.deallocate() }
         }
     }
 
@@ -136,7 +153,7 @@ final class SegmentPool: Sendable {
             if memory.buffer.count == Self.segmentSize, state.free.count < limit {
                 state.free.append(memory)
             } else {
-                memory.buffer.deallocate()
+                memory.deallocate()
             }
             return isCounted ? Self.giveBack(&state) : []
         }

@@ -19,8 +19,11 @@ struct GateProcess {
             ], directory: workplace.directory.path, output: "/dev/null", errors: log)
         while true {
             let text = String(decoding: (try? workplace.directory.read("serve.log")) ?? [], as: UTF8.self)
-            if let range = text.firstRange(of: "127.0.0.1:") ?? text.firstRange(of: "127.0.0.1]:"),
-                let port = Int(text[range.upperBound...].prefix { $0.isNumber })
+            // The line that says so, once it is whole: others may name the store's address before it.
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+            let line = lines.first { $0.contains("\"listening\"") } ?? ""
+            if let range = line.firstRange(of: "127.0.0.1:"),
+                let port = Int(line[range.upperBound...].prefix { $0.isNumber })
             {
                 origin = "http://127.0.0.1:\(port)"
                 return
