@@ -100,10 +100,16 @@ import Testing
             let gone = image.blobs[1].descriptor.digest
             fixture.destination.store(image, in: EngineFixture.repository)
             fixture.destination.remove(image.descriptor.digest, from: EngineFixture.repository)
+            let isAsked = Gate()
+            fixture.destination.intercept(where: { $0.path.contains(gone.hex) }) { _, answer in
+                defer { isAsked.open() }
+                return try answer()
+            }
             // Time passes for the engine while the manifest comes; meanwhile something is collected as garbage.
             let now = Recorded(0.0)
             fixture.source.intercept(where: { $0.path.contains("/manifests/") }) {
-                [destination = fixture.destination] _, answer in
+                [destination = fixture.destination] exchange, answer in
+                try exchange.wait(isAsked)
                 destination.remove(gone, from: EngineFixture.repository)
                 now.update { $0 = TransferPass.answerLife * 2 }
                 return try answer()
